@@ -1,0 +1,30 @@
+"""A handler's return value, checked and turned into bytes once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vendorsrv.errors import AnswerError
+from vendorsrv.strictjson import StrictJSONError, encode
+
+
+def to_bytes(value: Any, handler: str, max_bytes: int) -> bytes:
+    """Turn what a handler returned into the body that Nova gets.
+
+    ``None`` is ``{}``, Nova's own word for nothing. A number that is not finite would be passed on by Nova and
+    break the whole vendor_data2.json; deep nesting raises RecursionError in Nova even with failure_fatal off.
+
+    :param value: any JSON value; tuples count as lists.
+    :param handler: the handler's name, for the message.
+    :param max_bytes: the largest answer, in bytes of UTF-8.
+    :raises AnswerError: the value is no JSON, or too large.
+    """
+    if value is None:
+        return b"{}"
+    try:
+        body = encode(value)
+    except StrictJSONError as error:
+        raise AnswerError(f"the answer of handler {handler} {error}") from None
+    if len(body) > max_bytes:
+        raise AnswerError(f"the answer of handler {handler} has {len(body)} bytes; {max_bytes} are allowed")
+    return body

@@ -1,0 +1,181 @@
+"""Nova's JSON in, frozen values out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Any, Final, NotRequired
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from vendorsrv.errors import BadRequest
+from vendorsrv.strictjson import StrictJSONError, parse
+
+UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def canonical_uuid(value: str) -> str:
+    if not UUID.fullmatch(value):
+        raise PydanticCustomError("uuid", "must be a UUID in its canonical form (lower case, with hyphens)")
+    return value
+
+
+def printable(value: str | None) -> str | None:
+    if value and CONTROL.search(value):
+        raise PydanticCustomError("control_character", "must not hold control characters")
+    return value
+
+
+#: The body as Nova 34 sends it (``nova/api/metadata/vendordata_dynamic.py``). Whatever ``nova.objects.Instance``
+#: lets be null may be null here; what older Novas leave out may be absent; what newer ones add is kept.
+NovaBody = TypedDict(
+    "NovaBody",
+    {
+        "project-id": NotRequired[Annotated[str | None, Field(description="the instance's project")]],
+        "instance-id": Annotated[
+            str,
+            AfterValidator(canonical_uuid),
+            Field(description="the instance's UUID", json_schema_extra={"format": "uuid", "pattern": f"^{UUID.pattern}$"}),
+        ],
+        "image-id": NotRequired[Annotated[str | None, Field(description="the image; empty when booted from a volume")]],
+        "user-data": NotRequired[Annotated[str | None, Field(description="base64, as the user sent it")]],
+        "hostname": NotRequired[
+            Annotated[str | None, AfterValidator(printable), Field(description="the short name, without a domain")]
+        ],
+        "metadata": NotRequired[Annotated[dict[str, str], Field(description="the user's key-value pairs")]],
+        "boot-roles": NotRequired[
+            Annotated[str, Field(description="the roles that the user had at boot, joined by commas")]
+        ],
+    },
+)
+NovaBody.__pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[attr-defined]
+NOVA_BODY: Final = TypeAdapter(NovaBody)
+KNOWN: Final = frozenset(NovaBody.__annotations__)
+
+
+def nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+class BootRoles(tuple[str, ...]):
+    """The roles that the booting user had, in Nova's order; ``"Mail-Admin" in roles`` ignores case.
+
+    Keystone compares role names without case, and so does oslo.policy (``RoleCheck``).
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def from_joined(cls, joined: str) -> BootRoles:
+        """Split Nova's comma-joined string; an empty one (not recorded, or an old Nova) gives no roles."""
+        return cls(name for name in joined.split(",") if name)
+
+    def __contains__(self, role: object) -> bool:
+        return isinstance(role, str) and any(role.lower() == name.lower() for name in self)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom the token belongs to, as Keystone says: Nova's service account, if the policy let it in.
+
+    ``roles`` and the rest are the *caller's*; the roles of the user who booted are the request's ``boot_roles``.
+    """
+
+    user_id: str
+    user_name: str | None = None
+    user_domain_id: str | None = None
+    project_id: str | None = None
+    project_name: str | None = None
+    project_domain_id: str | None = None
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VendordataRequest:
+    """What Nova says of one instance; nothing in it can be changed.
+
+    :ivar instance_id: the instance's UUID, in canonical form; always there.
+    :ivar project_id: the instance's project (the caller's is another one), or None.
+    :ivar image_id: the image's id; empty for an instance that was booted from a volume; or None.
+    :ivar user_data: base64 as the user sent it, at most 65,535 characters, or None. Not in ``repr()``.
+    :ivar hostname: the short name, without a domain, or None.
+    :ivar metadata: the user's metadata, read-only. Not in ``repr()``.
+    :ivar boot_roles: see :class:`BootRoles`.
+    :ivar extra: members of the body that this version does not know, read-only. Not in ``repr()``.
+    :ivar caller: who asked, see :class:`Caller`; None outside of a server.
+    :ivar request_id: this request's id, ``req-…``, for the handler's own log lines.
+    """
+
+    instance_id: str
+    project_id: str | None = None
+    image_id: str | None = None
+    user_data: str | None = field(default=None, repr=False)
+    hostname: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=nothing, repr=False)
+    boot_roles: BootRoles = BootRoles()
+    extra: Mapping[str, Any] = field(default_factory=nothing, repr=False)
+    caller: Caller | None = None
+    request_id: str = ""
+
+    @classmethod
+    def from_json(cls, body: bytes, caller: Caller | None = None, request_id: str = "") -> VendordataRequest:
+        """Parse what Nova posts (``DynamicVendorData._do_request``).
+
+        :param body: the whole body.
+        :raises BadRequest: naming the field that is wrong, and never its value.
+        """
+        if not body:
+            raise BadRequest("the body is empty; Nova posts a JSON object")
+        try:
+            members = NOVA_BODY.validate_python(parse(body))
+        except StrictJSONError as error:
+            raise BadRequest(f"the body {error}") from None
+        except ValidationError as error:
+            raise BadRequest(explain(error)) from None
+        return cls(
+            instance_id=members["instance-id"],
+            project_id=members.get("project-id"),
+            image_id=members.get("image-id"),
+            user_data=members.get("user-data"),
+            hostname=members.get("hostname"),
+            metadata=MappingProxyType(members.get("metadata", {})),
+            boot_roles=BootRoles.from_joined(members.get("boot-roles", "")),
+            extra=MappingProxyType({name: value for name, value in members.items() if name not in KNOWN}),
+            caller=caller,
+            request_id=request_id,
+        )
+
+    def decoded_user_data(self) -> bytes | None:
+        """Give the user-data as the instance sees it, or None when there is none; line breaks are legal in it.
+
+        :raises BadRequest: it is not base64.
+        """
+        if self.user_data is None:
+            return None
+        try:
+            return base64.b64decode("".join(self.user_data.split()), validate=True)
+        except (binascii.Error, ValueError):
+            raise BadRequest("user-data is not base64") from None
+
+
+def explain(error: ValidationError) -> str:
+    """Put pydantic's first finding into one sentence, without the value that it is about."""
+    finding = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field_name, *below = finding["loc"] or ("the body",)
+    if below:  # the user chose the name of a metadata item: say only that it is one
+        field_name = f"an item of {field_name}"
+    match finding["type"]:
+        case "missing":
+            return f"{field_name} is missing"
+        case "uuid" | "control_character":
+            return f"{field_name} {finding['msg']}"
+        case "string_type":
+            return f"{field_name} must be a string"
+    return f"{field_name} must be an object"

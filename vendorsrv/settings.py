@@ -1,0 +1,150 @@
+"""All options of the server in one table: oslo.config in, frozen values out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, make_dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from oslo_config import cfg
+from oslo_log import log
+
+from vendorsrv.errors import ConfigError
+from vendorsrv.handler import COMMON_OPTIONS, Handler
+
+GROUP: Final = "vendorsrv"
+
+OPTIONS: Final = (
+    cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
+    cfg.PortOpt("port", default=9090, help="TCP port to listen on; 0 takes a free one."),
+    cfg.IntOpt("workers", default=1, min=1, help="Processes that serve; one for each core is plenty."),
+    cfg.ListOpt(
+        "handlers",
+        default=[],
+        help="Handlers to serve, in order: names of entry points in the group vendorsrv.handlers, or module:Class.",
+    ),
+    cfg.StrOpt("cert_file", help="PEM certificate (chain) of the server; turns TLS on."),
+    cfg.StrOpt("key_file", help="PEM private key of cert_file; only the server's user should be able to read it."),
+    cfg.StrOpt("ca_file", help="PEM certificates; clients must then show a certificate that one of them signed."),
+    cfg.IntOpt("max_body_bytes", default=2**20, min=1024, help="Largest request; legal ones reach half a megabyte."),
+    cfg.IntOpt("max_answer_bytes", default=2**20, min=2, help="Largest answer of one handler."),
+    cfg.FloatOpt(
+        "request_timeout",
+        default=4.5,
+        min=0.1,
+        help="Seconds for one request, Keystone's share included. Must be below Nova's "
+        "[api] vendordata_dynamic_read_timeout (5), or Nova gives up first and the instance gets nothing.",
+    ),
+    cfg.FloatOpt("auth_timeout", default=3.0, min=0.1, help="Seconds of a request that Keystone may take."),
+    cfg.FloatOpt("body_timeout", default=2.0, min=0.1, help="Seconds of a request that its body may take to arrive."),
+    cfg.IntOpt("auth_threads", default=8, min=1, help="Tokens that a worker validates at the same time."),
+    cfg.FloatOpt(
+        "invalid_token_cache_time",
+        default=10.0,
+        min=0.0,
+        help="Seconds for which a token that Keystone refused is refused without asking again.",
+    ),
+    cfg.FloatOpt("shutdown_timeout", default=5.0, min=0.0, help="Seconds to finish begun requests when stopping."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The values of section ``[vendorsrv]``, as :data:`OPTIONS` explains them, and the configuration they are from.
+
+    Durations are seconds, sizes are bytes.
+    """
+
+    conf: cfg.ConfigOpts
+    host: str
+    port: int
+    workers: int
+    handlers: Sequence[str]
+    cert_file: str | None
+    key_file: str | None
+    ca_file: str | None
+    max_body_bytes: int
+    max_answer_bytes: int
+    request_timeout: float
+    auth_timeout: float
+    body_timeout: float
+    auth_threads: int
+    invalid_token_cache_time: float
+    shutdown_timeout: float
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Settings:
+        """Read a configuration file; environment variables (``OS_VENDORSRV__PORT``) override it, as in oslo.config.
+
+        :raises ConfigError: the file cannot be read, or some of its values are wrong; names all of them.
+        """
+        return cls.from_config(open_config(path))
+
+    @classmethod
+    def from_config(cls, conf: cfg.ConfigOpts) -> Settings:
+        """Freeze the values of an open configuration.
+
+        :raises ConfigError: names every value that is wrong.
+        """
+        values, problems = read(conf, GROUP, OPTIONS)
+        if problems:
+            raise ConfigError("\n".join(problems))
+        return cls(conf=conf, **{**values, "handlers": tuple(values["handlers"])})
+
+
+def open_config(path: str | Path) -> cfg.ConfigOpts:
+    """Parse a configuration file into a private ConfigOpts; nothing is read from it yet.
+
+    :raises ConfigError: the file does not exist, may not be read, or is no INI file.
+    """
+    conf = cfg.ConfigOpts()
+    conf.register_opts(OPTIONS, group=GROUP)
+    log.register_options(conf)
+    try:
+        conf(args=[], project=GROUP, default_config_files=[str(path)], default_config_dirs=[])
+    except cfg.ConfigFileParseError as error:
+        raise ConfigError(str(error)) from None
+    except (cfg.ConfigFilesNotFoundError, cfg.ConfigFilesPermissionDeniedError):
+        raise ConfigError(f"{path} does not exist or cannot be read") from None
+    return conf
+
+
+def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[dict[str, Any], list[str]]:
+    """Read every one of some options, so that a bad value shows now and not when it is first used.
+
+    :returns: the values that could be read, by name; and a sentence for each that could not.
+    """
+    values: dict[str, Any] = {}
+    problems = []
+    for option in options:
+        conf.register_opt(option, group=group)
+        try:
+            values[option.dest] = conf[group][option.dest]
+        except ValueError as error:
+            reason = str(error).rpartition(" is not valid: ")[2]
+            problems.append(f"[{group}] {option.name}: {reason}")
+            continue
+        if option.required and values[option.dest] is None:
+            problems.append(f"[{group}] {option.name} is missing: {option.help or 'it has no default'}")
+    return values, problems
+
+
+def read_handler(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Mapping[str, Any], list[str]]:
+    """Read a handler's section, ``[handler:<name>]``.
+
+    :returns: the vendor's options as an object with frozen attributes; what the operator overrides of the class's
+        own declarations; and a sentence for each value that is wrong.
+    """
+    group = f"handler:{handler.name}"
+    values, problems = read(conf, group, handler.options)
+    common, common_problems = read(conf, group, COMMON_OPTIONS)
+    # No repr: options may be secrets, and settings end up in log lines.
+    frozen = make_dataclass("HandlerSettings", values, frozen=True, repr=False)
+    overrides = {name: value for name, value in common.items() if value is not None}
+    return frozen(**values), overrides, problems + common_problems
+
+
+def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
+    """Give the options to ``oslo-config-generator --namespace vendorsrv``."""
+    return [(GROUP, OPTIONS)]

@@ -1,0 +1,128 @@
+"""JSON held to what every party of a vendordata call can read: RFC 8259 with I-JSON's rules (RFC 7493, section 2)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import Any, Final, NoReturn
+
+#: Levels of arrays and objects. Nova raises RecursionError on deep JSON even with failure_fatal off.
+MAX_DEPTH: Final = 64
+
+TOO_LONG: Final = "has a number that is too long"
+
+
+class StrictJSONError(ValueError):
+    """The value is no I-JSON; the text says where, and holds nothing of the value but member names."""
+
+
+def parse(body: bytes) -> Any:
+    """Parse UTF-8 JSON, refusing what parsers disagree on.
+
+    :param body: the whole text, without a byte order mark.
+    :returns: the value, as :func:`json.loads` builds it.
+    :raises StrictJSONError: not JSON, a duplicate member name, ``NaN`` or ``Infinity``, a number that no float
+        holds, a lone surrogate, or more than :data:`MAX_DEPTH` levels.
+    """
+    try:
+        value = DECODER.decode(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise StrictJSONError(f"is not UTF-8 (byte {error.start})") from None
+    except json.JSONDecodeError as error:
+        raise StrictJSONError(f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except RecursionError:
+        raise StrictJSONError(f"is nested deeper than {MAX_DEPTH} levels") from None
+    except StrictJSONError:
+        raise
+    except ValueError:  # Python refuses to convert integers of more than 4,300 digits
+        raise StrictJSONError(TOO_LONG) from None
+    # Only an escape can make a lone surrogate, and every level needs a bracket: most bodies need no walk.
+    if b"\\u" in body or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        check(value)
+    return value
+
+
+def encode(value: Any) -> bytes:
+    """Turn a value into compact UTF-8 JSON.
+
+    :raises StrictJSONError: see :func:`check`.
+    """
+    check(value)
+    try:
+        return ENCODER.encode(value).encode("utf-8")
+    except ValueError:
+        raise StrictJSONError(TOO_LONG) from None
+
+
+def check(value: Any, path: str = "", depth: int = 0) -> None:
+    """Refuse a value that is no JSON, or that somebody on the way to the instance cannot read.
+
+    :param value: what :func:`json.loads` would build; tuples are taken for lists.
+    :param path: where the value stands, for the message.
+    :raises StrictJSONError: the message names the place, never the value.
+    """
+    if isinstance(value, str):
+        check_text(value, path)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise StrictJSONError(f"{prefix(path)}is not a finite number")
+    elif isinstance(value, dict):
+        check_depth(depth)
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise StrictJSONError(f"{prefix(path)}has a member name of type {type(name).__name__}, not str")
+            check_text(name, path)
+            check(item, f"{path}.{name}" if path else name, depth + 1)
+    elif isinstance(value, list | tuple):
+        check_depth(depth)
+        for index, item in enumerate(value):
+            check(item, f"{path}[{index}]", depth + 1)
+    elif value is not None and not isinstance(value, bool | int):
+        raise StrictJSONError(f"{prefix(path)}is of type {type(value).__name__}, which is not JSON")
+
+
+def check_depth(depth: int) -> None:
+    if depth >= MAX_DEPTH:
+        raise StrictJSONError(f"is nested deeper than {MAX_DEPTH} levels")
+
+
+def check_text(text: str, path: str) -> None:
+    if text.isascii():
+        return
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise StrictJSONError(f"{prefix(path)}has a lone surrogate, which is not Unicode text") from None
+
+
+def prefix(path: str) -> str:
+    # The sender chooses the names, at any length and with any character; a message is one short line.
+    shown = path[:80].encode("unicode_escape").decode("ascii")
+    return f"{shown} " if shown else ""
+
+
+def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        raise StrictJSONError(f"has the member {prefix(counts.most_common(1)[0][0])}more than once")
+    return members
+
+
+def finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise StrictJSONError("has a number that is out of range")
+    return number
+
+
+def refuse_constant(name: str) -> NoReturn:
+    raise StrictJSONError(f"has {name}, which is not JSON")
+
+
+#: One for the process: ``json.loads`` with hooks would build a decoder for every body.
+DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=unique_members, parse_float=finite, parse_constant=refuse_constant
+)
+ENCODER: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
