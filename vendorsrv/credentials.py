@@ -1,0 +1,159 @@
+"""Sessions for outgoing calls, from the credentials of a client or of Nova itself; none waits without end."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import openstack.config
+from keystoneauth1 import exceptions, loading
+from keystoneauth1.plugin import BaseAuthPlugin
+from keystoneauth1.session import Session
+from openstack.exceptions import ConfigException
+from oslo_config import cfg
+
+from vendorsrv.errors import ConfigError
+
+#: Where Nova keeps the account that it asks with (``nova/conf/vendordata.py``).
+NOVA_GROUP: Final = "vendordata_dynamic_auth"
+#: Seconds that Keystone may take when nothing else is configured. Nova sets none, and then waits for ever.
+KEYSTONE_TIMEOUT: Final = 10.0
+
+WAYS: Final = (
+    "set the OS_* variables, name a cloud of clouds.yaml (--os-cloud), read Nova's own account (--nova-conf), or "
+    "send no token (--anonymous)"
+)
+# Keystone only says "400" or "401" when one of these is missing.
+NEEDED: Final = (("username", "user_id"), ("password",))
+PASSWORD_TYPES: Final = frozenset({"password", "v3password", "v2password"})
+REASONS: Final = (
+    (exceptions.Unauthorized, "refused the credentials (HTTP 401)"),
+    (exceptions.ConnectTimeout, "did not answer in time"),
+    (exceptions.SSLError, "has a certificate that is not trusted here"),
+    (exceptions.ConnectFailure, "cannot be reached"),
+    (exceptions.DiscoveryFailure, "is away, or is no Keystone; its address ends in /v3 as a rule"),
+    (exceptions.CatalogException, "cannot be called: its address does not begin with http:// or https://"),
+)
+BAD_VALUE: Final = re.compile(r"^Value for option (\S+) from .* is not valid: ")
+USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
+
+
+def anonymous() -> Session:
+    """Give a session that sends no token, as Nova's does while ``[vendordata_dynamic_auth]`` is empty."""
+    return Session(timeout=KEYSTONE_TIMEOUT)
+
+
+def from_environment(cloud: str | None = None) -> Session:
+    """Give a session with the credentials of a cloud in ``clouds.yaml``, or of the ``OS_*`` variables.
+
+    :param cloud: the cloud's name; the variable ``OS_CLOUD`` stands in for it.
+    :raises ConfigError: there is no such cloud, or an option is missing; names it.
+    """
+    cloud = cloud or os.environ.get("OS_CLOUD") or None
+    try:
+        region = openstack.config.OpenStackConfig(app_name="vendorsrv").get_one(cloud=cloud)
+        timeout = float(region.config.get("api_timeout") or KEYSTONE_TIMEOUT)
+    except exceptions.MissingRequiredOptions as error:
+        raise ConfigError(missing(cloud, error.options[0].dest)) from None
+    except (exceptions.AuthPluginException, ConfigException) as error:
+        raise ConfigError(f"the credentials are not usable: {one_line(error)}") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # What openstack.config raises when something in the file has another type than it expects.
+        raise ConfigError(f"clouds.yaml describes the cloud {cloud} in a form that cannot be read") from None
+    if absent := absent_option(region.config["auth_type"], region.config["auth"]):
+        raise ConfigError(missing(cloud, absent))
+    verify, certificate = region.get_requests_verify_args()
+    return Session(
+        auth=region.get_auth(), verify=True if verify is None else verify, cert=certificate, timeout=timeout
+    )
+
+
+def from_nova_conf(path: str | Path) -> Session:
+    """Give the session that Nova builds from its own file (``nova/service_auth.py``).
+
+    :returns: a session without ``auth`` when neither the section nor its ``auth_section`` has an ``auth_type``;
+        Nova then logs a warning, and sends no token.
+    :raises ConfigError: the file cannot be read, or an option is wrong or missing; names it.
+    """
+    conf = open_nova_conf(path)
+    try:
+        loading.register_session_conf_options(conf, NOVA_GROUP)
+        loading.register_auth_conf_options(conf, NOVA_GROUP)
+        auth = loading.load_auth_from_conf_options(conf, NOVA_GROUP)
+        session = loading.load_session_from_conf_options(conf, NOVA_GROUP, auth=auth)
+        section = conf[NOVA_GROUP].auth_section or NOVA_GROUP
+        absent = auth and absent_option(conf[section].auth_type, conf[section])
+    except exceptions.MissingRequiredOptions as error:
+        raise ConfigError(f"{path}: [{NOVA_GROUP}] {error.options[0].dest} is missing") from None
+    except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
+        # Their text quotes what follows the $, which may be half a password.
+        raise ConfigError(f"{path}: [{NOVA_GROUP}] has a $ before no option's name; write it as $$") from None
+    except (exceptions.AuthPluginException, ValueError) as error:
+        reason = BAD_VALUE.sub(r"\1: ", one_line(error))
+        raise ConfigError(f"{path}: [{NOVA_GROUP}] {reason}") from None
+    if absent:
+        raise ConfigError(f"{path}: [{section}] {absent} is missing")
+    session.timeout = session.timeout or KEYSTONE_TIMEOUT
+    return session
+
+
+def open_nova_conf(path: str | Path) -> cfg.ConfigOpts:
+    """Parse a nova.conf into a private ConfigOpts that has no options registered yet.
+
+    :raises ConfigError: the file does not exist, may not be read, or is no INI file; names the line, and does
+        not quote it, since it may hold a password.
+    """
+    conf = cfg.ConfigOpts()
+    try:
+        conf(args=[], project="nova", default_config_files=[str(path)], default_config_dirs=[])
+    except cfg.ConfigFileParseError as error:
+        line = getattr(error.__context__, "lineno", "?")
+        raise ConfigError(f"{path}: line {line} is neither a section nor an option") from None
+    except (cfg.ConfigFilesNotFoundError, cfg.ConfigFilesPermissionDeniedError, OSError):
+        raise ConfigError(f"{path} does not exist or cannot be read") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not a text file in UTF-8") from None
+    return conf
+
+
+def authenticate(session: Session) -> None:
+    """Prove now that a session gets its token, so that a later failure is the called server's own.
+
+    :raises ConfigError: Keystone is away, too slow, or refuses; says which, and where it is.
+    """
+    if session.auth is None:
+        return
+    try:
+        session.get_auth_headers()
+    except (exceptions.ClientException, OSError, ValueError) as error:
+        # OSError: a CA file that is not there. ValueError: a URL or a timeout that cannot be used.
+        raise ConfigError(explain(error, session.auth)) from None
+
+
+def explain(error: Exception, auth: BaseAuthPlugin) -> str:
+    keystone = f"Keystone at {one_line(getattr(auth, 'auth_url', None) or 'an unknown address')}"
+    for kind, reason in REASONS:
+        if isinstance(error, kind):
+            return f"{keystone} {reason}"
+    return f"{keystone} gave no token: {one_line(error)}"
+
+
+def absent_option(auth_type: str, given: Mapping[str, Any]) -> str | None:
+    if auth_type not in PASSWORD_TYPES:
+        return None
+    return next((names[0] for names in NEEDED if not any(given.get(name) for name in names)), None)
+
+
+def missing(cloud: str | None, option: str) -> str:
+    if cloud:
+        return f"the cloud {cloud} in clouds.yaml has no {option} under auth"
+    return f"OS_{option.upper()} is not set: {WAYS}"
+
+
+def one_line(text: object) -> str:
+    """Make foreign text fit for a terminal: one line, printable characters, no user and password in URLs."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in str(text))
+    return USER_INFO.sub("", " ".join(printable.split()))
