@@ -1,0 +1,94 @@
+# Every task of this project; `make` alone lists them. python3 (3.11 or newer) and make are all they need, and
+# everything they make stays in this checkout: .venv (the environment) and .cache (downloads, results of tools).
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+CACHE := $(CURDIR)/.cache
+UV := $(BIN)/uv
+# Another Python, or a checkout that was moved, needs a new .venv: both are part of the stamps' folder.
+KEY := $(shell printf '%s\n' "$(CURDIR)" "$$($(PYTHON) --version 2>&1)" | cksum | cut -d ' ' -f 1)
+STAMPS := .venv/stamps/$(KEY)
+
+export PIP_CACHE_DIR := $(CACHE)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export UV_CACHE_DIR := $(CACHE)/uv
+export UV_PYTHON_DOWNLOADS := never
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.PHONY: help install run test check format lock clean
+
+help: ## list the tasks
+	@sed -n 's/^\([a-z]*\): [^#]*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r task text; do printf '  make %-8s %s\n' "$$task" "$$text"; done
+	@echo "  ARGS='...' goes to the demo (run), to pytest (test) or to uv (lock ARGS=--upgrade)."
+
+install: $(STAMPS)/install ## set up .venv with the vendorsrv command and the examples
+	@echo "Ready: $(BIN)/vendorsrv --help"
+
+run: $(STAMPS)/install ## set up, then a real Keystone, the server and two boots (Ctrl-C stops)
+	@echo "Running vendorsrv demo $(ARGS)"
+	@$(BIN)/vendorsrv demo $(ARGS)
+
+test: $(STAMPS)/dev ## set up, then run all tests and ask for full coverage
+	@echo "Testing$(if $(ARGS), $(ARGS); without the coverage gate, all of it; full coverage is asked for)"
+	@mkdir -p $(CACHE)/coverage
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(if $(ARGS),,$(BIN)/coverage report)
+
+check: $(STAMPS)/dev ## check style, format, types, import layers, file sizes, the lock and the version
+	@echo "Style (ruff)"
+	@$(BIN)/ruff check --quiet
+	@echo "Format (ruff)"
+	@$(BIN)/ruff format --check --quiet
+	@echo "Types (mypy --strict)"
+	@$(BIN)/mypy
+	@echo "Import layers and sizes (tests/test_layers.py)"
+	@$(BIN)/python -m pytest --quiet tests/test_layers.py
+	@echo "Lock and version"
+	@sh scripts/lock.sh --check
+	@sh scripts/check-version.sh
+
+format: $(STAMPS)/dev ## format the code and sort its imports
+	@echo "Formatting (ruff)"
+	@$(BIN)/ruff check --quiet --fix-only
+	@$(BIN)/ruff format --quiet
+
+lock: $(STAMPS)/uv ## remake requirements/*.txt from pyproject.toml (ARGS=--upgrade for newer versions)
+	@echo "Locking: requirements/*.txt from pyproject.toml"
+	@sh scripts/lock.sh $(ARGS)
+
+clean: ## remove everything that these tasks made
+	@echo "Removing .venv, .cache and what Python and the tools left"
+	@rm -rf .venv .cache dist .hypothesis .schemathesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMPS)/uv: requirements/uv.txt
+	@echo "Setting up .venv (the first time takes a minute or two)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@sh scripts/debian-packages.sh install "$(PYTHON)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install -qq --only-binary :all: --require-hashes --requirement requirements/uv.txt
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+$(STAMPS)/install: $(STAMPS)/uv requirements/demo.txt pyproject.toml vendorsrv/__init__.py \
+		$(wildcard examples/*/pyproject.toml)
+	@echo "Installing vendorsrv, its examples and what they need, as locked in requirements/demo.txt"
+	@$(UV) pip install --quiet --no-build --require-hashes --requirement requirements/demo.txt
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --reinstall --editable . \
+		$(foreach example,$(wildcard examples/*/pyproject.toml),--editable $(dir $(example)))
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/install requirements/dev.txt scripts/debian-packages.sh
+	@echo "Installing the tests' peers and the checkers, as locked in requirements/dev.txt"
+	@sh scripts/debian-packages.sh test "$(PYTHON)"
+	@$(UV) pip install --quiet --no-build-isolation --require-hashes --requirement requirements/dev.txt
+	@touch $@

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Installs the Debian packages that `make` needs and that are missing: debian-packages.sh install|test [PYTHON]
+# It is silent when there is nothing to do, and without root it only says which command to run.
+set -eu
+
+group=$1
+python=${2:-python3}
+
+# group | package | a command that succeeds when it is not needed | why it is needed
+packages="
+install | python3-venv | \"$python\" -c 'import ensurepip, venv' | makes .venv
+"
+
+missing=
+while IFS='|' read -r for_group package present reason; do
+    [ "$(echo $for_group)" = "$group" ] || continue
+    if ! sh -c "$present" >/dev/null 2>&1; then
+        package=$(echo $package)
+        echo "Debian package $package is needed:$reason" >&2
+        missing="$missing $package"
+    fi
+done <<TABLE
+$packages
+TABLE
+
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "This is no Debian: install its counterpart of$missing, then run make again." >&2
+    exit 1
+elif [ "$(id -u)" != 0 ]; then
+    echo "Run this as root, then make again: apt-get install$missing" >&2
+    exit 1
+fi
+echo "Installing$missing with apt-get" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# $missing is a list of names.
+# shellcheck disable=SC2086
+apt-get install -qq --yes --no-install-recommends $missing >/dev/null
