@@ -10,14 +10,18 @@ __all__ = ["MailServer"]
 class MailServer(Handler):
     """Make an instance a mail server when a mail administrator booted it.
 
-    The settings are those of ``[handler:mailserver]``; an instance that nobody with the role booted gets ``{}``.
+    Its settings stand in ``[handler:mailserver]``. Other instances get ``{}``.
     """
 
     name = "mailserver"
     options = (
         cfg.HostnameOpt("domain", required=True, help="The mail domain that the instances serve."),
-        cfg.HostAddressOpt("relayhost", help="Where they send mail for other domains; none: straight to its host."),
-        cfg.StrOpt("role", default="mail-admin", help="The role that makes the booting user a mail administrator."),
+        cfg.HostAddressOpt(
+            "relayhost", help="Where they send mail for other domains; none: straight to its host."
+        ),
+        cfg.StrOpt(
+            "role", default="mail-admin", help="The role that makes the booting user a mail administrator."
+        ),
     )
 
     async def handle(self, request: VendordataRequest) -> dict[str, object]:
