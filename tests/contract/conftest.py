@@ -1,0 +1,75 @@
+"""The real peers, started once for a test run, and the accounts and tokens that tests need of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.keystone import NOVA, NOVA_ADMIN, TENANT, Keystone
+from tests.peers import require
+from tests.waiting import wait_until
+
+NO_KEYSTONE = "no real Keystone: pip install 'vendorsrv[demo]'"
+
+
+def start(directory: Path) -> Iterator[Keystone]:
+    """Serve a Keystone with the accounts of tests/keystone.py, and stop it at the end."""
+    require("keystone", NO_KEYSTONE)
+    with Keystone(directory=directory / "data", log_file=directory / "keystone.log") as keystone:
+        keystone.create_accounts()
+        yield keystone
+
+
+@pytest.fixture(scope="session")
+def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
+    """The real Keystone of this run. It is everybody's: leave it as it was."""
+    yield from start(tmp_path_factory.mktemp("keystone"))
+
+
+@pytest.fixture(scope="session")
+def second_keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
+    """The process behind ``fragile_keystone``, for all tests that use it."""
+    yield from start(tmp_path_factory.mktemp("fragile-keystone"))
+
+
+@pytest.fixture
+def fragile_keystone(second_keystone: Keystone) -> Iterator[Keystone]:
+    """A second real Keystone, to be stopped, hung and restarted; it runs again for the next test."""
+    yield second_keystone
+    second_keystone.revive()
+
+
+@pytest.fixture
+def nova_token(keystone: Keystone) -> str:
+    """A new token of Nova's user, with the role ``service``."""
+    return keystone.token(NOVA)
+
+
+@pytest.fixture
+def admin_token(keystone: Keystone) -> str:
+    """A new token of a user with the role ``admin`` in the project ``service``."""
+    return keystone.token(NOVA_ADMIN)
+
+
+@pytest.fixture
+def tenant_token(keystone: Keystone) -> str:
+    """A new token of somebody who boots instances, with the role ``member``."""
+    return keystone.token(TENANT)
+
+
+@pytest.fixture
+def revoked_token(keystone: Keystone) -> str:
+    """A token of Nova's user that Keystone no longer accepts."""
+    token = keystone.token(NOVA)
+    keystone.revoke(token)
+    return token
+
+
+@pytest.fixture(scope="session")
+def expired_token(keystone: Keystone) -> str:
+    """A token of Nova's user whose time is over."""
+    token = keystone.short_token(NOVA, 0)
+    wait_until(lambda: not keystone.accepts(token))
+    return token

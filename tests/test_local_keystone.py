@@ -1,0 +1,16 @@
+"""What an operator reads when the local Keystone cannot start; how it runs is in tests/contract."""
+
+import sys
+
+import pytest
+
+from vendorsrv.errors import ConfigError
+from vendorsrv.local_keystone import LocalKeystone
+
+
+@pytest.mark.parametrize("package", ["keystone", "waitress"])
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """Without one of the demo's packages nothing is started, and the message says what to install."""
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=r"pip install 'vendorsrv\[demo\]'"):
+        LocalKeystone().start()

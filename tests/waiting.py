@@ -1,0 +1,17 @@
+"""Waiting for what happens in another process, with a bound."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Return as soon as the condition holds; it is asked 20 times a second.
+
+    :raises AssertionError: it did not hold within this many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {seconds:g} seconds"
+        time.sleep(0.05)
