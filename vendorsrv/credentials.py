@@ -23,8 +23,8 @@ NOVA_GROUP: Final = "vendordata_dynamic_auth"
 KEYSTONE_TIMEOUT: Final = 10.0
 
 WAYS: Final = (
-    "set the OS_* variables, name a cloud of clouds.yaml (--os-cloud), read Nova's own account (--nova-conf), or "
-    "send no token (--anonymous)"
+    "set the OS_* variables, name a cloud in clouds.yaml (--os-cloud), read Nova's account (--nova-conf), "
+    "or send no token (--anonymous)"
 )
 # Keystone only says "400" or "401" when one of these is missing.
 NEEDED: Final = (("username", "user_id"), ("password",))
@@ -74,7 +74,7 @@ def from_environment(cloud: str | None = None) -> Session:
 def from_nova_conf(path: str | Path) -> Session:
     """Give the session that Nova builds from its own file (``nova/service_auth.py``).
 
-    :returns: a session without ``auth`` when neither the section nor its ``auth_section`` has an ``auth_type``;
+    :returns: a session without ``auth`` when neither the section nor its ``auth_section`` has ``auth_type``;
         Nova then logs a warning, and sends no token.
     :raises ConfigError: the file cannot be read, or an option is wrong or missing; names it.
     """
