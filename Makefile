@@ -45,7 +45,7 @@ test: $(STAMPS)/dev ## set up, then run all tests and ask for full coverage
 
 check: $(STAMPS)/dev ## check style, format, types, import layers, file sizes, the lock and the version
 	@echo "Style (ruff)"
-	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff check --quiet --output-format concise
 	@echo "Format (ruff)"
 	@$(BIN)/ruff format --check --quiet
 	@echo "Types (mypy --strict)"
