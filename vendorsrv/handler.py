@@ -62,7 +62,9 @@ class Handler:
             cls.name = kebab(cls.__name__)
         for problem in contradictions(cls):
             caller = sys._getframe(1)
-            raise HandlerDefinitionError(f"{caller.f_code.co_filename}:{caller.f_lineno}: class {cls.__name__}: {problem}")
+            raise HandlerDefinitionError(
+                f"{caller.f_code.co_filename}:{caller.f_lineno}: class {cls.__name__}: {problem}"
+            )
 
     async def open(self) -> None:
         """Prepare what the handler shares between requests (a client, a pool); runs when the worker starts."""

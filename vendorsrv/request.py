@@ -42,7 +42,10 @@ NovaBody = TypedDict(
         "instance-id": Annotated[
             str,
             AfterValidator(canonical_uuid),
-            Field(description="the instance's UUID", json_schema_extra={"format": "uuid", "pattern": f"^{UUID.pattern}$"}),
+            Field(
+                description="the instance's UUID",
+                json_schema_extra={"format": "uuid", "pattern": f"^{UUID.pattern}$"},
+            ),
         ],
         "image-id": NotRequired[Annotated[str | None, Field(description="the image; empty when booted from a volume")]],
         "user-data": NotRequired[Annotated[str | None, Field(description="base64, as the user sent it")]],

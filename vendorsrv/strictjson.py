@@ -122,7 +122,5 @@ def refuse_constant(name: str) -> NoReturn:
 
 
 #: One for the process: ``json.loads`` with hooks would build a decoder for every body.
-DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=unique_members, parse_float=finite, parse_constant=refuse_constant
-)
+DECODER: Final = json.JSONDecoder(object_pairs_hook=unique_members, parse_float=finite, parse_constant=refuse_constant)
 ENCODER: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))

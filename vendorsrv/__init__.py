@@ -1,0 +1,65 @@
+"""The server framework for OpenStack Nova's dynamic vendordata."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vendorsrv.app import create_app
+    from vendorsrv.errors import (
+        AnswerError,
+        BadRequest,
+        ConfigError,
+        HandlerError,
+        ServiceUnavailable,
+        UpstreamError,
+        VendordataError,
+    )
+    from vendorsrv.handler import Handler, HandlerDefinitionError
+    from vendorsrv.request import BootRoles, Caller, VendordataRequest
+    from vendorsrv.settings import Settings
+
+__all__ = [
+    "AnswerError",
+    "BadRequest",
+    "BootRoles",
+    "Caller",
+    "ConfigError",
+    "Handler",
+    "HandlerDefinitionError",
+    "HandlerError",
+    "ServiceUnavailable",
+    "Settings",
+    "UpstreamError",
+    "VendordataError",
+    "VendordataRequest",
+    "__version__",
+    "create_app",
+]
+
+__version__ = "0.1.0"
+
+#: Which module has a public name; importing the package alone loads none of them.
+HOMES = {
+    "AnswerError": "errors",
+    "BadRequest": "errors",
+    "BootRoles": "request",
+    "Caller": "request",
+    "ConfigError": "errors",
+    "Handler": "handler",
+    "HandlerDefinitionError": "handler",
+    "HandlerError": "errors",
+    "ServiceUnavailable": "errors",
+    "Settings": "settings",
+    "UpstreamError": "errors",
+    "VendordataError": "errors",
+    "VendordataRequest": "request",
+    "create_app": "app",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

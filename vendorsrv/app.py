@@ -1,0 +1,208 @@
+"""The FastAPI application: lifespan, the server's own routes, and the handlers' way past its routing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
+
+from vendorsrv.answer import to_bytes
+from vendorsrv.auth import Authenticator
+from vendorsrv.errors import (
+    ConfigError,
+    MethodNotAllowed,
+    NotFound,
+    ServerError,
+    ServiceUnavailable,
+    VendordataError,
+)
+from vendorsrv.front import Front, error_body
+from vendorsrv.observe import REQUEST_ID, set_up_logging
+from vendorsrv.openapi import add_handlers
+from vendorsrv.pipeline import Pipeline
+from vendorsrv.policy import Policy
+from vendorsrv.registry import Enabled, Registry
+from vendorsrv.runner import Runner
+from vendorsrv.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+#: Where ``serve`` puts the path for its workers, which are spawned and inherit nothing else.
+CONFIG_FILE_VARIABLE: Final = "VENDORSRV_CONFIG_FILE"
+#: uvicorn's exit code for a worker that must not be started again.
+STARTUP_FAILURE: Final = 3
+
+
+class Application(FastAPI):
+    """The whole server as one ASGI application; :func:`create_app` builds it."""
+
+    def __init__(self, front: Front, registry: Registry, authenticator: Authenticator, max_answer_bytes: int) -> None:
+        super().__init__(
+            title="vendorsrv",
+            version=version("vendorsrv"),
+            description="Dynamic vendordata for OpenStack Nova.",
+            docs_url=None,
+            redoc_url=None,
+            openapi_url="/-/openapi.json",
+            redirect_slashes=False,  # Nova would follow, with body and token
+            lifespan=self.run_handlers,
+            exception_handlers={HTTPException: render_http, VendordataError: render, Exception: render_bug},
+        )
+        self.front = front
+        self.registry = registry
+        self.authenticator = authenticator
+        self.max_answer_bytes = max_answer_bytes
+        self.is_open = False
+        self.add_own_routes()
+        for enabled in registry.handlers.values():
+            self.add_handler_routes(enabled)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give ``/`` and ``/{handler}`` to the front, everything else to FastAPI's routing."""
+        if scope["type"] == "lifespan":
+            await self.lifespan_without_traceback(scope, receive, send)
+        elif scope["type"] == "http" and self.front.serves(scope["path"]):
+            await self.front(scope, receive, send)
+        elif scope["type"] == "http":
+            await self.front.wrap(super().__call__, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)  # refuses WebSockets
+
+    async def lifespan_without_traceback(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_traceback(message: Message) -> None:
+            await send({"type": message["type"]})
+
+        try:
+            await super().__call__(scope, receive, send_without_traceback)
+        except ConfigError as error:
+            LOG.critical("%s", error)
+
+    @asynccontextmanager
+    async def run_handlers(self, _: FastAPI) -> AsyncIterator[None]:
+        async with self.registry.opened():
+            self.is_open = True
+            # Discovery, our own token and a validation cost the first request up to a second otherwise.
+            warm_up = asyncio.create_task(self.warm_up())
+            yield
+            self.is_open = False
+            warm_up.cancel()
+
+    async def warm_up(self) -> None:
+        try:
+            await self.authenticator.check_ready()
+        except VendordataError as error:
+            LOG.warning("not ready yet: %s", error.message)
+
+    def openapi(self) -> dict[str, Any]:
+        """Give the OpenAPI document, with the handlers."""
+        if not self.openapi_schema:
+            add_handlers(super().openapi(), self.registry.handlers.values())
+        assert self.openapi_schema is not None
+        return self.openapi_schema
+
+    def add_own_routes(self) -> None:
+        self.add_api_route("/-/live", self.live, tags=["server"], summary="The process runs")
+        self.add_api_route("/-/ready", self.ready, tags=["server"], summary="Requests can be answered")
+        self.add_api_route("/-/docs", self.docs, include_in_schema=False)
+        # A control plane has no way out to the host that FastAPI's own docs page loads its scripts from.
+        self.mount("/-/docs/assets", StaticFiles(packages=[("fastapi_offline", "static")]))
+
+    def add_handler_routes(self, enabled: Enabled) -> None:
+        for path, runner in enabled.routes.items():
+            self.add_api_route(
+                f"/{enabled.name}/{path}",
+                self.public_route(runner),
+                tags=["public"],
+                summary=f"{path} of {enabled.name}",
+                description=runner.method.__doc__ or "",
+                operation_id=f"{enabled.name}_{path}",
+            )
+
+    def public_route(self, runner: Runner) -> Callable[[], Awaitable[Response]]:
+        async def give() -> Response:
+            value = await runner.run(budget=runner.timeout)
+            return Response(to_bytes(value, runner.handler, self.max_answer_bytes), media_type="application/json")
+
+        return give
+
+    async def live(self) -> dict[str, bool]:
+        return {"live": True}
+
+    async def ready(self) -> dict[str, Any]:
+        if not self.is_open:
+            raise ServiceUnavailable("the handlers are not open")
+        await self.authenticator.check_ready()
+        return {"ready": True, "keystone": "reachable", "handlers": list(self.registry.handlers)}
+
+    async def docs(self) -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title="vendorsrv",
+            swagger_js_url="docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="docs/assets/swagger-ui.css",
+            swagger_favicon_url="docs/assets/favicon.png",
+        )
+
+
+async def render(_: Request, error: Exception) -> Response:
+    """Render an error of ours in the one shape."""
+    assert isinstance(error, VendordataError)
+    return error_response(error, error.headers)
+
+
+async def render_http(request: Request, error: Exception) -> Response:
+    """Render what the framework's routing raises."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return error_response(MethodNotAllowed("this path is not served for this method"), error.headers or {})
+    return await render(request, NotFound("nothing is served under this path"))
+
+
+async def render_bug(request: Request, _: Exception) -> Response:
+    """Render an exception that nobody expected; the front logs where it came from."""
+    return await render(request, ServerError("the server failed; its log has more"))
+
+
+def error_response(error: VendordataError, headers: Mapping[str, str]) -> Response:
+    body = error_body(error, REQUEST_ID.get())
+    return Response(body, error.status, {**headers}, media_type="application/json")
+
+
+def create_app(settings: Settings) -> Application:
+    """Build the server's ASGI application.
+
+    :raises ConfigError: ``[keystone_authtoken]`` is incomplete, a handler cannot be loaded or built, or the policy
+        is broken. Keystone itself is not needed yet.
+    """
+    registry = Registry(settings)
+    authenticator = Authenticator(settings)
+    policy = Policy(settings.conf, list(registry.handlers))
+    pipeline = Pipeline(settings, authenticator, policy, registry.handlers)
+    front = Front(pipeline, settings, authenticator.challenge)
+    return Application(front, registry, authenticator, settings.max_answer_bytes)
+
+
+def from_environment() -> Application:
+    """Build the application of a worker from the file that ``serve`` was given.
+
+    :raises SystemExit: the configuration became unusable; the reason is logged.
+    """
+    try:
+        settings = Settings.from_file(os.environ[CONFIG_FILE_VARIABLE])
+        set_up_logging(settings.conf)
+        return create_app(settings)
+    except ConfigError as error:
+        LOG.critical("%s", error)
+        sys.exit(STARTUP_FAILURE)

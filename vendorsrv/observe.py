@@ -1,0 +1,89 @@
+"""Request ids and log lines; never a token, never user-data, never an answer."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from oslo_config import cfg
+from oslo_log import log
+
+LOG = logging.getLogger("vendorsrv.access")
+
+#: oslo.context keeps its context per thread, where asyncio's tasks would overwrite each other's.
+REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id", default="")
+GLOBAL_REQUEST_ID: Final[ContextVar[str]] = ContextVar("global_request_id", default="")
+
+#: What oslo.context makes and other services send on; anything else is not repeated in a log.
+WELL_FORMED: Final = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+# %r, since path and message can hold what a client sent.
+LINE: Final = "%s %r %s %s ms caller=%s handler=%s instance=%s error=%r"
+LINE_FIELDS: Final = ("method", "path", "status", "milliseconds", "caller", "handler", "instance", "error")
+
+
+def new_request_id() -> str:
+    """Make a request id as every OpenStack service does: ``req-`` and a random UUID."""
+    return f"req-{uuid.uuid4()}"
+
+
+def begin(request_id: str, global_request_id: str | None) -> None:
+    """Put the ids of the request onto every log line of this task and of the threads that it starts.
+
+    :param global_request_id: what came in as ``X-Openstack-Request-Id``; ignored unless it is a request id.
+    """
+    REQUEST_ID.set(request_id)
+    well_formed = global_request_id is not None and WELL_FORMED.fullmatch(global_request_id)
+    GLOBAL_REQUEST_ID.set(global_request_id if well_formed and global_request_id else "")
+
+
+class AddRequestIds(logging.Filter):
+    """Gives each record the fields that oslo.log's context format prints."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = REQUEST_ID.get()
+        record.global_request_id = GLOBAL_REQUEST_ID.get() or "-"
+        record.user_identity = "-"
+        ids = {"request_id": record.request_id, "global_request_id": GLOBAL_REQUEST_ID.get()}
+        record.extra = getattr(record, "extra", {}) | {name: value for name, value in ids.items() if value}
+        return True
+
+
+def set_up_logging(conf: cfg.ConfigOpts) -> None:
+    """Configure logging from oslo.log's options of an open configuration."""
+    log.setup(conf, "vendorsrv")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(AddRequestIds())
+
+
+@dataclass(slots=True)
+class Access:
+    """What one request's log line says; filled in as far as the request gets.
+
+    :ivar error: the error's code and message.
+    :ivar polled: one of the server's own routes, which load balancers ask all day.
+    """
+
+    method: str
+    path: str
+    caller: str | None = None
+    handler: str | None = None
+    instance: str | None = None
+    polled: bool = False
+    error: str | None = None
+
+    def log(self, status: int, seconds: float) -> None:
+        """Write the line: at warning level for 5xx, at debug level for what is polled, else at info.
+
+        :param seconds: from the first header to the last byte given to the socket.
+        """
+        level = logging.WARNING if status >= 500 else logging.DEBUG if self.polled else logging.INFO
+        if not LOG.isEnabledFor(level):
+            return
+        milliseconds = round(seconds * 1000, 1)
+        fields = {**asdict(self), "path": self.path[:200], "status": status, "milliseconds": milliseconds}
+        LOG.log(level, LINE, *(fields[name] for name in LINE_FIELDS), extra={"extra": fields})

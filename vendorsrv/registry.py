@@ -1,0 +1,210 @@
+"""Find the handlers that the operator enabled, refuse clashes, and build them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from stevedore import ExtensionManager, NamedExtensionManager
+
+from vendorsrv.errors import ConfigError
+from vendorsrv.handler import Handler, check_complete, is_async
+from vendorsrv.runner import Runner, where
+from vendorsrv.settings import Settings, read_handler
+
+ENTRY_POINTS: Final = "vendorsrv.handlers"
+#: Seconds for a handler's open(); a server that hangs while it starts tells nobody why.
+OPEN_TIMEOUT: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A handler class, and where it is from: a distribution's name and version, or ``module:Class``."""
+
+    handler: type[Handler]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enabled:
+    """A handler as it is served.
+
+    :ivar runner: calls its ``handle``.
+    :ivar routes: the runners of its public GET routes, by their path below ``/<name>/``.
+    :ivar timeout: seconds, with the operator's override.
+    """
+
+    handler: Handler
+    source: str
+    timeout: float
+    threads: int
+    runner: Runner
+    routes: Mapping[str, Runner]
+
+    @property
+    def name(self) -> str:
+        """The URL segment."""
+        return self.handler.name
+
+    @property
+    def runs_in(self) -> str:
+        """Where ``handle`` runs: ``event loop`` or ``thread``."""
+        return "event loop" if is_async(self.handler.handle) else "thread"
+
+
+class Registry:
+    """The enabled handlers, in the operator's order.
+
+    :raises ConfigError: one of them cannot be found, loaded or built; names all that cannot.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        found, problems = find(settings.handlers)
+        self.handlers: dict[str, Enabled] = {}
+        for each in found:
+            try:
+                self.handlers[each.handler.name] = build(settings, each)
+            except ConfigError as error:
+                problems.append(str(error))
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Open all handlers in their order, and close them in the opposite one.
+
+        :raises ConfigError: one of them could not be opened; those before it are closed.
+        """
+        async with AsyncExitStack() as stack:
+            for name, enabled in self.handlers.items():
+                with vendor_code(f"handler {name}: open()"):
+                    await asyncio.wait_for(enabled.handler.open(), OPEN_TIMEOUT)
+                stack.push_async_callback(close, enabled.handler)
+            yield
+
+
+def find(wanted: Sequence[str]) -> tuple[list[Found], list[str]]:
+    """Load the classes of some handlers, and nothing else.
+
+    :param wanted: names of entry points in the group ``vendorsrv.handlers``, or ``module:Class``.
+    :returns: what was found, and a sentence for each that was not.
+    """
+    found: dict[str, Found] = {}
+    problems = []
+    for name in wanted:
+        try:
+            each = from_module(name) if ":" in name else from_entry_point(name)
+            check_complete(each.handler)
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        other = found.setdefault(each.handler.name, each)
+        if other is not each:
+            problems.append(f"handler {each.handler.name} is there twice: from {other.source} and from {each.source}")
+    return list(found.values()), problems
+
+
+def from_module(path: str) -> Found:
+    module_name, _, class_name = path.partition(":")
+    with vendor_code(f"handler {path}: import of {module_name}"):
+        module = importlib.import_module(module_name)
+    handlers = [name for name, value in vars(module).items() if is_handler(value)]
+    if class_name not in handlers:
+        raise ConfigError(
+            f"handler {path}: {module_name} has no Handler {class_name!r}{suggestion(class_name, handlers)}"
+        )
+    return Found(getattr(module, class_name), path)
+
+
+def from_entry_point(name: str) -> Found:
+    failures: list[tuple[EntryPoint, BaseException]] = []
+
+    def note(_: ExtensionManager[Any], entry_point: EntryPoint, error: BaseException) -> None:
+        failures.append((entry_point, error))
+
+    manager: NamedExtensionManager[Any] = NamedExtensionManager(
+        ENTRY_POINTS, [name], on_load_failure_callback=note, on_missing_entrypoints_callback=None
+    )
+    for entry_point, error in failures:
+        raise ConfigError(
+            f"handler {name}: {distribution(entry_point)} cannot be loaded: {type(error).__name__}: {error}"
+        )
+    extensions = manager.extensions
+    if not extensions:
+        raise ConfigError(f"handler {name}: no installed package has it{suggestion(name, installed())}")
+    if len(extensions) > 1:
+        sources = " and ".join(distribution(extension.entry_point) for extension in extensions)
+        raise ConfigError(f"handler {name}: more than one package has it: {sources}")
+    source = distribution(extensions[0].entry_point)
+    handler = extensions[0].plugin
+    if not is_handler(handler):
+        raise ConfigError(f"handler {name}: the entry point of {source} is no subclass of Handler")
+    if handler.name != name:
+        raise ConfigError(
+            f"handler {name}: the entry point of {source} gives a class whose name is {handler.name!r}; they must be the same"
+        )
+    return Found(handler, source)
+
+
+def build(settings: Settings, found: Found) -> Enabled:
+    """Build one handler with its settings.
+
+    :raises ConfigError: an option is missing or wrong, or the class refuses its settings.
+    """
+    values, overrides, problems = read_handler(settings.conf, found.handler)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    with vendor_code(f"handler {found.handler.name}: {found.handler.__name__}()"):
+        handler = found.handler(values)
+    timeout = overrides.get("timeout", handler.timeout)
+    threads = overrides.get("threads", handler.threads)
+
+    def runner(method: str) -> Runner:
+        return Runner(handler.name, getattr(handler, method), timeout, threads)
+
+    routes = {path: runner(method) for path, method in handler.routes.items()}
+    return Enabled(handler, found.source, timeout, threads, runner("handle"), routes)
+
+
+def installed() -> list[str]:
+    """List the names that installed packages offer, without loading any."""
+    return sorted({entry_point.name for entry_point in entry_points(group=ENTRY_POINTS)})
+
+
+def is_handler(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, Handler) and value is not Handler
+
+
+def distribution(entry_point: EntryPoint) -> str:
+    return f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else entry_point.value
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Give the end of a sentence about a name that is not known: what was probably meant, or what there is."""
+    close = get_close_matches(name, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(known)}" if known else ""
+
+
+async def close(handler: Handler) -> None:
+    with vendor_code(f"handler {handler.name}: close()"):
+        await asyncio.wait_for(handler.close(), OPEN_TIMEOUT)
+
+
+@contextmanager
+def vendor_code(what: str) -> Iterator[None]:
+    """Turn whatever a vendor's code raises into one sentence for the operator."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error}") from None
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{what} raised {type(error).__name__}: {error} ({where(error)})") from None

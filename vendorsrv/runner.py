@@ -1,0 +1,100 @@
+"""Run one handler inside its deadline and its share of threads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from anyio.to_thread import run_sync
+
+from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, VendordataError
+from vendorsrv.handler import is_async
+
+LOG = logging.getLogger(__name__)
+
+
+class Runner:
+    """Calls one method of one handler; decides once whether on the event loop or in a thread.
+
+    :param handler: the handler's name, for messages.
+    :param method: the handler's ``handle``, or the method of one of its routes.
+    :param timeout: seconds for one call.
+    :param threads: calls of a plain method that may be at work at once, those included that overran their deadline:
+        a thread cannot be stopped.
+    """
+
+    def __init__(self, handler: str, method: Callable[..., Any], timeout: float, threads: int) -> None:
+        self.handler = handler
+        self.method = method
+        self.timeout = timeout
+        self.slots = threading.BoundedSemaphore(threads)
+        # Never waited for: the semaphore has already said that a thread is free.
+        self.limiter = anyio.CapacityLimiter(threads + 1)
+        self.call = self.on_loop if is_async(method) else self.in_thread
+
+    async def run(self, *arguments: Any, budget: float) -> Any:
+        """Call the method.
+
+        :param budget: seconds that are left of the whole request.
+        :returns: what the method returned.
+        :raises HandlerTimeout: the deadline, or the budget, ran out.
+        :raises Busy: all threads of this handler are at work.
+        :raises HandlerError: the method raised something that is no VendordataError; its text goes nowhere.
+        """
+        deadline = min(self.timeout, budget)
+        # A task of its own: a handler that swallows its cancellation must not keep Nova waiting.
+        task = asyncio.create_task(self.call(*arguments))
+        task.add_done_callback(retrieve)
+        try:
+            await asyncio.wait({task}, timeout=deadline)
+            if task.done():
+                return self.result_of(task)
+            raise HandlerTimeout(f"handler {self.handler} gave no answer within {deadline:.1f} seconds")
+        finally:
+            task.cancel()
+
+    def result_of(self, task: asyncio.Task[Any]) -> Any:
+        try:
+            return task.result()
+        except VendordataError:
+            raise
+        except (Exception, asyncio.CancelledError) as error:
+            LOG.error("handler %s raised %s %s", self.handler, type(error).__name__, where(error))
+            raise HandlerError(f"handler {self.handler} failed") from None
+
+    async def on_loop(self, *arguments: Any) -> Any:
+        try:
+            return await self.method(*arguments)
+        except SystemExit:  # would end the worker
+            raise HandlerError(f"handler {self.handler} failed") from None
+
+    async def in_thread(self, *arguments: Any) -> Any:
+        if not self.slots.acquire(blocking=False):
+            raise Busy(f"handler {self.handler} is busy")
+
+        def work() -> Any:
+            try:
+                return self.method(*arguments)
+            except SystemExit:
+                raise HandlerError(f"handler {self.handler} failed") from None
+            finally:
+                self.slots.release()
+
+        return await run_sync(work, abandon_on_cancel=True, limiter=self.limiter)
+
+
+def retrieve(task: asyncio.Task[Any]) -> None:
+    # asyncio would log the exception of a task that nobody waits for any more, text and all.
+    if not task.cancelled():
+        task.exception()
+
+
+def where(error: BaseException) -> str:
+    """Give the frames of a traceback as one line. The exception's text is left out: it may hold what must not be logged."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(frames[-5:]))
