@@ -14,3 +14,8 @@ def test_a_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=r"pip install 'vendorsrv\[demo\]'"):
         LocalKeystone().start()
+
+
+def test_stopping_what_never_started_is_harmless() -> None:
+    """A caller may stop it in any state."""
+    LocalKeystone().stop()

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.nova import Nova
 from tests.keystone import NOVA, NOVA_ADMIN, TENANT, Keystone
 from tests.peers import require
 from tests.waiting import wait_until
 
+NO_NOVA = "no real Nova: pip install nova"
 NO_KEYSTONE = "no real Keystone: pip install 'vendorsrv[demo]'"
 
 
@@ -73,3 +75,11 @@ def expired_token(keystone: Keystone) -> str:
     token = keystone.short_token(NOVA, 0)
     wait_until(lambda: not keystone.accepts(token))
     return token
+
+
+@pytest.fixture(scope="session")
+def nova(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nova]:
+    """Nova's own vendordata client, which has its tokens from the run's Keystone."""
+    require("nova", NO_NOVA)
+    with Nova(tmp_path_factory.mktemp("nova"), keystone) as nova:
+        yield nova

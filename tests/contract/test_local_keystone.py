@@ -94,9 +94,7 @@ def test_nothing_stays_behind_however_the_parent_ends(
 
 def test_it_validates_a_token_as_keystone_does(keystone: Keystone, nova_token: str) -> None:
     """The server's account, with the role service alone, may validate the token of Nova's user."""
-    answer = keystone.session(*VENDORSRV).get(
-        f"{keystone.url}/auth/tokens", headers={"X-Subject-Token": nova_token}
-    )
+    answer = keystone.session(*VENDORSRV).get(f"{keystone.url}/auth/tokens", headers={"X-Subject-Token": nova_token})
     token = answer.json()["token"]
     assert ("nova", "service") == (token["user"]["name"], token["project"]["name"])
     assert ["service"] == [role["name"] for role in token["roles"]]
@@ -130,9 +128,7 @@ def test_a_new_role_can_be_given(keystone: Keystone) -> None:
     assert {"member", "reader", "mail-admin"} == {role["name"] for role in roles.json()["token"]["roles"]}
 
 
-def test_a_kept_directory_survives_a_kill(
-    fragile_keystone: Keystone, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kept_directory_survives_a_kill(fragile_keystone: Keystone, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Keystone that does not stop in time is killed; started again it has the same address and keys."""
     url, token, process = fragile_keystone.url, fragile_keystone.token(NOVA), fragile_keystone.process
     monkeypatch.setattr(fragile_keystone, "stop_timeout", 0.0)
@@ -170,9 +166,7 @@ def test_an_unknown_role_is_named(keystone: Keystone) -> None:
 
 def test_a_taken_port_is_the_reason(keystone: Keystone) -> None:
     """When Keystone cannot start, the message has the reason's last line and no traceback."""
-    with pytest.raises(
-        ConfigError, match=r"^the local Keystone did not start: OSError: .*Address already in use$"
-    ):
+    with pytest.raises(ConfigError, match=r"^the local Keystone did not start: OSError: .*Address already in use$"):
         LocalKeystone(port=keystone.port).start()
 
 
