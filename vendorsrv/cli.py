@@ -1,0 +1,99 @@
+"""The ``vendorsrv`` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from vendorsrv.errors import ConfigError
+
+#: Where each command is; only the one that is called is imported.
+COMMANDS: Final = {
+    "call": "cli_call",
+    "check": "cli_check",
+    "config": "cli_handlers",
+    "handlers": "cli_handlers",
+    "serve": "cli",
+    "demo": "cli",
+}
+
+
+class Failure(click.ClickException):
+    """The command cannot do its work: its reasons, a line each, on standard error; exit status 1."""
+
+    def show(self, file: Any = None) -> None:
+        for line in self.message.splitlines():
+            click.echo(f"vendorsrv: {line}", file=file, err=True)
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is asked for, and prints every ConfigError as a line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command, or give None when there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"{__package__}.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was called."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise Failure(str(error)) from None
+
+
+@click.group(cls=Commands)
+@click.version_option(package_name="vendorsrv")
+def main() -> None:
+    """Serve dynamic vendordata to OpenStack Nova."""
+
+
+@click.command()
+@click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that serve; overrides [vendorsrv] workers.")
+def serve(config_file: str, workers: int | None) -> None:
+    """Serve until SIGTERM or Ctrl-C; SIGHUP reloads the configuration.
+
+    The same checks as those of `vendorsrv check` run first, and errors among them are refused.
+    """
+    from vendorsrv.check import startup_errors
+    from vendorsrv.serve import serve
+
+    errors = startup_errors(config_file)
+    if errors:
+        raise Failure("\n".join(map(str, errors)))
+    serve(config_file, workers)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Stop after the two boots.")
+@click.option("--json", "as_json", is_flag=True, help="Print only what the two instances see, as one JSON object.")
+def demo(once: bool, as_json: bool) -> None:
+    """Run everything for real: a Keystone, the mail-server example, and two boots as Nova asks for them."""
+    from vendorsrv.demo import run_demo
+
+    def say(text: str) -> None:
+        if not as_json:
+            click.echo(f"{text}\n")
+
+    def booted(seen: dict[str, object]) -> None:
+        if as_json:
+            click.echo(json.dumps(seen))
+
+    say("Starting a real Keystone on SQLite; that takes some ten seconds.")
+    try:
+        run_demo(say, booted, once=once)
+    except KeyboardInterrupt:
+        say("Stopped; nothing is left running.")
+        sys.exit(130)
