@@ -20,6 +20,21 @@ SAME_AS_ASK: Final = f"rule:{ASK}"
 REMEMBER_FOR: Final = 5.0
 CALLERS: Final = 16_384
 
+
+# Before the first rule: parsing one makes oslo.policy load this class by its entry point, from this half-made module.
+class BootRoleCheck(policy.Check):
+    """``boot_role:mail-admin``: the user who booted the instance had the role, in any case."""
+
+    def __call__(
+        self,
+        target: Mapping[str, Any],
+        creds: MutableMapping[str, Any],
+        enforcer: Enforcer,
+        current_rule: str | None = None,
+    ) -> bool:
+        return self.match in target.get("boot_roles", BootRoles())
+
+
 # Nova's service account has the role `service` in new deployments, and `admin` in the project `service` in those of
 # kolla-ansible and others; a tenant has neither.
 ASK_RULE: Final = DocumentedRuleDefault(
@@ -44,19 +59,6 @@ def handler_rule(name: str) -> DocumentedRuleDefault:
 
 def rule_name(handler: str) -> str:
     return f"vendordata:handler:{handler}"
-
-
-class BootRoleCheck(policy.Check):  # type: ignore[misc]
-    """``boot_role:mail-admin``: the user who booted the instance had the role, in any case."""
-
-    def __call__(
-        self,
-        target: Mapping[str, Any],
-        creds: MutableMapping[str, Any],
-        enforcer: Enforcer,
-        current_rule: str | None = None,
-    ) -> bool:
-        return self.match in target.get("boot_roles", BootRoles())
 
 
 class Policy:

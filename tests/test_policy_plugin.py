@@ -1,0 +1,17 @@
+"""oslo.policy finds ``boot_role:`` by its entry point, in whatever process it parses a rule."""
+
+import subprocess
+import sys
+
+import pytest
+
+PARSE = "from oslo_policy._parser import parse_rule; print(type(parse_rule('boot_role:mail-admin')).__name__)"
+
+
+@pytest.mark.parametrize("first", ["oslo_policy.policy", "vendorsrv.policy", "vendorsrv"])
+def test_boot_role_is_a_known_check(first: str) -> None:
+    """Whichever module is imported first, the check is there and nothing is complained about."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {first}; {PARSE}"], capture_output=True, text=True, check=True
+    )
+    assert ("BootRoleCheck\n", "") == (done.stdout, done.stderr)
