@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ REASONS: Final = (
     (exceptions.CatalogException, "cannot be called: its address does not begin with http:// or https://"),
 )
 BAD_VALUE: Final = re.compile(r"^Value for option (\S+) from .* is not valid: ")
+UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
@@ -54,21 +56,24 @@ def from_environment(cloud: str | None = None) -> Session:
     """
     cloud = cloud or os.environ.get("OS_CLOUD") or None
     try:
-        region = openstack.config.OpenStackConfig(app_name="vendorsrv").get_one(cloud=cloud)
+        with warnings.catch_warnings():
+            # openstacksdk warns everybody of what it will drop for those who use InfluxDB.
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            region = openstack.config.OpenStackConfig(app_name="vendorsrv").get_one(cloud=cloud)
         timeout = float(region.config.get("api_timeout") or KEYSTONE_TIMEOUT)
     except exceptions.MissingRequiredOptions as error:
         raise ConfigError(missing(cloud, error.options[0].dest)) from None
     except (exceptions.AuthPluginException, ConfigException) as error:
         raise ConfigError(f"the credentials are not usable: {one_line(error)}") from None
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         # What openstack.config raises when something in the file has another type than it expects.
-        raise ConfigError(f"clouds.yaml describes the cloud {cloud} in a form that cannot be read") from None
+        unknown = UNKNOWN_OPTION.search(str(error))
+        what = f"has an unknown option under auth: {unknown[1]}" if unknown else "has a form that cannot be read"
+        raise ConfigError(f"the cloud {cloud} in clouds.yaml {what}") from None
     if absent := absent_option(region.config["auth_type"], region.config["auth"]):
         raise ConfigError(missing(cloud, absent))
     verify, certificate = region.get_requests_verify_args()
-    return Session(
-        auth=region.get_auth(), verify=True if verify is None else verify, cert=certificate, timeout=timeout
-    )
+    return Session(auth=region.get_auth(), verify=True if verify is None else verify, cert=certificate, timeout=timeout)
 
 
 def from_nova_conf(path: str | Path) -> Session:

@@ -1,0 +1,97 @@
+"""A result is printed for people as the instance would see it, and for programs as one object."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from vendorsrv.call import Result
+from vendorsrv.call_report import as_json, render
+
+KEPT = Result(
+    "mail", "http://h/x", 0.1234, 200, {}, {"role": "m\u00fc"}, '{"mail": {"role": "m\\u00fc"}}', warnings=("odd",)
+)
+DROPPED = Result("mail", "http://h/x", 5.0, None, {}, {}, '{"mail": {}}', "too slow", "timed out", "ConnectTimeout")
+RAISED = Result("mail", "http://h/x", 0.1, 200, dropped="deep", error="e", raises="RecursionError", always_raises=True)
+NO_JSON = Result("mail", "http://h/x", 0.1, 200, {}, [float("nan")], '{"mail": [NaN]}')
+
+
+def printed(result: Result, *, terminal: bool = False) -> str:
+    """What a console gets, 40 columns wide."""
+    out = io.StringIO()
+    render(result, Console(file=out, force_terminal=terminal, width=40, color_system="standard" if terminal else None))
+    return out.getvalue()
+
+
+def test_a_kept_answer() -> None:
+    """The entry is pretty ASCII JSON, and the remarks follow it, not wrapped."""
+    assert printed(KEPT) == (
+        '{\n  "mail": {\n    "role": "m\\u00fc"\n  }\n}\nhttp://h/x: status 200, 0.12 s\nWarning: odd.\n'
+    )
+
+
+def test_a_dropped_answer() -> None:
+    """What Nova puts in the place of the answer, why, and what it does when failures are fatal."""
+    assert printed(DROPPED) == (
+        '{\n  "mail": {}\n}\nhttp://h/x: no answer, 5.00 s\n'
+        "Nova drops this answer and puts {} in its place: too slow.\n"
+        "With [api] vendordata_dynamic_failure_fatal it raises ConnectTimeout: timed out\n"
+    )
+
+
+def test_an_answer_that_always_raises() -> None:
+    """There is no entry when Nova raises whatever its options say."""
+    assert printed(RAISED) == (
+        "http://h/x: status 200, 0.10 s\n"
+        "Nova raises RecursionError, whatever [api] vendordata_dynamic_failure_fatal says: deep.\n"
+        "The instance gets no vendor_data2.json at all. Nova's error: e\n"
+    )
+
+
+def test_colours_on_a_terminal() -> None:
+    """On a terminal, the entry and the remarks are coloured."""
+    assert "\x1b[" in printed(KEPT, terminal=True)
+
+
+def test_remarks_go_elsewhere() -> None:
+    """With a console of their own for remarks, the other one has the entry alone."""
+    entry, remarks = io.StringIO(), io.StringIO()
+    render(KEPT, Console(file=entry), Console(file=remarks))
+    assert {"mail": {"role": "m\u00fc"}} == json.loads(entry.getvalue())
+    assert "http://h/x: status 200, 0.12 s\nWarning: odd.\n" == remarks.getvalue()
+
+
+def test_everything_as_json() -> None:
+    """The object has all there is to say."""
+    assert as_json(DROPPED) == {
+        "name": "mail",
+        "url": "http://h/x",
+        "kept": False,
+        "value": {},
+        "entry": {"mail": {}},
+        "status": None,
+        "elapsed": 5.0,
+        "headers": {},
+        "dropped": "too slow",
+        "error": "timed out",
+        "raises": "ConnectTimeout",
+        "always_raises": False,
+        "warnings": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("result", "value", "entry"),
+    [
+        (KEPT, {"role": "m\u00fc"}, {"mail": {"role": "m\u00fc"}}),
+        (RAISED, None, None),
+        (NO_JSON, None, '{"mail": [NaN]}'),
+    ],
+)
+def test_the_object_is_always_json(result: Result, value: object, entry: object) -> None:
+    """What is no JSON stands in a string, so that any parser takes the whole."""
+    found = json.loads(json.dumps(as_json(result), allow_nan=False))
+    assert (value, entry) == (found["value"], found["entry"])

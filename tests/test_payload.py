@@ -1,0 +1,59 @@
+"""The payload is one that Nova could have sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vendorsrv.errors import ConfigError
+from vendorsrv.payload import build_payload, read_payload
+
+
+def test_an_instance_of_its_own_for_each_call() -> None:
+    """Nothing is asked twice for the same instance by accident."""
+    assert build_payload()["instance-id"] != build_payload()["instance-id"]
+
+
+def test_the_default_payload_is_one_of_nova_s() -> None:
+    """Without options, the payload has Nova's seven members, with the values of an instance booted from a volume."""
+    payload = build_payload()
+    assert 36 == len(payload.pop("instance-id"))
+    assert 32 == len(payload.pop("project-id"))
+    assert payload == {
+        "image-id": "",
+        "user-data": None,
+        "hostname": "vendorsrv-call",
+        "metadata": {},
+        "boot-roles": "",
+    }
+
+
+def test_options_change_a_payload() -> None:
+    """A payload that is given is sent as it is, but for what the options change."""
+    assert {"instance-id": "x", "boot-roles": "a", "new": 1} == build_payload(
+        {"instance-id": "x", "boot-roles": "b", "new": 1}, boot_roles="a"
+    )
+
+
+def test_a_payload_from_a_file(tmp_path: Path) -> None:
+    """A payload is read from a JSON file."""
+    (tmp_path / "payload.json").write_text('{"instance-id": "x"}')
+    assert {"instance-id": "x"} == read_payload(tmp_path / "payload.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "does not exist or cannot be read"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe\xff", "is not JSON"),
+        (b"[]", "holds no JSON object"),
+    ],
+)
+def test_what_is_no_payload(tmp_path: Path, content: bytes | None, message: str) -> None:
+    """A file that holds no payload is named, with the reason."""
+    if content is not None:
+        (tmp_path / "payload.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_payload(tmp_path / "payload.json")
