@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
 
-import anyio
-from anyio.to_thread import run_sync
-
 from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, VendordataError
 from vendorsrv.handler import is_async
+from vendorsrv.threads import NoThreadFree, Threads
 
 LOG = logging.getLogger(__name__)
 
@@ -32,9 +29,7 @@ class Runner:
         self.handler = handler
         self.method = method
         self.timeout = timeout
-        self.slots = threading.BoundedSemaphore(threads)
-        # Never waited for: the semaphore has already said that a thread is free.
-        self.limiter = anyio.CapacityLimiter(threads + 1)
+        self.threads = Threads(threads)
         self.call = self.on_loop if is_async(method) else self.in_thread
 
     async def run(self, *arguments: Any, budget: float) -> Any:
@@ -74,18 +69,16 @@ class Runner:
             raise HandlerError(f"handler {self.handler} failed") from None
 
     async def in_thread(self, *arguments: Any) -> Any:
-        if not self.slots.acquire(blocking=False):
-            raise Busy(f"handler {self.handler} is busy")
+        try:
+            return await self.threads.run(self.without_exit, *arguments)
+        except NoThreadFree:
+            raise Busy(f"handler {self.handler} is busy") from None
 
-        def work() -> Any:
-            try:
-                return self.method(*arguments)
-            except SystemExit:
-                raise HandlerError(f"handler {self.handler} failed") from None
-            finally:
-                self.slots.release()
-
-        return await run_sync(work, abandon_on_cancel=True, limiter=self.limiter)
+    def without_exit(self, *arguments: Any) -> Any:
+        try:
+            return self.method(*arguments)
+        except SystemExit:
+            raise HandlerError(f"handler {self.handler} failed") from None
 
 
 def retrieve(task: asyncio.Task[Any]) -> None:
