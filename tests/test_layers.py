@@ -16,7 +16,7 @@ EXAMPLES = ROOT / "examples"
 
 # Each row may import the rows above it, and nothing of its own row.
 LAYERS = (
-    ("errors", "flights", "strictjson"),
+    ("errors", "flights", "strictjson", "threads"),
     ("answer", "payload", "request", "traps"),
     ("handler",),
     ("settings",),
@@ -40,7 +40,6 @@ ONLY_IN = {
     "click": {"cli", "cli_call"},
     "fastapi": {"app"},
     "fastapi_offline": {"app"},
-    "httpx": {"call"},
     "keystone": {"keystone_process"},
     "keystoneauth1": {"auth", "call", "cli_call", "credentials", "keystone_options", "local_keystone"},
     "keystonemiddleware": {"auth", "keystone_options"},

@@ -88,6 +88,6 @@ def retrieve(task: asyncio.Task[Any]) -> None:
 
 
 def where(error: BaseException) -> str:
-    """Give the frames of a traceback as one line. The exception's text is left out: it may hold what must not be logged."""
+    """Give the frames of a traceback as one line, without the exception's text: it may hold a secret."""
     frames = traceback.extract_tb(error.__traceback__)
     return " < ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(frames[-5:]))

@@ -10,7 +10,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 
-class NoThreadFree(Exception):  # noqa: N818 - an answer, not a fault
+class NoThreadFree(Exception):
     """Every thread of the budget is at work."""
 
 
