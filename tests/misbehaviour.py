@@ -130,6 +130,12 @@ def error(status: int, raises: str) -> Case:
     return Case(body(json.dumps({"error": {"message": "no such rack"}}), status), {}, raises)
 
 
+#: Keystone's way to ask for a second factor, which keystoneauth1 looks for in every 401.
+RECEIPT = (
+    '{"receipt": {"methods": ["password"], "expires_at": "2030-01-01T00:00:00.000000Z"}, '
+    '"required_auth_methods": [["password", "totp"]]}'
+)
+
 KEPT = {
     "object": Case(body('{"role": "mail-server"}'), {"role": "mail-server"}),
     "created": Case(body('{"a": 1}', 201), {"a": 1}),
@@ -183,6 +189,8 @@ DROPPED = {
     "504": error(504, "GatewayTimeout"),
     "599": error(599, "HttpServerError"),
     "errors that are strings": Case(body('{"errors": ["no"]}', 500), None, "AttributeError", always=True),
+    "receipt": Case(body(RECEIPT, 401, Openstack_Auth_Receipt="x"), None, "MissingAuthMethods", always=True),
+    "bad receipt": Case(body("{}", 401, Openstack_Auth_Receipt="x"), None, "KeyError", always=True),
     "relative location": Case(body("", 307, Location="/elsewhere"), {}, "UnknownConnectionError"),
     "broken location": Case(body("", 307, Location="http://["), {}, "ValueError"),
     "silent": Case(silent, {}, "ConnectTimeout"),

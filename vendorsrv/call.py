@@ -35,16 +35,16 @@ SHOWN_HEADERS: Final = (
 
 # What DynamicVendorData._do_request catches; vendordata_dynamic_failure_fatal raises it again.
 NOVA_CATCHES: Final = (TypeError, ValueError, exceptions.ConnectionError, exceptions.HttpError)
-# What it does not catch, and what can come all the same: a deep answer; a CA file that is not there; an error
-# body with {"errors": ["text"]}; a Keystone without /v3 that is away when a new token is needed.
-NOVA_LETS_THROUGH: Final = (RecursionError, OSError, AttributeError, exceptions.ClientException)
+# What it does not catch, and what can come all the same: a deep answer; a CA file that is not there; an error body
+# with {"errors": ["text"]}; a 401 with an auth receipt; a Keystone without /v3 that is away when a new token is due.
+NOVA_LETS_THROUGH: Final = (RecursionError, OSError, AttributeError, KeyError, exceptions.ClientException)
 REASONS: Final = (
     (RecursionError, "its JSON is nested too deep for Nova's parser"),
     (json.JSONDecodeError, "its body is not JSON"),
     (exceptions.SSLError, "the TLS connection failed"),
     (exceptions.ConnectFailure, "the connection was refused or broke off"),
     (exceptions.UnknownConnectionError, "the answer cannot be read"),
-    (AttributeError, "its error body has another form than keystoneauth1 expects"),
+    ((AttributeError, KeyError), "its error body has another form than keystoneauth1 expects"),
 )
 
 

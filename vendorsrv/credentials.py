@@ -17,6 +17,7 @@ from openstack.exceptions import ConfigException
 from oslo_config import cfg
 
 from vendorsrv.errors import ConfigError
+from vendorsrv.settings import parse_into
 
 #: Where Nova keeps the account that it asks with (``nova/conf/vendordata.py``).
 NOVA_GROUP: Final = "vendordata_dynamic_auth"
@@ -112,15 +113,7 @@ def open_nova_conf(path: str | Path) -> cfg.ConfigOpts:
         not quote it, since it may hold a password.
     """
     conf = cfg.ConfigOpts()
-    try:
-        conf(args=[], project="nova", default_config_files=[str(path)], default_config_dirs=[])
-    except cfg.ConfigFileParseError as error:
-        line = getattr(error.__context__, "lineno", "?")
-        raise ConfigError(f"{path}: line {line} is neither a section nor an option") from None
-    except (cfg.ConfigFilesNotFoundError, cfg.ConfigFilesPermissionDeniedError, OSError):
-        raise ConfigError(f"{path} does not exist or cannot be read") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not a text file in UTF-8") from None
+    parse_into(conf, path, "nova")
     return conf
 
 
