@@ -22,12 +22,16 @@ def render(result: Result, console: Console, remarks: Console | None = None) -> 
     """
     remarks = console if remarks is None else remarks
     if result.entry is not None:
-        entry = Text(json.dumps(json.loads(result.entry), indent=2))
-        if console.is_terminal:
-            JSONHighlighter().highlight(entry)
-        console.print(entry, soft_wrap=True)
+        show_json(json.dumps(json.loads(result.entry), indent=2), console)
     for style, line in lines(result):
         remarks.print(Text(line, style=style), soft_wrap=True)
+
+
+def show_json(text: str, console: Console) -> None:
+    if console.is_terminal:
+        console.print(JSONHighlighter()(text), soft_wrap=True)
+    else:  # rich needs seconds for a megabyte
+        console.file.write(f"{text}\n")
 
 
 def lines(result: Result) -> list[tuple[str, str]]:
