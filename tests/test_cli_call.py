@@ -135,13 +135,13 @@ def test_a_call_that_cannot_be_made_exits_with_2(peer: Peer, args: list[str], me
     """Nothing is sent, and one line on standard error says what is missing."""
     peer.received.clear()
     result = run(f"{peer.url}/mailserver", *args)
-    assert f"Error: {message}" in result.stderr
+    assert message in result.stderr
     assert ("", 2, []) == (result.stdout, result.exit_code, peer.received)
 
 
 def test_an_error_is_one_line() -> None:
     """Neither a traceback nor the usage goes with an error."""
-    assert "Error: nonsense is no http:// or https:// URL, nor NAME@URL\n" == run("nonsense").stderr
+    assert "vendorsrv: nonsense is no http:// or https:// URL, nor NAME@URL\n" == run("nonsense").stderr
 
 
 def test_a_keystone_that_is_away_is_one_line(peer: Peer) -> None:
@@ -155,7 +155,7 @@ def test_a_keystone_that_is_away_is_one_line(peer: Peer) -> None:
         text=True,
         check=False,
     )
-    assert f"Error: Keystone at {keystone} cannot be reached\n" == result.stderr
+    assert f"vendorsrv: Keystone at {keystone} cannot be reached\n" == result.stderr
     assert ("", 2) == (result.stdout, result.returncode)
 
 

@@ -24,9 +24,12 @@ SECONDS = click.FloatRange(min=0)
 
 
 class Failure(click.ClickException):
-    """The call could not be made: one line, exit status 2."""
+    """The call could not be made: one line on standard error, exit status 2."""
 
     exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"vendorsrv: {self.message}", file=file, err=True)
 
 
 @click.command(short_help="Ask a vendordata server as Nova does.")
