@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections import Counter
 from typing import Any, Final, NoReturn
 
 #: Levels of arrays and objects. Nova raises RecursionError on deep JSON even with failure_fatal off.
 MAX_DEPTH: Final = 64
 
-TOO_LONG: Final = "has a number that is too long"
+#: The largest number that every reader's floats hold (RFC 7493, 2.2), and how many digits it takes.
+LARGEST: Final = sys.float_info.max
+LONGEST: Final = sys.float_info.max_10_exp + 1
+
+#: Where a value stands: in which place, under which name or at which index. Put into words only for a message.
+Place = tuple[Any, str | int]
 
 
 class StrictJSONError(ValueError):
@@ -33,10 +39,6 @@ def parse(body: bytes) -> Any:
         raise StrictJSONError(f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     except RecursionError:
         raise StrictJSONError(f"is nested deeper than {MAX_DEPTH} levels") from None
-    except StrictJSONError:
-        raise
-    except ValueError:  # Python refuses to convert integers of more than 4,300 digits
-        raise StrictJSONError(TOO_LONG) from None
     # Only an escape can make a lone surrogate, and every level needs a bracket: most bodies need no walk.
     if b"\\u" in body or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         check(value)
@@ -49,37 +51,34 @@ def encode(value: Any) -> bytes:
     :raises StrictJSONError: see :func:`check`.
     """
     check(value)
-    try:
-        return ENCODER.encode(value).encode("utf-8")
-    except ValueError:
-        raise StrictJSONError(TOO_LONG) from None
+    return ENCODER.encode(value).encode("utf-8")
 
 
-def check(value: Any, path: str = "", depth: int = 0) -> None:
+def check(value: Any, place: Place | None = None, depth: int = 0) -> None:
     """Refuse a value that is no JSON, or that somebody on the way to the instance cannot read.
 
     :param value: what :func:`json.loads` would build; tuples are taken for lists.
-    :param path: where the value stands, for the message.
+    :param place: where the value stands, for the message.
     :raises StrictJSONError: the message names the place, never the value.
     """
     if isinstance(value, str):
-        check_text(value, path)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise StrictJSONError(f"{prefix(path)}is not a finite number")
+        check_text(value, place)
     elif isinstance(value, dict):
         check_depth(depth)
         for name, item in value.items():
             if not isinstance(name, str):
-                raise StrictJSONError(f"{prefix(path)}has a member name of type {type(name).__name__}, not str")
-            check_text(name, path)
-            check(item, f"{path}.{name}" if path else name, depth + 1)
+                raise StrictJSONError(f"{shown(place)}has a member name of type {type(name).__name__}, not str")
+            check_text(name, place)
+            check(item, (place, name), depth + 1)
     elif isinstance(value, list | tuple):
         check_depth(depth)
         for index, item in enumerate(value):
-            check(item, f"{path}[{index}]", depth + 1)
-    elif value is not None and not isinstance(value, bool | int):
-        raise StrictJSONError(f"{prefix(path)}is of type {type(value).__name__}, which is not JSON")
+            check(item, (place, index), depth + 1)
+    elif isinstance(value, int | float):
+        if not -LARGEST <= value <= LARGEST:
+            raise StrictJSONError(f"{shown(place)}is not a finite number")
+    elif value is not None:
+        raise StrictJSONError(f"{shown(place)}is of type {type(value).__name__}, which is not JSON")
 
 
 def check_depth(depth: int) -> None:
@@ -87,26 +86,32 @@ def check_depth(depth: int) -> None:
         raise StrictJSONError(f"is nested deeper than {MAX_DEPTH} levels")
 
 
-def check_text(text: str, path: str) -> None:
+def check_text(text: str, place: Place | None) -> None:
     if text.isascii():
         return
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise StrictJSONError(f"{prefix(path)}has a lone surrogate, which is not Unicode text") from None
+        raise StrictJSONError(f"{shown(place)}has a lone surrogate, which is not Unicode text") from None
 
 
-def prefix(path: str) -> str:
+def shown(place: Place | None) -> str:
+    """Give a place as ``domains[0].name`` and a space; nothing for the whole value."""
+    path = ""
+    while place is not None:
+        place, name = place
+        dot = "." if place is not None else ""
+        path = (f"[{name}]" if isinstance(name, int) else f"{dot}{name}") + path
     # The sender chooses the names, at any length and with any character; a message is one short line.
-    shown = path[:80].encode("unicode_escape").decode("ascii")
-    return f"{shown} " if shown else ""
+    text = path[:80].encode("unicode_escape").decode("ascii")
+    return f"{text} " if text else ""
 
 
 def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         counts = Counter(name for name, _ in pairs)
-        raise StrictJSONError(f"has the member {prefix(counts.most_common(1)[0][0])}more than once")
+        raise StrictJSONError(f"has the member {shown((None, counts.most_common(1)[0][0]))}more than once")
     return members
 
 
@@ -117,10 +122,18 @@ def finite(text: str) -> float:
     return number
 
 
+def whole(text: str) -> int:
+    if len(text) >= LONGEST:
+        finite(text)
+    return int(text)
+
+
 def refuse_constant(name: str) -> NoReturn:
     raise StrictJSONError(f"has {name}, which is not JSON")
 
 
 #: One for the process: ``json.loads`` with hooks would build a decoder for every body.
-DECODER: Final = json.JSONDecoder(object_pairs_hook=unique_members, parse_float=finite, parse_constant=refuse_constant)
+DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=unique_members, parse_float=finite, parse_int=whole, parse_constant=refuse_constant
+)
 ENCODER: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))

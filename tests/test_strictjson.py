@@ -1,0 +1,118 @@
+"""Strict JSON: what is refused, where the message says that it is, and what goes through unchanged."""
+
+from __future__ import annotations
+
+import json
+import time
+from enum import IntEnum
+
+import pytest
+
+from vendorsrv.strictjson import StrictJSONError, encode, parse
+
+
+class Weekday(IntEnum):
+    """A number with a name."""
+
+    SUNDAY = 7
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "is not JSON: Expecting value (line 1, column 1)"),
+        (b"{'a': 1}", "is not JSON: Expecting property name enclosed in double quotes (line 1, column 2)"),
+        (b'{"a": 1} {}', "is not JSON: Extra data (line 1, column 10)"),
+        (b"\xef\xbb\xbf{}", "is not JSON: Expecting value (line 1, column 1)"),
+        (b'"\xff"', "is not UTF-8 (byte 1)"),
+        (b'"\xed\xa0\x80"', "is not UTF-8 (byte 1)"),
+        (b'{"a": 1, "a": 1}', "has the member a more than once"),
+        (b'{"b": [{"a": 1, "a": 2}]}', "has the member a more than once"),
+        (b'{"a": 1, "\\u0061": 2}', "has the member a more than once"),
+        (b'{"\\n": 1, "\\u000a": 2}', "has the member \\n more than once"),
+        (b"[NaN]", "has NaN, which is not JSON"),
+        (b"-Infinity", "has -Infinity, which is not JSON"),
+        (b"1e999", "has a number that is out of range"),
+        (b"1" + b"0" * 309, "has a number that is out of range"),
+        (b"-" + b"9" * 5000, "has a number that is out of range"),
+        (b"[" * 65 + b"]" * 65, "is nested deeper than 64 levels"),
+        (b"[" * 100_000, "is nested deeper than 64 levels"),
+        (b'{"a": ' * 65 + b"1" + b"}" * 65, "is nested deeper than 64 levels"),
+        (b'{"a": [1, "\\ud800"]}', "a[1] has a lone surrogate, which is not Unicode text"),
+        (b'{"a": {"\\udfff": 1}}', "a has a lone surrogate, which is not Unicode text"),
+        (b'"\\ud800"', "has a lone surrogate, which is not Unicode text"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_parsers_disagree_on_is_refused(body: bytes, message: str) -> None:
+    """Each has one message, which says where and never what."""
+    with pytest.raises(StrictJSONError) as caught:
+        parse(body)
+    assert message == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b"[" * 64 + b"]" * 64, json.loads("[" * 64 + "]" * 64)),
+        (b"[" + b"[], " * 100 + b"[]]", [[]] * 101),
+        (b'"\\ud83d\\ude00"', "\N{GRINNING FACE}"),
+        (b"-" + b"1" * 309, int("-" + "1" * 309)),
+        (b"  [1.5, true, null]\n", [1.5, True, None]),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_all_parsers_read_is_taken(body: bytes, value: object) -> None:
+    """Depth up to the limit, pairs of surrogates, and numbers that a float holds are no error."""
+    assert value == parse(body)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({1}, "is of type set, which is not JSON"),
+        ({"a": [{"b": b""}]}, "a[0].b is of type bytes, which is not JSON"),
+        ([{"a": {1: 2}}], "[0].a has a member name of type int, not str"),
+        ({"a": float("nan")}, "a is not a finite number"),
+        ([float("-inf")], "[0] is not a finite number"),
+        ({"a": 10**309}, "a is not a finite number"),
+        ({"a": "\ud800"}, "a has a lone surrogate, which is not Unicode text"),
+        ({"line\nbreak": {1}}, "line\\nbreak is of type set, which is not JSON"),
+        ({"a" * 200: {1}}, "a" * 80 + " is of type set, which is not JSON"),
+    ],
+)
+def test_a_value_that_is_no_json_is_refused(value: object, message: str) -> None:
+    """The message names the place, on one short line."""
+    with pytest.raises(StrictJSONError) as caught:
+        encode(value)
+    assert message == str(caught.value)
+
+
+def test_a_value_that_holds_itself_is_refused() -> None:
+    """A circle is too deep, and no endless loop."""
+    value: list[object] = []
+    value.append(value)
+    with pytest.raises(StrictJSONError, match="is nested deeper than 64 levels"):
+        encode(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "body"),
+    [
+        ((1, (2,)), b"[1,[2]]"),
+        ({"a": "ä"}, '{"a":"ä"}'.encode()),
+        (Weekday.SUNDAY, b"7"),
+        ([True, None, 1e300], b"[true,null,1e+300]"),
+    ],
+)
+def test_a_value_becomes_compact_utf_8(value: object, body: bytes) -> None:
+    """Tuples are lists, and text stays readable."""
+    assert body == encode(value)
+
+
+def test_long_names_cost_no_time() -> None:
+    """A megabyte with one long name over many values is checked in a moment: its place is not spelt out for each."""
+    body = b'{"' + b"a" * 800_000 + b'": ["\\u0041"' + b", 1" * 50_000 + b"]}"
+    started = time.process_time()
+    parse(body)
+    assert 1.0 > time.process_time() - started
