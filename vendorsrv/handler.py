@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 import math
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -61,10 +61,7 @@ class Handler:
         if "name" not in cls.__dict__:
             cls.name = kebab(cls.__name__)
         for problem in contradictions(cls):
-            caller = sys._getframe(1)
-            raise HandlerDefinitionError(
-                f"{caller.f_code.co_filename}:{caller.f_lineno}: class {cls.__name__}: {problem}"
-            )
+            raise HandlerDefinitionError(f"{place_of(cls)}: class {cls.__name__}: {problem}")
 
     async def open(self) -> None:
         """Prepare what the handler shares between requests (a client, a pool); runs when the worker starts."""
@@ -82,6 +79,14 @@ class Handler:
         raise NotImplementedError
 
 
+def place_of(cls: type[Handler]) -> str:
+    """Give file and line of the class statement that is at work; a metaclass such as ABCMeta may stand between."""
+    frames = inspect.stack(0)[2:]
+    own = (frame for frame in frames if frame.frame.f_globals.get("__name__") == cls.__module__)
+    place = next(own, frames[0])
+    return f"{place.filename}:{place.lineno}"
+
+
 def contradictions(cls: type[Handler]) -> list[str]:
     """Say what is wrong with a handler class; empty when it can work."""
     found = []
@@ -93,6 +98,9 @@ def contradictions(cls: type[Handler]) -> list[str]:
         found.append(f"timeout is {cls.timeout!r}; it must be a number of seconds above 0")
     if isinstance(cls.threads, bool) or not isinstance(cls.threads, int) or cls.threads < 1:
         found.append(f"threads is {cls.threads!r}; it must be a whole number above 0")
+    if not callable(cls.handle):
+        found.append("handle is no method")
+    found.extend(f"{name} must be an async def" for name in ("open", "close") if not is_async(getattr(cls, name)))
     found.extend(option_contradictions(cls))
     for path, method in cls.routes.items():
         if not ROUTE.fullmatch(path):
@@ -110,6 +118,8 @@ def option_contradictions(cls: type[Handler]) -> list[str]:
             found.append(f"options holds {type(option).__name__}, which is no oslo.config option")
         elif option.dest in taken:
             found.append(f"option {option.dest!r} is declared twice, or is one that every handler has")
+        elif not option.dest.isidentifier() or keyword.iskeyword(option.dest):
+            found.append(f"option {option.dest!r} is no name in Python, as settings need; give it a dest")
         else:
             taken.add(option.dest)
     return found
