@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from keystoneauth1 import loading
 from keystoneauth1.exceptions import ClientException
@@ -11,13 +12,14 @@ from keystonemiddleware import auth_token
 from oslo_config import cfg
 
 from vendorsrv.errors import ConfigError
-from vendorsrv.settings import read
+from vendorsrv.settings import Problem, read
 
 AUTHTOKEN: Final = "keystone_authtoken"
 
 #: Where the middleware looks for a cache of the caller's in the WSGI environ.
 NO_CACHE: Final = "vendorsrv.no_cache"
 
+USUAL_PLUGIN: Final = "password"
 #: Of these options of the password plugins one in each row must be set; keystoneauth itself notices only at the
 #: first request.
 PASSWORD_NEEDS: Final = (
@@ -35,7 +37,7 @@ def register(conf: cfg.ConfigOpts) -> tuple[float, str]:
     """
     problems = find_problems(conf)
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError("\n".join(map(str, problems)))
     keystone = conf[AUTHTOKEN]
     # Ours replaces the middleware's own cache, which takes 500 us for each hit, or memcached's time besides.
     conf.set_override("cache", NO_CACHE, group=AUTHTOKEN)
@@ -45,36 +47,58 @@ def register(conf: cfg.ConfigOpts) -> tuple[float, str]:
     return float(keystone.token_cache_time), f'Keystone uri="{uri}"'
 
 
-def find_problems(conf: cfg.ConfigOpts) -> list[str]:
+def declared(conf: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
+    """Give the options by section; the last section is the one that holds the account.
+
+    Without a plugin, or with one that does not exist, the account's options are those of ``password``.
+    """
+    common = loading.get_auth_common_conf_options()
+    section = read(conf, AUTHTOKEN, common)[0].get("auth_section") or AUTHTOKEN
+    auth_type = read(conf, section, common)[0].get("auth_type")
+    sections = dict(auth_token.list_opts())
+    sections[section] = [*sections.get(section, common), *plugin_options(auth_type or USUAL_PLUGIN)]
+    return sections
+
+
+def plugin_options(auth_type: str) -> list[cfg.Opt]:
+    try:
+        return list(loading.get_auth_plugin_conf_options(auth_type))
+    except ClientException:
+        return list(loading.get_auth_plugin_conf_options(USUAL_PLUGIN))
+
+
+def find_problems(conf: cfg.ConfigOpts) -> list[Problem]:
     """Say what is missing or wrong in the section; empty when tokens can be validated with it."""
     problems = []
-    for group, options in auth_token.list_opts():
-        problems += read(conf, group, options)[1]
+    values = {}
+    for section, options in declared(conf).items():
+        values[section], found = read(conf, section, options)
+        problems += found
     # The middleware's defaults have no timeout at all, and three tries.
     conf.set_default("http_connect_timeout", 2, group=AUTHTOKEN)
     conf.set_default("http_request_max_retries", 1, group=AUTHTOKEN)
-    return problems or find_account_problems(conf)
+    if values[AUTHTOKEN].get("delay_auth_decision"):
+        reason = "must be off; it makes Keystone's outage look like a bad token"
+        problems.append(Problem(AUTHTOKEN, "delay_auth_decision", reason))
+    return problems + find_account_problems(*list(values.items())[-1])
 
 
-def find_account_problems(conf: cfg.ConfigOpts) -> list[str]:
-    section = section_of(conf)
-    conf.register_opts(loading.get_auth_common_conf_options(), group=section)
-    auth_type = conf[section].auth_type
+def find_account_problems(section: str, values: Mapping[str, Any]) -> list[Problem]:
+    problems = []
+    auth_type = values.get("auth_type") or ""
     if not auth_type:
-        return [f"[{section}] auth_type is missing: vendorsrv needs an account of its own to validate tokens"]
-    try:
-        options = loading.get_auth_plugin_conf_options(loading.get_plugin_loader(auth_type))
-    except ClientException:
-        return [f"[{section}] auth_type: there is no plugin {auth_type!r}; most clouds use password"]
-    values, problems = read(conf, section, options)
-    for names in PASSWORD_NEEDS if "password" in auth_type else ():
-        if not any(values.get(name) for name in names):
-            problems.append(f"[{section}] {' or '.join(names)} is missing")
-    if conf[AUTHTOKEN].delay_auth_decision:
-        problems.append(
-            f"[{AUTHTOKEN}] delay_auth_decision must be off: it makes Keystone's outage look like a bad token"
-        )
-    return problems
+        reason = "missing; vendorsrv needs an account of its own to validate tokens"
+        problems.append(Problem(section, "auth_type", reason))
+    else:
+        try:
+            loading.get_plugin_loader(auth_type)
+        except ClientException:
+            reason = f"there is no plugin {auth_type!r}; most clouds use {USUAL_PLUGIN}"
+            problems.append(Problem(section, "auth_type", reason))
+    needs = PASSWORD_NEEDS if USUAL_PLUGIN in (auth_type or USUAL_PLUGIN) else ()
+    # What could not be read has a problem of its own.
+    missing = (names for names in needs if not any(values.get(name, "unread") for name in names))
+    return problems + [Problem(section, names[0], "; or ".join(("missing", *names[1:]))) for names in missing]
 
 
 def section_of(conf: cfg.ConfigOpts) -> str:

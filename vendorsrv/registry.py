@@ -148,7 +148,8 @@ def from_entry_point(name: str) -> Found:
         raise ConfigError(f"handler {name}: the entry point of {source} is no subclass of Handler")
     if handler.name != name:
         raise ConfigError(
-            f"handler {name}: the entry point of {source} gives a class whose name is {handler.name!r}; they must be the same"
+            f"handler {name}: the entry point of {source} gives a class whose name is {handler.name!r}; "
+            "they must be the same"
         )
     return Found(handler, source)
 
@@ -160,7 +161,7 @@ def build(settings: Settings, found: Found) -> Enabled:
     """
     values, overrides, problems = read_handler(settings.conf, found.handler)
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError("\n".join(map(str, problems)))
     with vendor_code(f"handler {found.handler.name}: {found.handler.__name__}()"):
         handler = found.handler(values)
     timeout = overrides.get("timeout", handler.timeout)
@@ -183,7 +184,9 @@ def is_handler(value: object) -> bool:
 
 
 def distribution(entry_point: EntryPoint) -> str:
-    return f"{entry_point.dist.name} {entry_point.dist.version}" if entry_point.dist else entry_point.value
+    # stevedore keeps entry points on disk, and what it gives back has lost its distribution.
+    same = [each.dist for each in entry_points(group=ENTRY_POINTS, name=entry_point.name) if each == entry_point]
+    return " or ".join(f"{each.name} {each.version}" for each in same if each)
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:

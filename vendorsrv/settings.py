@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from oslo_config import cfg
 from oslo_log import log
@@ -89,7 +89,7 @@ class Settings:
         """
         values, problems = read(conf, GROUP, OPTIONS)
         if problems:
-            raise ConfigError("\n".join(problems))
+            raise ConfigError("\n".join(map(str, problems)))
         return cls(conf=conf, **{**values, "handlers": tuple(values["handlers"])})
 
 
@@ -101,19 +101,43 @@ def open_config(path: str | Path) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
     conf.register_opts(OPTIONS, group=GROUP)
     log.register_options(conf)
-    try:
-        conf(args=[], project=GROUP, default_config_files=[str(path)], default_config_dirs=[])
-    except cfg.ConfigFileParseError as error:
-        raise ConfigError(str(error)) from None
-    except (cfg.ConfigFilesNotFoundError, cfg.ConfigFilesPermissionDeniedError):
-        raise ConfigError(f"{path} does not exist or cannot be read") from None
+    parse_into(conf, path, GROUP)
     return conf
 
 
-def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[dict[str, Any], list[str]]:
+def parse_into(conf: cfg.ConfigOpts, path: str | Path, project: str) -> None:
+    """Parse one file, and none of the standard places, into a ConfigOpts.
+
+    :param project: what oslo.config calls the program.
+    :raises ConfigError: the file does not exist, may not be read, or is no INI file; names the line, and does
+        not quote it, since it may hold a password.
+    """
+    try:
+        conf(args=[], project=project, default_config_files=[str(path)], default_config_dirs=[])
+    except cfg.ConfigFileParseError as error:
+        line = getattr(error.__context__, "lineno", "?")
+        raise ConfigError(f"{path}: line {line} is neither a section nor an option") from None
+    except (cfg.ConfigFilesNotFoundError, cfg.ConfigFilesPermissionDeniedError, OSError):
+        raise ConfigError(f"{path} does not exist or cannot be read") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not a text file in UTF-8") from None
+
+
+class Problem(NamedTuple):
+    """What is wrong with one option, in words that hold no secret."""
+
+    section: str
+    option: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"[{self.section}] {self.option}: {self.message}"
+
+
+def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[dict[str, Any], list[Problem]]:
     """Read every one of some options, so that a bad value shows now and not when it is first used.
 
-    :returns: the values that could be read, by name; and a sentence for each that could not.
+    :returns: the values that could be read, by name; and what is wrong with each that could not.
     """
     values: dict[str, Any] = {}
     problems = []
@@ -122,19 +146,23 @@ def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[
         try:
             values[option.dest] = conf[group][option.dest]
         except ValueError as error:
-            reason = str(error).rpartition(" is not valid: ")[2]
-            problems.append(f"[{group}] {option.name}: {reason}")
-            continue
-        if option.required and values[option.dest] is None:
-            problems.append(f"[{group}] {option.name} is missing: {option.help or 'it has no default'}")
+            # The reason quotes the value.
+            reason = "not a valid value" if option.secret else str(error).rpartition(" is not valid: ")[2]
+            problems.append(Problem(group, option.dest, reason))
+        except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
+            # Their text quotes what follows the $, which may be half a password.
+            problems.append(Problem(group, option.dest, "has a $ before no option's name; write it as $$"))
+        else:
+            if option.required and values[option.dest] is None:
+                problems.append(Problem(group, option.dest, f"missing; {option.help or 'it has no default'}"))
     return values, problems
 
 
-def read_handler(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Mapping[str, Any], list[str]]:
+def read_handler(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Mapping[str, Any], list[Problem]]:
     """Read a handler's section, ``[handler:<name>]``.
 
     :returns: the vendor's options as an object with frozen attributes; what the operator overrides of the class's
-        own declarations; and a sentence for each value that is wrong.
+        own declarations; and what is wrong with each option that cannot be used.
     """
     group = f"handler:{handler.name}"
     values, problems = read(conf, group, handler.options)
@@ -143,8 +171,3 @@ def read_handler(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Map
     frozen = make_dataclass("HandlerSettings", values, frozen=True, repr=False)
     overrides = {name: value for name, value in common.items() if value is not None}
     return frozen(**values), overrides, problems + common_problems
-
-
-def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
-    """Give the options to ``oslo-config-generator --namespace vendorsrv``."""
-    return [(GROUP, OPTIONS)]
