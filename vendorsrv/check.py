@@ -1,0 +1,180 @@
+"""The whole configuration before it is used: every finding in one run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from vendorsrv.check_nova import NovaConf
+from vendorsrv.check_policy import find_in_policy
+from vendorsrv.check_tls import find_in_tls, readable_by_others
+from vendorsrv.errors import ConfigError
+from vendorsrv.findings import Declared, Finding, IniFile, did_you_mean
+from vendorsrv.handler import COMMON_OPTIONS
+from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
+from vendorsrv.registry import Found, build, find
+from vendorsrv.sample import library_options
+from vendorsrv.settings import GROUP, OPTIONS, Problem, Settings, open_config, read, read_handler
+
+#: Seconds; the default of Nova's [api] vendordata_dynamic_read_timeout.
+NOVA_READ_TIMEOUT: Final = 5.0
+#: Bytes that a legal request of Nova's can have, rounded up.
+LEGAL_REQUEST: Final = 2**19
+HANDLER: Final = "handler:"
+
+
+def find_all(config_file: str | Path, nova_conf: str | Path | None = None) -> list[Finding]:
+    """Check a configuration, and Nova's side of it when its file is given.
+
+    :returns: everything that is wrong, by file and line.
+    :raises ConfigError: one of the files cannot be read.
+    """
+    ini = IniFile(config_file)
+    nova = NovaConf(nova_conf) if nova_conf else None
+    with quiet():
+        found = ini.broken or list(Check(ini, nova).find())
+    order = [ini.path, *sorted({finding.file for finding in found} - {ini.path})]
+    return sorted(dict.fromkeys(found), key=lambda each: (order.index(each.file), each.line or 0))
+
+
+def startup_errors(config_file: str | Path) -> list[Finding]:
+    """Give what makes it senseless to start with this configuration.
+
+    :raises ConfigError: the file cannot be read.
+    """
+    return [finding for finding in find_all(config_file) if finding.severity == "error"]
+
+
+class Check:
+    """One run over one configuration file, which oslo.config can parse."""
+
+    def __init__(self, ini: IniFile, nova: NovaConf | None) -> None:
+        self.ini = ini
+        self.nova = nova
+        self.conf = open_config(ini.path)
+        values, self.problems = read(self.conf, GROUP, OPTIONS)
+        #: Defaults stand in for the values that cannot be read.
+        self.settings = Settings(conf=self.conf, **{option.dest: option.default for option in OPTIONS} | values)
+        self.handlers, self.not_loaded = find(self.settings.handlers)
+
+    def find(self) -> Iterator[Finding]:
+        sections = self.declared()
+        yield from self.ini.find_unknown(sections)
+        yield from self.find_unknown_sections(sections)
+        yield from self.find_readable(sections)
+        for section in ("DEFAULT", "oslo_policy"):
+            self.problems += read(self.conf, section, sections[section])[1]
+        self.problems += find_problems(self.conf)
+        yield from self.located(self.problems)
+        yield from self.find_in_handlers()
+        yield from self.find_in_limits()
+        tls = list(find_in_tls(self.ini, self.settings))
+        yield from [*tls, *self.find_missing_files(sections)]
+        names = [each.handler.name for each in self.handlers]
+        yield from find_in_policy(self.ini, self.conf, names)
+        if self.nova:
+            usable = not any(finding.severity == "error" for finding in tls)
+            yield from self.nova.find(self.settings, names, usable_tls=usable)
+
+    def declared(self) -> Declared:
+        """Give the options of every section that something reads."""
+        return {
+            "DEFAULT": library_options("oslo.log"),
+            GROUP: OPTIONS,
+            "oslo_policy": library_options("oslo.policy"),
+            **declared(self.conf),
+            **{HANDLER + each.handler.name: [*each.handler.options, *COMMON_OPTIONS] for each in self.handlers},
+        }
+
+    def find_unknown_sections(self, sections: Declared) -> Iterator[Finding]:
+        enabled = [each.handler.name for each in self.handlers]
+        for section in self.ini.sections:
+            if section in sections:
+                continue
+            if section.startswith(HANDLER):
+                name = section.removeprefix(HANDLER)
+                hint = did_you_mean(name, enabled)
+                yield self.ini.warning(f"no handler {name} is enabled{hint}", section)
+            elif hint := did_you_mean(section, sections):
+                yield self.ini.error(f"there is no such section{hint}", section)
+            else:
+                yield self.ini.warning("nothing reads this section", section)
+
+    def find_readable(self, sections: Declared) -> Iterator[Finding]:
+        """Warn of a configuration file with secrets in it that everybody can read."""
+        secrets = [(section, option.dest) for section, each in sections.items() for option in each if option.secret]
+        held = [place for place in secrets if place in self.ini.options]
+        if held and readable_by_others(self.ini.path):
+            section, option = held[0]
+            reason = "every user of this machine can read this file, and it holds a secret"
+            yield self.ini.warning(reason, section, option)
+
+    def located(self, problems: Iterable[Problem]) -> Iterator[Finding]:
+        for problem in problems:
+            yield self.ini.error(problem.message, problem.section, problem.option)
+
+    def find_in_handlers(self) -> Iterator[Finding]:
+        for problem in self.not_loaded:
+            yield self.ini.error(problem, GROUP, "handlers")
+        if not self.settings.handlers:
+            yield self.ini.warning("no handler is enabled: nothing is served", GROUP, "handlers")
+        for found in self.handlers:
+            _, overrides, problems = read_handler(self.conf, found.handler)
+            yield from self.located(problems)
+            timeout = overrides.get("timeout", found.handler.timeout)
+            section = f"{HANDLER}{found.handler.name}"
+            yield from self.find_in_timeout(section, "timeout", timeout)
+            if not problems:
+                yield from self.try_to_build(found)
+
+    def try_to_build(self, found: Found) -> Iterator[Finding]:
+        try:
+            build(self.settings, found)
+        except ConfigError as error:
+            yield self.ini.error(str(error), f"{HANDLER}{found.handler.name}")
+
+    def find_in_timeout(self, section: str, option: str, seconds: float) -> Iterator[Finding]:
+        """Compare a handler's timeout, or ours, with Nova's."""
+        limit = (self.nova and self.nova.read_timeout) or NOVA_READ_TIMEOUT
+        if seconds >= limit:
+            reason = f"{seconds:g} s is not below Nova's read timeout of {limit:g} s{'' if self.nova else ' (default)'}"
+            yield self.ini.finding("error" if self.nova else "warning", reason, section, option)
+        elif option == "timeout":
+            yield from self.find_in_share(section, option, seconds)
+
+    def find_in_share(self, section: str, option: str, seconds: float) -> Iterator[Finding]:
+        """Compare the time that a part of a request has with that of all of it."""
+        if seconds >= self.settings.request_timeout:
+            ends = f"which ends it after {self.settings.request_timeout:g} s"
+            yield self.ini.warning(f"{seconds:g} s is not below request_timeout, {ends}", section, option)
+
+    def find_in_limits(self) -> Iterator[Finding]:
+        if not self.nova:  # which has its own finding about it
+            yield from self.find_in_timeout(GROUP, "request_timeout", self.settings.request_timeout)
+        yield from self.find_in_share(GROUP, "auth_timeout", self.settings.auth_timeout)
+        yield from self.find_in_share(GROUP, "body_timeout", self.settings.body_timeout)
+        if self.settings.max_body_bytes < LEGAL_REQUEST:
+            reason = f"Nova's legal requests have up to {LEGAL_REQUEST} bytes; larger ones than this are refused"
+            yield self.ini.warning(reason, GROUP, "max_body_bytes")
+
+    def find_missing_files(self, sections: Declared) -> Iterator[Finding]:
+        """Name the files for the way to Keystone that are not there."""
+        values = read(self.conf, AUTHTOKEN, sections[AUTHTOKEN])[0]
+        for option in ("cafile", "certfile", "keyfile"):
+            path = values.get(option)
+            if path and not Path(path).is_file():
+                yield self.ini.error(f"{path} does not exist or cannot be read", AUTHTOKEN, option)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what libraries log off the terminal, where Python prints it while logging is not set up."""
+    silence = logging.NullHandler()
+    logging.getLogger().addHandler(silence)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(silence)

@@ -1,0 +1,142 @@
+"""What a check found, and where it stands in an INI file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from oslo_config import cfg
+from oslo_config.iniparser import BaseParser, ParseError
+
+from vendorsrv.errors import ConfigError
+
+#: The options that may stand in each section.
+Declared = Mapping[str, Sequence[cfg.Opt]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a configuration, or will be; its text holds no secret.
+
+    :ivar line: counted from 1; None when it is about no line, or about an environment variable.
+    """
+
+    severity: Literal["error", "warning"]
+    file: str
+    line: int | None
+    section: str | None
+    option: str | None
+    message: str
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        section = f"[{self.section}] " if self.section else ""
+        option = f"{self.option}: " if self.option else ""
+        text = " ".join(f"{where}: {self.severity}: {section}{option}{self.message}".split())
+        return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+class IniFile(BaseParser):
+    """The lines of an INI file, read by oslo.config's own parser: it tells values apart, but not where they stand.
+
+    :ivar sections: the first line of each section, by its name as oslo.config compares it.
+    :ivar options: the lines of each option, by section and name; the last one counts.
+    :ivar broken: an error for each line that is neither; then oslo.config reads nothing of the file.
+    :raises ConfigError: the file cannot be read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self.section = ""
+        self.sections: dict[str, int] = {}
+        self.options: dict[tuple[str, str], list[int]] = {}
+        self.broken: list[Finding] = []
+        try:
+            with open(path) as file:
+                # The empty line ends the last value, so that each one ends before the current line.
+                lines = iter([*file.readlines(), ""])
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path} is not a text file in UTF-8") from None
+        except OSError:
+            raise ConfigError(f"{path} does not exist or cannot be read") from None
+        self.parse_all(lines)
+
+    def parse_all(self, lines: Iterator[str]) -> None:
+        """Parse to the end, past the lines that oslo.config's parser gives up at."""
+        while True:
+            try:
+                return self.parse(lines)
+            except ParseError as error:
+                self.note_broken(error.lineno, "this line is neither a section nor an option")
+
+    def note_broken(self, line: int, message: str) -> None:
+        self.broken.append(Finding("error", self.path, line, None, None, message))
+
+    def new_section(self, section: str) -> None:
+        """Note a section; called by the parser."""
+        self.section = section if section == "DEFAULT" else section.lower()
+        self.sections.setdefault(self.section, self.lineno)
+
+    def assignment(self, key: str, value: list[str]) -> None:
+        """Note an option; called by the parser at the line after its value."""
+        line = self.lineno - len(value)
+        if self.section:
+            self.options.setdefault((self.section, key), []).append(line)
+        else:
+            self.note_broken(line, "this option stands before the first section")
+
+    def error(self, message: str, section: str | None = None, option: str | None = None) -> Finding:
+        """Give an error about a section or one of its options."""
+        return self.finding("error", message, section, option)
+
+    def warning(self, message: str, section: str | None = None, option: str | None = None) -> Finding:
+        """Give a warning about a section or one of its options."""
+        return self.finding("warning", message, section, option)
+
+    def finding(
+        self, severity: Literal["error", "warning"], message: str, section: str | None, option: str | None
+    ) -> Finding:
+        variable = f"OS_{section}__{option}".upper()
+        line = None if section is None else self.sections.get(section)
+        if section and option:
+            line = self.options.get((section, option), [line])[-1]
+        if variable in os.environ:
+            line, message = None, f"{message} (it is set by {variable})"
+        return Finding(severity, self.path, line, section, option, message)
+
+    def find_unknown(self, declared: Declared) -> Iterator[Finding]:
+        """Name the options, in the declared sections, that nothing reads, and those that are set twice."""
+        options = {(section, option.dest): option for section, each in declared.items() for option in each}
+        accepted = {*options, *old_names(declared)}
+        for (section, name), lines in self.options.items():
+            option = options.get((section, name))
+            if section not in declared:
+                continue
+            if (section, name) not in accepted:
+                yield self.error(f"there is no such option{better_place(section, name, accepted)}", section, name)
+            elif len(lines) > 1 and not (option and option.multi):
+                before = ", ".join(map(str, lines[:-1]))
+                yield self.warning(f"it is set in line {before} as well; only this one counts", section, name)
+
+
+def old_names(declared: Declared) -> Iterator[tuple[str, str]]:
+    for section, options in declared.items():
+        for option in options:
+            for old in option.deprecated_opts:
+                yield old.group or section, old.name or option.dest
+
+
+def better_place(section: str, name: str, accepted: Iterable[tuple[str, str]]) -> str:
+    found = did_you_mean(name, [option for where, option in accepted if where == section])
+    elsewhere = sorted(where for where, option in accepted if option == name)
+    return found or (f"; it belongs into [{elsewhere[0]}]" if elsewhere else "")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Give the end of a sentence about a name that is not known; empty when nothing is like it."""
+    close = get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

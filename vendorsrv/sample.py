@@ -1,0 +1,92 @@
+"""A commented sample configuration: what must be set first, then every option with its explanation."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from oslo_config import cfg
+
+from vendorsrv.handler import COMMON_OPTIONS, Handler
+from vendorsrv.keystone_options import declared
+from vendorsrv.settings import GROUP, OPTIONS
+
+#: What an account of our own looks like in most clouds.
+ACCOUNT: Final = {
+    "auth_type": "password",
+    "auth_url": "https://keystone.example.org:5000/v3",
+    "www_authenticate_uri": "https://keystone.example.org:5000/v3",
+    "username": "vendorsrv",
+    "password": "CHANGE-ME",
+    "user_domain_name": "Default",
+    "project_name": "service",
+    "project_domain_name": "Default",
+}
+CHANGE_ME: Final = "CHANGE-ME"
+WIDTH: Final = 100
+
+
+def render(handlers: Sequence[type[Handler]]) -> Iterator[str]:
+    """Give the lines of a sample; what is not commented out has to be set.
+
+    :param handlers: those that get a section with their own options.
+    """
+    yield from section(GROUP, OPTIONS, {"handlers": ",".join(handler.name for handler in handlers)})
+    for handler in handlers:
+        required = {option.dest: CHANGE_ME for option in handler.options if option.required and option.default is None}
+        yield from section(f"handler:{handler.name}", [*handler.options, *COMMON_OPTIONS], required)
+    if not handlers:
+        yield from (f"# {line}".rstrip() for line in section("handler:NAME", COMMON_OPTIONS, {}))
+        yield ""
+    for name, options in declared(cfg.ConfigOpts()).items():
+        yield "# vendorsrv's own account, with which it asks Keystone whose token Nova's is."
+        first = {option.dest: option for option in options if option.dest in ACCOUNT}
+        others = [option for option in options if option.dest not in ACCOUNT]
+        yield from section(name, [*(first[each] for each in ACCOUNT), *others], ACCOUNT)
+    yield from section("oslo_policy", library_options("oslo.policy"), {})
+    yield from section("DEFAULT", library_options("oslo.log"), {})
+
+
+def library_options(namespace: str) -> list[cfg.Opt]:
+    """Give the options that a library declares for sample configurations."""
+    (entry_point,) = entry_points(group="oslo.config.opts", name=namespace)
+    return [option for _, options in entry_point.load()() for option in options]
+
+
+def section(name: str, options: Sequence[cfg.Opt], values: dict[str, str]) -> Iterator[str]:
+    yield f"[{name}]"
+    for option in options:
+        yield ""
+        text = " ".join(f"{option.help or ''} ({describe(option)})".split())
+        yield from textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ")
+        if option.dest in values:
+            yield f"{option.dest} = {values[option.dest]}".rstrip()
+        else:
+            yield f"#{option.dest} = {shown(option)}".rstrip()
+    yield ""
+
+
+def describe(option: cfg.Opt) -> str:
+    words = [getattr(option.type, "type_name", "string value")]
+    for limit in ("min", "max"):
+        value = getattr(option.type, limit, None)
+        words += [] if value is None else [f"{limit} {value}"]
+    choices: Any = getattr(option.type, "choices", None)
+    words += [f"one of {', '.join(filter(None, map(str, choices)))}"] if choices else []
+    words += ["required"] if option.required else []
+    words += ["deprecated"] if option.deprecated_for_removal else []
+    return ", ".join(words)
+
+
+def shown(option: cfg.Opt) -> str:
+    value = option.default if option.sample_default is None else option.sample_default
+    if value is None:
+        return ""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
+    """Give the options to ``oslo-config-generator --namespace vendorsrv``."""
+    return [(GROUP, OPTIONS), *declared(cfg.ConfigOpts()).items(), ("handler:name", COMMON_OPTIONS)]
