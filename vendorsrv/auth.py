@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -22,6 +23,14 @@ from vendorsrv.flights import Flights
 from vendorsrv.keystone_options import NO_CACHE, own_session, register
 from vendorsrv.request import Caller
 from vendorsrv.settings import Settings
+
+LOG = logging.getLogger(__name__)
+#: Below warnings the middleware repeats what Keystone answered, and older Keystones put the token into it.
+MIDDLEWARE_LOG: Final = logging.getLogger("keystonemiddleware.auth_token")
+
+#: Keystone is away or refuses us; or a CA file cannot be read (requests); or something else answers in Keystone's
+#: place (keystoneclient takes every answer for Keystone's).
+NO_ANSWER: Final = (ClientException, OSError, ValueError, LookupError, TypeError, AttributeError)
 
 #: Fernet and JWS tokens fit; white space never reaches Keystone, which would answer it with 503.
 TOKEN: Final = re.compile(r"[!-~]{1,8192}")
@@ -56,13 +65,14 @@ class Authenticator:
         conf = settings.conf
         self.keep_for, self.challenge = register(conf)
         self.session = own_session(conf)
+        MIDDLEWARE_LOG.setLevel(logging.WARNING)
         self.middleware = AuthProtocol(accept, {"oslo_config_config": conf})
         self.timeout = min(settings.auth_timeout, settings.request_timeout)
         self.clock = clock
         self.threads = anyio.CapacityLimiter(settings.auth_threads)
         self.flights: Flights[Validated] = Flights()
         self.valid: TLRUCache[bytes, Validated] = TLRUCache(VALID_TOKENS, lambda _, found, __: found.until, clock)
-        self.invalid: TLRUCache[tuple[bytes, str], float] = TLRUCache(INVALID_TOKENS, lambda _, until, __: until, clock)
+        self.invalid: TLRUCache[bytes, float] = TLRUCache(INVALID_TOKENS, lambda _, until, __: until, clock)
         self.refuse_for = settings.invalid_token_cache_time
         self.ready_until = -1.0
 
@@ -85,19 +95,20 @@ class Authenticator:
         return found.caller
 
     async def join(self, digest: bytes, token: str, path: str) -> Validated:
-        if (digest, path) in self.invalid:
+        key = hashlib.sha256(digest + path.encode()).digest()  # of one length: a stranger chooses the path
+        if key in self.invalid:
             raise Unauthorized("the X-Auth-Token is not valid")
         try:
             with anyio.fail_after(self.timeout):
-                return await self.flights.run((digest, path), lambda: self.ask_once(digest, token, path))
+                return await self.flights.run(key, lambda: self.ask_once(digest, key, token, path))
         except TimeoutError:
             raise KeystoneUnavailable("the token could not be validated in time") from None
 
-    async def ask_once(self, digest: bytes, token: str, path: str) -> Validated:
+    async def ask_once(self, digest: bytes, key: bytes, token: str, path: str) -> Validated:
         try:
             found = await self.in_thread(self.ask, token, path)
         except Unauthorized:
-            self.invalid[digest, path] = self.clock() + self.refuse_for
+            self.invalid[key] = self.clock() + self.refuse_for
             raise
         self.valid[digest] = found
         return found
@@ -112,7 +123,7 @@ class Authenticator:
         environ = {
             "REQUEST_METHOD": "POST",
             "SCRIPT_NAME": "",
-            "PATH_INFO": path,
+            "PATH_INFO": path.encode().decode("latin-1"),  # PEP 3333
             "QUERY_STRING": "",
             "SERVER_NAME": "vendorsrv",
             "SERVER_PORT": "80",
@@ -130,7 +141,8 @@ class Authenticator:
         statuses: list[str] = []
         try:
             self.middleware(environ, lambda status, _headers, *_: statuses.append(status))
-        except ClientException:
+        except NO_ANSWER as error:
+            LOG.warning("Keystone: %s: %s", type(error).__name__, error)
             raise KeystoneUnavailable("the token cannot be validated now") from None
         if statuses[0].startswith("401"):
             raise Unauthorized("the X-Auth-Token is not valid")
@@ -166,8 +178,9 @@ class Authenticator:
 
     def ask_about_ourselves(self) -> Validated:
         try:
-            return self.ask(self.session.get_token(), "/")
-        except ClientException:
+            return self.ask(self.session.get_token() or "", "/")
+        except NO_ANSWER as error:
+            LOG.warning("Keystone: %s: %s", type(error).__name__, error)
             raise KeystoneUnavailable(
                 "Keystone does not answer, or refuses the account in [keystone_authtoken]"
             ) from None
