@@ -45,12 +45,31 @@ class AddRequestIds(logging.Filter):
     """Gives each record the fields that oslo.log's context format prints."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = REQUEST_ID.get()
-        record.global_request_id = GLOBAL_REQUEST_ID.get() or "-"
+        ids = {"request_id": REQUEST_ID.get(), "global_request_id": GLOBAL_REQUEST_ID.get()}
+        record.request_id = ids["request_id"]
+        record.global_request_id = ids["global_request_id"] or "-"
         record.user_identity = "-"
-        ids = {"request_id": record.request_id, "global_request_id": GLOBAL_REQUEST_ID.get()}
         record.extra = getattr(record, "extra", {}) | {name: value for name, value in ids.items() if value}
         return True
+
+
+class WithoutSummary(logging.Formatter):
+    """Formats as another formatter does, and keeps out the exception that is being handled.
+
+    oslo.log appends its type and text to every line from warning level up, asked or not
+    (``formatters._get_error_summary``); a handler's exception can hold what must not be logged.
+    """
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.formatter = formatter
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record while an exception is handled that oslo.log takes for an everyday one, and leaves out."""
+        try:
+            raise KeyError
+        except KeyError:
+            return self.formatter.format(record)
 
 
 def set_up_logging(conf: cfg.ConfigOpts) -> None:
@@ -58,6 +77,7 @@ def set_up_logging(conf: cfg.ConfigOpts) -> None:
     log.setup(conf, "vendorsrv")
     for handler in logging.getLogger().handlers:
         handler.addFilter(AddRequestIds())
+        handler.setFormatter(WithoutSummary(handler.formatter or logging.Formatter()))
 
 
 @dataclass(slots=True)
