@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
@@ -14,11 +15,15 @@ from oslo_policy.policy import DocumentedRuleDefault, Enforcer
 from vendorsrv.errors import ConfigError, Forbidden, PolicyUnavailable
 from vendorsrv.request import BootRoles, Caller, VendordataRequest
 
+LOG = logging.getLogger(__name__)
+
 ASK: Final = "vendordata:ask"
 SAME_AS_ASK: Final = f"rule:{ASK}"
 #: Seconds until a changed policy file holds for a caller who was let in before.
 REMEMBER_FOR: Final = 5.0
 CALLERS: Final = 16_384
+#: A policy file that is no YAML, or no mapping of names to strings, or may not be read.
+UNREADABLE: Final = (ValueError, TypeError, AttributeError, cfg.Error)
 
 
 # Before the first rule: parsing one makes oslo.policy load this class by its entry point, from this half-made module.
@@ -76,11 +81,14 @@ class Policy:
         self.enforcer = Enforcer(conf)
         self.enforcer.register_defaults([ASK_RULE, *map(handler_rule, handlers)])
         self.rules = {name: rule_name(name) for name in handlers}
+        self.broken = False
         self.admitted: TTLCache[Caller, bool] = TTLCache(CALLERS, REMEMBER_FOR, clock)
         try:
             self.enforcer.load_rules()
             self.enforcer.check_rules(raise_on_violation=True)
-        except (ValueError, policy.InvalidDefinitionError) as error:
+        except (TypeError, AttributeError):
+            raise ConfigError(f"{conf.oslo_policy.policy_file}: it is no mapping of names to rules") from None
+        except (ValueError, cfg.Error, policy.InvalidDefinitionError) as error:
             raise ConfigError(f"{conf.oslo_policy.policy_file}: {error}") from None
 
     def admit(self, caller: Caller) -> None:
@@ -108,9 +116,15 @@ class Policy:
 
     def enforce(self, rule: str, target: Mapping[str, Any], caller: Caller) -> bool:
         try:
-            return bool(self.enforcer.enforce(rule, target, credentials(caller)))
-        except (ValueError, OSError):  # not YAML any more, or not readable
+            if self.broken:  # oslo.policy itself goes on with the rules from before the change
+                self.enforcer.load_rules(force_reload=True)
+            allowed = bool(self.enforcer.enforce(rule, target, credentials(caller)))
+        except UNREADABLE as error:
+            LOG.error("the policy file cannot be used: %s: %s", type(error).__name__, error)
+            self.broken = True
             raise PolicyUnavailable("the policy of the server cannot be read now") from None
+        self.broken = False
+        return allowed
 
 
 def target_of(request: VendordataRequest) -> dict[str, Any]:
