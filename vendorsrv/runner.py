@@ -6,13 +6,16 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, VendordataError
 from vendorsrv.handler import is_async
 from vendorsrv.threads import NoThreadFree, Threads
 
 LOG = logging.getLogger(__name__)
+
+#: What asyncio raises out of the event loop, whichever task it comes from.
+END_THE_WORKER: Final = (SystemExit, KeyboardInterrupt)
 
 
 class Runner:
@@ -41,7 +44,7 @@ class Runner:
         :raises Busy: all threads of this handler are at work.
         :raises HandlerError: the method raised something that is no VendordataError; its text goes nowhere.
         """
-        deadline = min(self.timeout, budget)
+        deadline = max(0.0, min(self.timeout, budget))
         # A task of its own: a handler that swallows its cancellation must not keep Nova waiting.
         task = asyncio.create_task(self.call(*arguments))
         task.add_done_callback(retrieve)
@@ -58,15 +61,18 @@ class Runner:
             return task.result()
         except VendordataError:
             raise
-        except (Exception, asyncio.CancelledError) as error:
-            LOG.error("handler %s raised %s %s", self.handler, type(error).__name__, where(error))
-            raise HandlerError(f"handler {self.handler} failed") from None
+        except BaseException as error:  # eventlet's Timeout, for one, is no Exception
+            raise self.failed(error) from None
+
+    def failed(self, error: BaseException) -> HandlerError:
+        LOG.error("handler %s raised %s %s", self.handler, type(error).__name__, where(error))
+        return HandlerError(f"handler {self.handler} failed")
 
     async def on_loop(self, *arguments: Any) -> Any:
         try:
             return await self.method(*arguments)
-        except SystemExit:  # would end the worker
-            raise HandlerError(f"handler {self.handler} failed") from None
+        except END_THE_WORKER as error:
+            raise self.failed(error) from None
 
     async def in_thread(self, *arguments: Any) -> Any:
         try:
@@ -77,8 +83,8 @@ class Runner:
     def without_exit(self, *arguments: Any) -> Any:
         try:
             return self.method(*arguments)
-        except SystemExit:
-            raise HandlerError(f"handler {self.handler} failed") from None
+        except END_THE_WORKER as error:
+            raise self.failed(error) from None
 
 
 def retrieve(task: asyncio.Task[Any]) -> None:
