@@ -19,9 +19,10 @@ compile() {
 
 # dev.txt holds all the others, and so says their versions.
 compile_all() {
-    compile dev pyproject.toml --extra demo --group build --group dev "$@" &&
+    compile dev pyproject.toml --all-extras --group build --group dev "$@" &&
         compile demo pyproject.toml --extra demo --group build --constraint requirements/dev.txt "$@" &&
-        compile runtime pyproject.toml --constraint requirements/dev.txt "$@" &&
+        compile runtime pyproject.toml --extra postgresql --extra mysql --extra redis --extra memcached \
+            --constraint requirements/dev.txt "$@" &&
         compile uv --group uv "$@"
 }
 

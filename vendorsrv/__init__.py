@@ -12,11 +12,12 @@ if TYPE_CHECKING:
         BadRequest,
         ConfigError,
         HandlerError,
+        NotYet,
         ServiceUnavailable,
         UpstreamError,
         VendordataError,
     )
-    from vendorsrv.handler import Handler, HandlerDefinitionError
+    from vendorsrv.handler import Handler, HandlerDefinitionError, OnError
     from vendorsrv.request import BootRoles, Caller, VendordataRequest
     from vendorsrv.settings import Settings
 
@@ -29,6 +30,8 @@ __all__ = [
     "Handler",
     "HandlerDefinitionError",
     "HandlerError",
+    "NotYet",
+    "OnError",
     "ServiceUnavailable",
     "Settings",
     "UpstreamError",
@@ -50,6 +53,8 @@ HOMES = {
     "Handler": "handler",
     "HandlerDefinitionError": "handler",
     "HandlerError": "errors",
+    "NotYet": "errors",
+    "OnError": "handler",
     "ServiceUnavailable": "errors",
     "Settings": "settings",
     "UpstreamError": "errors",

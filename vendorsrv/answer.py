@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from vendorsrv.errors import AnswerError
 from vendorsrv.strictjson import StrictJSONError, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A handler's answer as Nova gets it.
+
+    :ivar body: the JSON.
+    :ivar fresh_for: seconds for which it may be used again, or None when it has to be asked for each time.
+    :ivar age: seconds since the handler gave it.
+    """
+
+    body: bytes
+    fresh_for: float | None = None
+    age: float = 0.0
+
+    @property
+    def etag(self) -> str:
+        """The strong validator of these bytes (RFC 9110, 8.8.3)."""
+        return f'"{hashlib.sha256(self.body).hexdigest()[:32]}"'
 
 
 def to_bytes(value: Any, handler: str, max_bytes: int) -> bytes:

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from vendorsrv.answer import to_bytes
 from vendorsrv.auth import Authenticator
+from vendorsrv.cache import Cache, build_cache
 from vendorsrv.errors import (
     ConfigError,
     MethodNotAllowed,
@@ -29,13 +30,16 @@ from vendorsrv.errors import (
     VendordataError,
 )
 from vendorsrv.front import Front, error_body
+from vendorsrv.keeper import Keeper
 from vendorsrv.observe import REQUEST_ID, set_up_logging
 from vendorsrv.openapi import add_handlers
+from vendorsrv.pin_service import PinService
 from vendorsrv.pipeline import Pipeline
 from vendorsrv.policy import Policy
 from vendorsrv.registry import Enabled, Registry
 from vendorsrv.runner import Runner
 from vendorsrv.settings import Settings
+from vendorsrv.watchdog import Watchdog
 
 LOG = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ STARTUP_FAILURE: Final = 3
 class Application(FastAPI):
     """The whole server as one ASGI application; :func:`create_app` builds it."""
 
-    def __init__(self, front: Front, registry: Registry, authenticator: Authenticator, max_answer_bytes: int) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__(
             title="vendorsrv",
             version=version("vendorsrv"),
@@ -60,14 +64,24 @@ class Application(FastAPI):
             lifespan=self.run_handlers,
             exception_handlers={HTTPException: render_http, VendordataError: render, Exception: render_bug},
         )
-        self.front = front
-        self.registry = registry
-        self.authenticator = authenticator
-        self.max_answer_bytes = max_answer_bytes
+        self.registry = Registry(settings)
+        self.authenticator = Authenticator(settings)
+        handlers = self.registry.handlers.values()
+        self.pin_service = PinService(settings) if any(each.pin for each in handlers) else None
+        cache = build_cache(settings.conf, settings.cache_max_bytes)
+        self.keepers = {each.name: self.keeper(each, cache, settings.max_answer_bytes) for each in handlers}
+        policy = Policy(settings.conf, list(self.registry.handlers))
+        pipeline = Pipeline(settings, self.authenticator, policy, self.keepers)
+        self.front = Front(pipeline, settings, self.authenticator.challenge)
+        self.max_answer_bytes = settings.max_answer_bytes
         self.is_open = False
         self.add_own_routes()
-        for enabled in registry.handlers.values():
+        for enabled in handlers:
             self.add_handler_routes(enabled)
+
+    def keeper(self, enabled: Enabled, cache: Cache, max_answer_bytes: int) -> Keeper:
+        pins = self.pin_service.pins if self.pin_service and enabled.pin else None
+        return Keeper(enabled, cache, pins, max_answer_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give ``/`` and ``/{handler}`` to the front, everything else to FastAPI's routing."""
@@ -91,12 +105,15 @@ class Application(FastAPI):
 
     @asynccontextmanager
     async def run_handlers(self, _: FastAPI) -> AsyncIterator[None]:
-        async with self.registry.opened():
+        watchdog = Watchdog()
+        async with self.pin_service.opened() if self.pin_service else nullcontext(), self.registry.opened():
             self.is_open = True
             # Discovery, our own token and a validation cost the first request up to a second otherwise.
             warm_up = asyncio.create_task(self.warm_up())
+            watchdog.start()
             yield
             self.is_open = False
+            watchdog.stop()
             warm_up.cancel()
 
     async def warm_up(self) -> None:
@@ -144,7 +161,13 @@ class Application(FastAPI):
         if not self.is_open:
             raise ServiceUnavailable("the handlers are not open")
         await self.authenticator.check_ready()
-        return {"ready": True, "keystone": "reachable", "handlers": list(self.registry.handlers)}
+        if self.pin_service:
+            await self.pin_service.check()
+        handlers = {name: keeper.state() for name, keeper in self.keepers.items()}
+        return {"ready": True, "keystone": "reachable", "pins": self.pins_state(), "handlers": handlers}
+
+    def pins_state(self) -> str:
+        return "reachable" if self.pin_service else "not needed"
 
     async def docs(self) -> HTMLResponse:
         return get_swagger_ui_html(
@@ -186,12 +209,7 @@ def create_app(settings: Settings) -> Application:
     :raises ConfigError: ``[keystone_authtoken]`` is incomplete, a handler cannot be loaded or built, or the policy
         is broken. Keystone itself is not needed yet.
     """
-    registry = Registry(settings)
-    authenticator = Authenticator(settings)
-    policy = Policy(settings.conf, list(registry.handlers))
-    pipeline = Pipeline(settings, authenticator, policy, registry.handlers)
-    front = Front(pipeline, settings, authenticator.challenge)
-    return Application(front, registry, authenticator, settings.max_answer_bytes)
+    return Application(settings)
 
 
 def from_environment() -> Application:

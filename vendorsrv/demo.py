@@ -45,6 +45,9 @@ user_domain_id = default
 project_name = service
 project_domain_id = default
 
+[database]
+connection = sqlite://
+
 [handler:mailserver]
 domain = example.org
 relayhost = relay.example.org

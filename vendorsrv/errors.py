@@ -3,6 +3,7 @@
 ::
 
     ConfigError                  an operator's mistake: printed, never sent
+    NotYet                       raised by a handler: an answer that must not be pinned
     VendordataError              everything that a client can be answered
     +-- BadRequest               400  the body is not what Nova sends
     +-- Unauthorized             401  no token, or not a valid one
@@ -19,7 +20,9 @@
     +-- ServiceUnavailable       503  not now, but soon
     |   +-- KeystoneUnavailable  503  tokens cannot be validated
     |   +-- PolicyUnavailable    503  the policy cannot be read
-    |   +-- Busy                 503  no thread is free for this handler
+    |   +-- Busy                 503  a handler has all the work that it may have
+    |   +-- Resting              503  a handler failed again and again, and is left alone for a while
+    |   +-- PinsUnavailable      503  the pin store is away, or another worker is making the answer
     +-- HandlerTimeout           504  a handler overran its deadline
 
 With ``vendordata_dynamic_failure_fatal`` on, Nova puts the message into the fault that the tenant sees: messages are
@@ -35,6 +38,17 @@ from typing import ClassVar
 
 class ConfigError(Exception):
     """The operator's configuration, credentials or command cannot work; its text says what to change."""
+
+
+class NotYet(Exception):
+    """Raised by a pinning handler whose answer holds only for now.
+
+    :param answer: what Nova gets this time, ``{}`` by default; it is neither pinned nor cached.
+    """
+
+    def __init__(self, answer: object = None) -> None:
+        super().__init__("not yet")
+        self.answer = answer
 
 
 class VendordataError(Exception):
@@ -146,9 +160,21 @@ class PolicyUnavailable(ServiceUnavailable):
 
 
 class Busy(ServiceUnavailable):
-    """Every thread that this handler may use is taken."""
+    """Everything that this handler may do at once is being done, and its queue is full."""
 
     code = "busy"
+
+
+class Resting(ServiceUnavailable):
+    """A handler failed again and again; it is asked again after a while."""
+
+    code = "resting"
+
+
+class PinsUnavailable(ServiceUnavailable):
+    """The pinned answer can be neither read nor made now; an unpinned one is never given."""
+
+    code = "pins_unavailable"
 
 
 class HandlerTimeout(VendordataError):

@@ -12,6 +12,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vendorsrv.answer import Answer
 from vendorsrv.errors import (
     BadRequest,
     BodyTimeout,
@@ -55,9 +56,9 @@ class Front:
         begin(request_id, headers.get(REQUEST_ID_HEADER))
         access = Access(scope["method"], scope["path"])
         try:
-            body = await self.answer(scope, headers, receive, request_id, access)
-            status = 200
-            await respond(send, 200, body, request_id)
+            answer = await self.answer(scope, headers, receive, request_id, access)
+            status = 304 if is_known(answer, headers.get(b"if-none-match")) else 200
+            await respond(send, status, b"" if status == 304 else answer.body, request_id, freshness(answer))
         except VendordataError as error:
             status, access.error = error.status, f"{error.code}: {error.message}"
             await self.respond_error(send, error, request_id)
@@ -88,7 +89,7 @@ class Front:
 
     async def answer(
         self, scope: Scope, headers: dict[bytes, str], receive: Receive, request_id: str, access: Access
-    ) -> bytes:
+    ) -> Answer:
         if scope["method"] != "POST":
             raise MethodNotAllowed("vendordata is asked for by POST")
         path = scope["path"]
@@ -144,6 +145,24 @@ async def respond(
     ]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
+
+
+def freshness(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """Say how long an answer may be used again (RFC 9111), and what it is known by (RFC 9110, 8.8.3)."""
+    headers = [(b"etag", answer.etag.encode())]
+    if answer.age:
+        headers.append((b"age", b"%d" % answer.age))
+    if answer.fresh_for is None:
+        return [*headers, (b"cache-control", b"no-store")]
+    return [*headers, (b"cache-control", b"private, max-age=%d" % answer.fresh_for)]
+
+
+def is_known(answer: Answer, if_none_match: str | None) -> bool:
+    """Say whether the client has these bytes already; Nova never asks so."""
+    if if_none_match is None:
+        return False
+    known = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+    return "*" in known or answer.etag in known
 
 
 async def collect(receive: Receive, limit: int) -> bytes:

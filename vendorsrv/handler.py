@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import keyword
 import math
@@ -19,10 +20,36 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED: Final = frozenset({"cloud-init"})
 ROUTE: Final = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 
+
+class OnError(enum.Enum):
+    """What Nova gets when a handler fails, is busy, slow or resting.
+
+    Nova's ``[api] vendordata_dynamic_failure_fatal`` decides what a failure that reaches it does to the instance.
+    """
+
+    FAIL = "fail"
+    """The error, with its status."""
+
+    EMPTY = "empty"
+    """``{}`` with status 200: the instance can live without."""
+
+    STALE = "stale"
+    """The last good answer for the same instance, however old; the error when there is none."""
+
+
 #: What an operator may set for every handler, in ``[handler:<name>]``; the class attribute is the default.
 COMMON_OPTIONS: Final = (
     cfg.FloatOpt("timeout", min=0.001, help="Seconds that one answer may take; the class's own value by default."),
     cfg.IntOpt("threads", min=1, help="Calls of a plain `def handle` that may run at once in a worker."),
+    cfg.FloatOpt("cache_for", min=0.0, help="Seconds for which an answer is given again; 0 is never."),
+    cfg.BoolOpt("pin", help="Whether the first answer holds for the instance's life."),
+    cfg.StrOpt(
+        "on_error",
+        choices=[mode.value for mode in OnError],
+        help="What Nova gets when the handler fails: the error, {} or the last good answer.",
+    ),
+    cfg.IntOpt("concurrency", min=1, help="Answers that a worker makes at once."),
+    cfg.IntOpt("queue", min=0, help="Requests that may wait for one of those; more are refused at once with 503."),
 )
 
 
@@ -40,6 +67,13 @@ class Handler:
     :cvar timeout: seconds that one answer may take, 4.0 by default; Nova itself gives up after 5
         (``[api] vendordata_dynamic_read_timeout``).
     :cvar threads: how many calls of a plain ``def handle`` may run at once in a worker.
+    :cvar cache_for: seconds for which an answer is given again for the same request, 0 for never.
+    :cvar pin: whether the first answer, ``{}`` too, holds for the instance's life, from every worker and host.
+    :cvar on_error: what Nova gets when there is no answer, see :class:`OnError`.
+    :cvar concurrency: how many answers a worker makes at once (a plain ``def handle``: at most ``threads``).
+    :cvar queue: how many requests may wait for one of those.
+    :cvar version: changes when answers change; cached ones of another version are not used. By default the
+        version of the package that the handler is from.
     :cvar options: oslo.config options, read from ``[handler:<name>]`` and given as :attr:`settings`.
     :cvar routes: public GET routes, ``{"jwks.json": "jwks"}``: path below ``/<name>/``, and the name of the
         method (no arguments, sync or async) that gives its JSON. They ask for no token.
@@ -50,6 +84,12 @@ class Handler:
     name: ClassVar[str]
     timeout: ClassVar[float] = 4.0
     threads: ClassVar[int] = 8
+    cache_for: ClassVar[float] = 0.0
+    pin: ClassVar[bool] = False
+    on_error: ClassVar[OnError] = OnError.FAIL
+    concurrency: ClassVar[int] = 64
+    queue: ClassVar[int] = 256
+    version: ClassVar[str] = ""
     options: ClassVar[Sequence[cfg.Opt]] = ()
     routes: ClassVar[Mapping[str, str]] = {}
 
@@ -96,17 +136,45 @@ def contradictions(cls: type[Handler]) -> list[str]:
         found.append(f"name {cls.name!r} is reserved for vendorsrv itself")
     if not is_number(cls.timeout) or not 0 < cls.timeout < math.inf:
         found.append(f"timeout is {cls.timeout!r}; it must be a number of seconds above 0")
-    if isinstance(cls.threads, bool) or not isinstance(cls.threads, int) or cls.threads < 1:
-        found.append(f"threads is {cls.threads!r}; it must be a whole number above 0")
+    if not is_number(cls.cache_for) or not 0 <= cls.cache_for < math.inf:
+        found.append(f"cache_for is {cls.cache_for!r}; it must be a number of seconds")
+    if not isinstance(cls.on_error, OnError):
+        found.append(f"on_error is {cls.on_error!r}; it must be a member of OnError")
     if not callable(cls.handle):
         found.append("handle is no method")
     found.extend(f"{name} must be an async def" for name in ("open", "close") if not is_async(getattr(cls, name)))
-    found.extend(option_contradictions(cls))
+    found.extend(keeping_contradictions(pin=cls.pin, cache_for=cls.cache_for, on_error=cls.on_error))
+    return [*found, *count_contradictions(cls), *option_contradictions(cls), *route_contradictions(cls)]
+
+
+def count_contradictions(cls: type[Handler]) -> list[str]:
+    found = []
+    for attribute, least in (("threads", 1), ("concurrency", 1), ("queue", 0)):
+        value = getattr(cls, attribute)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            found.append(
+                f"{attribute} is {value!r}; it must be a whole number {'of 0 or more' if least == 0 else 'above 0'}"
+            )
+    return found
+
+
+def route_contradictions(cls: type[Handler]) -> list[str]:
+    found = []
     for path, method in cls.routes.items():
         if not ROUTE.fullmatch(path):
             found.append(f"route {path!r} is no relative URL path")
         elif not callable(getattr(cls, method, None)):
             found.append(f"route {path!r} names the method {method!r}, which does not exist")
+    return found
+
+
+def keeping_contradictions(*, pin: bool, cache_for: float, on_error: OnError) -> list[str]:
+    """Say why these declarations cannot hold together; they may come from a class or from the operator."""
+    found = []
+    if pin and cache_for:
+        found.append("pin and cache_for exclude each other: what is pinned is read from its store each time")
+    if pin and on_error is OnError.STALE:
+        found.append("pin and OnError.STALE exclude each other: a pinned answer is never stale")
     return found
 
 

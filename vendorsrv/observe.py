@@ -46,10 +46,9 @@ class AddRequestIds(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         ids = {"request_id": REQUEST_ID.get(), "global_request_id": GLOBAL_REQUEST_ID.get()}
-        record.request_id = ids["request_id"]
-        record.global_request_id = ids["global_request_id"] or "-"
-        record.user_identity = "-"
-        record.extra = getattr(record, "extra", {}) | {name: value for name, value in ids.items() if value}
+        given = {name: value for name, value in ids.items() if value}
+        record.__dict__ |= {**ids, "global_request_id": ids["global_request_id"] or "-", "user_identity": "-"}
+        record.__dict__["extra"] = getattr(record, "extra", {}) | given
         return True
 
 

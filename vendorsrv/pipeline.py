@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from vendorsrv.answer import to_bytes
-from vendorsrv.errors import Forbidden, NotFound
+from vendorsrv.answer import Answer
+from vendorsrv.errors import Forbidden, NotFound, VendordataError
 from vendorsrv.observe import Access
-from vendorsrv.registry import Enabled
 from vendorsrv.request import Caller, VendordataRequest
 from vendorsrv.settings import Settings
 
@@ -53,28 +52,35 @@ class Asked:
     request_id: str
 
 
+class Answers(Protocol):
+    """What the pipeline needs of :class:`vendorsrv.keeper.Keeper`."""
+
+    name: str
+
+    async def answer(self, request: VendordataRequest, deadline: float) -> Answer:
+        """Give the handler's answer for one instance, or raise a VendordataError."""
+
+
 class Pipeline:
     """Answers requests; one for each worker.
 
-    :param handlers: the enabled ones, by name.
+    :param keepers: of the enabled handlers, by name.
     """
 
     def __init__(
-        self, settings: Settings, authenticator: Authenticates, policy: Permits, handlers: dict[str, Enabled]
+        self, settings: Settings, authenticator: Authenticates, policy: Permits, keepers: Mapping[str, Answers]
     ) -> None:
         self.budget = settings.request_timeout
-        self.max_answer_bytes = settings.max_answer_bytes
         self.authenticator = authenticator
         self.policy = policy
-        self.handlers = handlers
+        self.keepers = keepers
 
-    async def answer(self, asked: Asked, access: Access) -> bytes:
+    async def answer(self, asked: Asked, access: Access) -> Answer:
         """Take a request through its whole life.
 
         The body is read after the caller is known, so that a stranger cannot make the server keep one.
 
         :param access: the request's log line; gets the caller, the handler and the instance as they become known.
-        :returns: the JSON for Nova.
         :raises VendordataError: what Nova gets instead.
         """
         deadline = time.monotonic() + self.budget
@@ -86,21 +92,35 @@ class Pipeline:
         access.instance = request.instance_id
         if asked.handler is None:
             return await self.ask_all(request, caller, deadline)
-        enabled = self.handlers.get(asked.handler)
-        if enabled is None:
+        keeper = self.keepers.get(asked.handler)
+        if keeper is None:
             raise NotFound("no handler of this name is enabled")
-        access.handler = enabled.name
-        if not self.policy.allows(enabled.name, request, caller):
-            raise Forbidden(f"the policy does not allow handler {enabled.name} for this instance")
-        return await self.ask_one(enabled, request, deadline)
+        access.handler = keeper.name
+        if not self.policy.allows(keeper.name, request, caller):
+            raise Forbidden(f"the policy does not allow handler {keeper.name} for this instance")
+        return await keeper.answer(request, deadline)
 
-    async def ask_one(self, enabled: Enabled, request: VendordataRequest, deadline: float) -> bytes:
-        value = await enabled.runner.run(request, budget=deadline - time.monotonic())
-        return to_bytes(value, enabled.name, self.max_answer_bytes)
+    async def ask_all(self, request: VendordataRequest, caller: Caller, deadline: float) -> Answer:
+        """Ask every handler that the policy allows, side by side; the answer is ``{name: answer}``.
 
-    async def ask_all(self, request: VendordataRequest, caller: Caller, deadline: float) -> bytes:
-        """Ask every handler that the policy allows, side by side; the answer is ``{name: answer}``."""
-        allowed = [each for each in self.handlers.values() if self.policy.allows(each.name, request, caller)]
-        answers = await asyncio.gather(*(self.ask_one(each, request, deadline) for each in allowed))
-        members = (b'"%s":%s' % (each.name.encode(), body) for each, body in zip(allowed, answers, strict=True))
-        return b"{" + b",".join(members) + b"}"
+        It is as fresh as the one that has to be asked for first, and as old as the oldest.
+        """
+        allowed = [each for each in self.keepers.values() if self.policy.allows(each.name, request, caller)]
+        answers = await asyncio.gather(*(name_failure(each, request, deadline) for each in allowed))
+        members = (b'"%s":%s' % (each.name.encode(), one.body) for each, one in zip(allowed, answers, strict=True))
+        fresh_for = [one.fresh_for for one in answers]
+        return Answer(
+            b"{" + b",".join(members) + b"}",
+            fresh_for=min((each for each in fresh_for if each is not None), default=None) if all(fresh_for) else None,
+            age=max((one.age for one in answers), default=0.0),
+        )
+
+
+async def name_failure(keeper: Answers, request: VendordataRequest, deadline: float) -> Answer:
+    """Ask one handler of many, and put its name into what it raises."""
+    try:
+        return await keeper.answer(request, deadline)
+    except VendordataError as error:
+        if keeper.name in error.message:
+            raise
+        raise type(error)(f"handler {keeper.name}: {error.message}") from None

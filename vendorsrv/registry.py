@@ -15,13 +15,15 @@ from typing import Any, Final
 from stevedore import ExtensionManager, NamedExtensionManager
 
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import Handler, check_complete, is_async
+from vendorsrv.handler import COMMON_OPTIONS, Handler, OnError, check_complete, is_async, keeping_contradictions
 from vendorsrv.runner import Runner, where
 from vendorsrv.settings import Settings, read_handler
 
 ENTRY_POINTS: Final = "vendorsrv.handlers"
 #: Seconds for a handler's open(); a server that hangs while it starts tells nobody why.
 OPEN_TIMEOUT: Final = 30.0
+
+DECLARED: Final = tuple(option.dest for option in COMMON_OPTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +36,24 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Enabled:
-    """A handler as it is served.
+    """A handler as it is served: what its class declares, with the operator's overrides.
 
+    :ivar source: the distribution or the module that it is from.
+    :ivar version: of its answers; the source unless the class declares one.
     :ivar runner: calls its ``handle``.
     :ivar routes: the runners of its public GET routes, by their path below ``/<name>/``.
-    :ivar timeout: seconds, with the operator's override.
     """
 
     handler: Handler
     source: str
+    version: str
     timeout: float
     threads: int
+    cache_for: float
+    pin: bool
+    on_error: OnError
+    concurrency: int
+    queue: int
     runner: Runner
     routes: Mapping[str, Runner]
 
@@ -164,14 +173,21 @@ def build(settings: Settings, found: Found) -> Enabled:
         raise ConfigError("\n".join(map(str, problems)))
     with vendor_code(f"handler {found.handler.name}: {found.handler.__name__}()"):
         handler = found.handler(values)
-    timeout = overrides.get("timeout", handler.timeout)
-    threads = overrides.get("threads", handler.threads)
+    declared: dict[str, Any] = {**{name: getattr(handler, name) for name in DECLARED}, **overrides}
+    contradictions = keeping_contradictions(
+        pin=declared["pin"], cache_for=declared["cache_for"], on_error=declared["on_error"]
+    )
+    if contradictions:
+        raise ConfigError("\n".join(f"[handler:{handler.name}] {text}" for text in contradictions))
+    if not is_async(handler.handle):
+        declared["concurrency"] = min(declared["concurrency"], declared["threads"])
 
     def runner(method: str) -> Runner:
-        return Runner(handler.name, getattr(handler, method), timeout, threads)
+        return Runner(handler.name, getattr(handler, method), declared["timeout"], declared["threads"])
 
     routes = {path: runner(method) for path, method in handler.routes.items()}
-    return Enabled(handler, found.source, timeout, threads, runner("handle"), routes)
+    version = handler.version or found.source
+    return Enabled(handler, found.source, version, **declared, runner=runner("handle"), routes=routes)
 
 
 def installed() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -154,6 +155,20 @@ class VendordataRequest:
             caller=caller,
             request_id=request_id,
         )
+
+    def canonical(self) -> bytes:
+        """Give one text for everything that Nova said, the same for every order and spacing of the same members."""
+        said = [
+            self.instance_id,
+            self.project_id,
+            self.image_id,
+            self.user_data,
+            self.hostname,
+            dict(self.metadata),
+            self.boot_roles,
+            dict(self.extra),
+        ]
+        return json.dumps(said, sort_keys=True, separators=(",", ":")).encode("ascii")
 
     def decoded_user_data(self) -> bytes | None:
         """Give the user-data as the instance sees it, or None when there is none; line breaks are legal in it.

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Final
 
-from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, VendordataError
+from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, NotYet, VendordataError
 from vendorsrv.handler import is_async
 from vendorsrv.threads import NoThreadFree, Threads
 
@@ -46,7 +47,7 @@ class Runner:
         """
         deadline = max(0.0, min(self.timeout, budget))
         # A task of its own: a handler that swallows its cancellation must not keep Nova waiting.
-        task = asyncio.create_task(self.call(*arguments))
+        task = asyncio.create_task(self.call(*arguments), name=f"handler {self.handler}")
         task.add_done_callback(retrieve)
         try:
             await asyncio.wait({task}, timeout=deadline)
@@ -59,7 +60,7 @@ class Runner:
     def result_of(self, task: asyncio.Task[Any]) -> Any:
         try:
             return task.result()
-        except VendordataError:
+        except (VendordataError, NotYet):
             raise
         except BaseException as error:  # eventlet's Timeout, for one, is no Exception
             raise self.failed(error) from None
@@ -95,5 +96,13 @@ def retrieve(task: asyncio.Task[Any]) -> None:
 
 def where(error: BaseException) -> str:
     """Give the frames of a traceback as one line, without the exception's text: it may hold a secret."""
-    frames = traceback.extract_tb(error.__traceback__)
+    return as_line(traceback.extract_tb(error.__traceback__))
+
+
+def frames_of(frame: FrameType) -> str:
+    """Give the stack of a running thread as one line."""
+    return as_line(traceback.extract_stack(frame))
+
+
+def as_line(frames: traceback.StackSummary) -> str:
     return " < ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(frames[-5:]))

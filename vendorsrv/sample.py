@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 from vendorsrv.handler import COMMON_OPTIONS, Handler
 from vendorsrv.keystone_options import declared
-from vendorsrv.settings import GROUP, OPTIONS
+from vendorsrv.settings import DATABASE_OPTIONS, GROUP, OPTIONS, PINS_OPTIONS
 
 #: What an account of our own looks like in most clouds.
 ACCOUNT: Final = {
@@ -45,6 +45,9 @@ def render(handlers: Sequence[type[Handler]]) -> Iterator[str]:
         first = {option.dest: option for option in options if option.dest in ACCOUNT}
         others = [option for option in options if option.dest not in ACCOUNT]
         yield from section(name, [*(first[each] for each in ACCOUNT), *others], ACCOUNT)
+    yield from section("database", DATABASE_OPTIONS, {})
+    yield from section("pins", PINS_OPTIONS, {})
+    yield from section("cache", library_options("oslo.cache"), {})
     yield from section("oslo_policy", library_options("oslo.policy"), {})
     yield from section("DEFAULT", library_options("oslo.log"), {})
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -11,9 +12,17 @@ from oslo_config import cfg
 from oslo_log import log
 
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import COMMON_OPTIONS, Handler
+from vendorsrv.handler import COMMON_OPTIONS, Handler, OnError
 
 GROUP: Final = "vendorsrv"
+
+
+def default_state_path() -> str:
+    """Give the usual place for a service's state, or that of a user who tries vendorsrv out (XDG)."""
+    if os.geteuid() == 0:
+        return "/var/lib/vendorsrv"
+    return str(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "vendorsrv")
+
 
 OPTIONS: Final = (
     cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
@@ -45,7 +54,36 @@ OPTIONS: Final = (
         min=0.0,
         help="Seconds for which a token that Keystone refused is refused without asking again.",
     ),
+    cfg.IntOpt(
+        "cache_max_bytes",
+        default=64 * 2**20,
+        min=0,
+        help="What the answers that a worker keeps in its memory may take; [cache] can share them instead.",
+    ),
+    cfg.StrOpt(
+        "state_path",
+        default=default_state_path(),
+        sample_default="/var/lib/vendorsrv",
+        help="Directory for pins.db, the pins' SQLite file, when [database] connection names no other store.",
+    ),
     cfg.FloatOpt("shutdown_timeout", default=5.0, min=0.0, help="Seconds to finish begun requests when stopping."),
+)
+
+DATABASE_OPTIONS: Final = (
+    cfg.StrOpt(
+        "connection",
+        secret=True,
+        help="Database URL of the pins: sqlite:///, postgresql:// or mysql+pymysql://; default: SQLite in state_path.",
+    ),
+)
+PINS_OPTIONS: Final = (
+    cfg.ListOpt(
+        "encryption_keys",
+        default=[],
+        secret=True,
+        help="Fernet keys, newest first: pinned answers are encrypted with the first and read with any.",
+    ),
+    cfg.IntOpt("purge_after", min=1, help="Days after which a pin is deleted, whether its instance lives or not."),
 )
 
 
@@ -71,7 +109,12 @@ class Settings:
     body_timeout: float
     auth_threads: int
     invalid_token_cache_time: float
+    cache_max_bytes: int
+    state_path: str
     shutdown_timeout: float
+    database: str = field(repr=False)
+    encryption_keys: Sequence[str] = field(repr=False)
+    purge_after: int | None
 
     @classmethod
     def from_file(cls, path: str | Path) -> Settings:
@@ -88,9 +131,14 @@ class Settings:
         :raises ConfigError: names every value that is wrong.
         """
         values, problems = read(conf, GROUP, OPTIONS)
+        database, database_problems = read(conf, "database", DATABASE_OPTIONS)
+        pins, pins_problems = read(conf, "pins", PINS_OPTIONS)
+        problems += database_problems + pins_problems
         if problems:
             raise ConfigError("\n".join(map(str, problems)))
-        return cls(conf=conf, **{**values, "handlers": tuple(values["handlers"])})
+        values["handlers"] = tuple(values["handlers"])
+        values["database"] = database["connection"] or f"sqlite:///{Path(values['state_path']) / 'pins.db'}"
+        return cls(conf=conf, **values, **pins)
 
 
 def open_config(path: str | Path) -> cfg.ConfigOpts:
@@ -170,4 +218,6 @@ def read_handler(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Map
     # No repr: options may be secrets, and settings end up in log lines.
     frozen = make_dataclass("HandlerSettings", values, frozen=True, repr=False)
     overrides = {name: value for name, value in common.items() if value is not None}
+    if "on_error" in overrides:
+        overrides["on_error"] = OnError(overrides["on_error"])
     return frozen(**values), overrides, problems + common_problems

@@ -2,7 +2,7 @@
 
 from oslo_config import cfg
 
-from vendorsrv import Handler, VendordataRequest
+from vendorsrv import Handler, OnError, VendordataRequest
 
 __all__ = ["MailServer"]
 
@@ -14,14 +14,12 @@ class MailServer(Handler):
     """
 
     name = "mailserver"
+    pin = True  # who becomes a mail server at boot stays one, and nobody else becomes one later
+    on_error = OnError.FAIL  # there is no mail server without its configuration
     options = (
         cfg.HostnameOpt("domain", required=True, help="The mail domain that the instances serve."),
-        cfg.HostAddressOpt(
-            "relayhost", help="Where they send mail for other domains; none: straight to its host."
-        ),
-        cfg.StrOpt(
-            "role", default="mail-admin", help="The role that makes the booting user a mail administrator."
-        ),
+        cfg.HostAddressOpt("relayhost", help="Where they send mail for other domains; none: straight to its host."),
+        cfg.StrOpt("role", default="mail-admin", help="The role that makes the booting user a mail administrator."),
     )
 
     async def handle(self, request: VendordataRequest) -> dict[str, object]:

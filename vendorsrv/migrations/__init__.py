@@ -1,0 +1,1 @@
+"""The schema of the pin store, by alembic; ``vendorsrv db upgrade`` runs it."""

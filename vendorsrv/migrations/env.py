@@ -1,0 +1,11 @@
+"""Run the migrations on the connection that vendorsrv.pin_schema gives."""
+
+from alembic import context
+
+from vendorsrv.pin_store import METADATA, VERSION_TABLE
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=METADATA, version_table=VERSION_TABLE
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,96 @@
+"""The pin store as the server uses it: opened, checked, swept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from vendorsrv.errors import PinsUnavailable
+from vendorsrv.pin_cipher import PinCipher
+from vendorsrv.pin_schema import prepare
+from vendorsrv.pin_store import PinStore, async_url
+from vendorsrv.pins import Pins
+from vendorsrv.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+#: Rows that one statement deletes, and seconds between two: neither locks nor load are felt.
+BATCH: Final = 500
+PAUSE: Final = 0.05
+#: Seconds between two sweeps.
+SWEEP_EVERY: Final = 3600.0
+#: Seconds that one statement may take: two of them have to fit into a request.
+STATEMENT_TIMEOUT: Final = 1.5
+#: Seconds by which a claim outlives the longest run.
+MARGIN: Final = 1.0
+
+
+class PinService:
+    """The pins of a worker, with the life of their store.
+
+    :raises ConfigError: ``[database]`` or ``[pins]`` is wrong.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.store = PinStore(async_url(settings.database), STATEMENT_TIMEOUT)
+        self.cipher = PinCipher(settings.encryption_keys)
+        self.pins = Pins(self.store, self.cipher, lease=settings.request_timeout + MARGIN)
+        self.purge_after = settings.purge_after
+        self.is_checked = False
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Check the schema, and sweep in the background. A store that is away now is checked when it is back.
+
+        :raises ConfigError: the schema is not ours.
+        """
+        try:
+            await self.check()
+        except PinsUnavailable as error:
+            LOG.warning("not ready yet: %s", error.message)
+        sweeping = asyncio.create_task(self.sweep_for_ever()) if self.purge_after else None
+        try:
+            yield
+        finally:
+            if sweeping:
+                sweeping.cancel()
+            await self.store.close()
+
+    async def check(self) -> None:
+        """Find out whether the store can be used.
+
+        :raises PinsUnavailable: it does not answer.
+        :raises ConfigError: its schema is not ours.
+        """
+        if self.is_checked:
+            await self.store.get("", "")
+        else:
+            await prepare(self.store)
+            self.is_checked = True
+
+    async def sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - workers apart, no secret
+            with suppress(PinsUnavailable):
+                count = await purge(self.store, float(self.purge_after or 0) * 86_400)
+                LOG.info("%d pins older than %s days are deleted", count, self.purge_after)
+
+
+async def purge(store: PinStore, older_than: float) -> int:
+    """Delete the answers that were pinned so many seconds ago or earlier, in small batches.
+
+    :returns: how many.
+    :raises PinsUnavailable: the store does not answer; what is deleted is deleted.
+    """
+    before = time.time() - older_than
+    count = 0
+    while keys := await store.oldest(BATCH, before):
+        await store.forget(keys)
+        count += len(keys)
+        await asyncio.sleep(PAUSE)
+    return count
