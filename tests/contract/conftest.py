@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.nova import Nova
+from tests.contract.server import Server
 from tests.keystone import NOVA, NOVA_ADMIN, TENANT, Keystone
 from tests.peers import require
 from tests.waiting import wait_until
@@ -83,3 +84,18 @@ def nova(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     require("nova", NO_NOVA)
     with Nova(tmp_path_factory.mktemp("nova"), keystone) as nova:
         yield nova
+
+
+@pytest.fixture(scope="session")
+def served(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Our own server with two handlers, ``mailserver`` and ``received``, validating at the run's Keystone."""
+    options = {"vendorsrv": {"handlers": "mailserver, tests.contract.handlers:Received"}}
+    with Server(tmp_path_factory.mktemp("served"), keystone, options) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def served_by_fragile(second_keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Our own server, validating at the Keystone of ``fragile_keystone``."""
+    with Server(tmp_path_factory.mktemp("served-by-fragile"), second_keystone) as server:
+        yield server
