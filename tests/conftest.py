@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests import peers
+from tests.fixtures import authenticator_of, clock, fake
+
+__all__ = ["authenticator_of", "clock", "fake"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

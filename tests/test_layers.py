@@ -55,7 +55,6 @@ ONLY_IN = {
     "requests": {"call", "check_nova"},
     "sqlalchemy": {"pin_schema", "pin_store"},
     "starlette": {"app", "front"},
-    "stevedore": {"registry"},
     "uvicorn": {"demo", "serve"},
     "waitress": {"keystone_process"},
     "yaml": {"check_policy"},

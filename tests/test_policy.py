@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures import Clock
 from tests.serving import INSTANCE, write_config
 from vendorsrv import BootRoles, Caller, ConfigError, Settings, VendordataRequest
 from vendorsrv.errors import Forbidden, PolicyUnavailable
@@ -19,24 +20,7 @@ NOVA = Caller("nova", project_name="service", roles=("service",))
 TENANT = Caller("tenant", project_name="demo", roles=("member",))
 
 
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        """Give the time."""
-        return self.now
-
-
 Make = Callable[[str | None], Policy]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The policy's clock."""
-    return Clock()
 
 
 @pytest.fixture

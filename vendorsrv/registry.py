@@ -12,8 +12,6 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
-from stevedore import ExtensionManager, NamedExtensionManager
-
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import COMMON_OPTIONS, Handler, OnError, check_complete, is_async, keeping_contradictions
 from vendorsrv.runner import Runner, where
@@ -133,26 +131,18 @@ def from_module(path: str) -> Found:
 
 
 def from_entry_point(name: str) -> Found:
-    failures: list[tuple[EntryPoint, BaseException]] = []
-
-    def note(_: ExtensionManager[Any], entry_point: EntryPoint, error: BaseException) -> None:
-        failures.append((entry_point, error))
-
-    manager: NamedExtensionManager[Any] = NamedExtensionManager(
-        ENTRY_POINTS, [name], on_load_failure_callback=note, on_missing_entrypoints_callback=None
-    )
-    for entry_point, error in failures:
-        raise ConfigError(
-            f"handler {name}: {distribution(entry_point)} cannot be loaded: {type(error).__name__}: {error}"
-        )
-    extensions = manager.extensions
-    if not extensions:
+    # Not by stevedore: its cache forgets the distribution, and it lets an AssertionError or sys.exit() through.
+    there = entry_points(group=ENTRY_POINTS, name=name)
+    if not there:
         raise ConfigError(f"handler {name}: no installed package has it{suggestion(name, installed())}")
-    if len(extensions) > 1:
-        sources = " and ".join(distribution(extension.entry_point) for extension in extensions)
-        raise ConfigError(f"handler {name}: more than one package has it: {sources}")
-    source = distribution(extensions[0].entry_point)
-    handler = extensions[0].plugin
+    if len(there) > 1:
+        raise ConfigError(
+            f"handler {name}: more than one package has it: {' and '.join(sorted(map(distribution, there)))}"
+        )
+    (entry_point,) = there
+    source = distribution(entry_point)
+    with vendor_code(f"handler {name}: import of {source}"):
+        handler = entry_point.load()
     if not is_handler(handler):
         raise ConfigError(f"handler {name}: the entry point of {source} is no subclass of Handler")
     if handler.name != name:

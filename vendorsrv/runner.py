@@ -105,4 +105,5 @@ def frames_of(frame: FrameType) -> str:
 
 
 def as_line(frames: traceback.StackSummary) -> str:
-    return " < ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(frames[-5:]))
+    own = [frame for frame in frames if not frame.filename.startswith("<frozen")]
+    return " < ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(own[-5:]))

@@ -1,0 +1,60 @@
+"""What the tests of the core share: a fake Keystone, a clock that is moved by hand, and what is built on them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fake_keystone import FakeKeystone
+from tests.serving import write_config
+from vendorsrv import Caller, Settings, VendordataError
+from vendorsrv.auth import Authenticator
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Give the time."""
+        return self.now
+
+
+Build = Callable[..., Authenticator]
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeKeystone]:
+    """A fake Keystone of the test's own."""
+    with FakeKeystone() as keystone:
+        yield keystone
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of what the test builds."""
+    return Clock()
+
+
+@pytest.fixture
+def authenticator_of(tmp_path: Path, fake: FakeKeystone, clock: Clock) -> Build:
+    """Build an authenticator with options of ``[keystone_authtoken]`` and of ``[vendorsrv]``."""
+
+    def build(authtoken: dict[str, object] | None = None, **options: Any) -> Authenticator:
+        settings = Settings.from_file(write_config(tmp_path, fake, authtoken=authtoken, **options))
+        return Authenticator(settings, clock)
+
+    return build
+
+
+async def outcome(asked: Awaitable[Caller]) -> str:
+    """Say how a validation ended."""
+    try:
+        return (await asked).user_id
+    except VendordataError as error:
+        return f"{error.status} {error.message}"

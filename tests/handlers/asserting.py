@@ -1,0 +1,3 @@
+"""Fails an assertion when it is imported."""
+
+raise AssertionError("no device")
