@@ -21,7 +21,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: help install run test check format lock clean
+.PHONY: help install run test bench check format lock clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z]*\): [^#]*## \(.*\)/\1|\2/p' Makefile | \
@@ -42,6 +42,10 @@ test: $(STAMPS)/dev ## set up, then run all tests and ask for full coverage
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(if $(ARGS),,$(BIN)/coverage report)
+
+bench: $(STAMPS)/dev ## set up, then measure contenders side by side and print ratios (ARGS='--json NAME')
+	@echo "Measuring$(if $(ARGS), $(ARGS)); a million pins take some minutes"
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 check: $(STAMPS)/dev ## check style, format, types, import layers, file sizes, the lock and the version
 	@echo "Style (ruff)"

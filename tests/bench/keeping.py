@@ -1,0 +1,147 @@
+"""What a pinned and a cached answer cost when a thousand instances are kept, and when a million are."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlalchemy import insert, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.bench.measure import Call, Cost, alternate
+from vendorsrv.cache import MemoryCache
+from vendorsrv.pin_cipher import PinCipher
+from vendorsrv.pin_schema import prepare, upgrade
+from vendorsrv.pin_store import PINS, PinStore, async_url
+from vendorsrv.pins import Pins
+
+FEW, MANY = 1_000, 1_000_000
+ANSWER = b'0{"role":"mail-server","domain":"example.org","hostname":"mx1.example.org","relayhost":null}'
+POSTGRESQL = "postgresql://postgres@127.0.0.1"
+ROWS_AT_ONCE = 5_000
+
+
+def instances(count: int) -> Iterator[str]:
+    """The same instances in each run."""
+    numbers = random.Random(count)
+    return (str(uuid.UUID(int=numbers.getrandbits(128))) for _ in range(count))
+
+
+def asked(count: int) -> Iterator[str]:
+    """Some of them, in an order that no page cache can guess."""
+    chosen = list(itertools.islice(instances(count), 0, count, max(1, count // FEW)))
+    random.Random(1).shuffle(chosen)
+    return itertools.cycle(chosen)
+
+
+async def fill(store: PinStore, count: int) -> None:
+    """Pin an answer for so many instances."""
+    rows = (
+        {"instance_id": each, "handler": "mail", "answer": ANSWER, "claimed_at": 1.0, "pinned_at": 1.0}
+        for each in instances(count)
+    )
+    engine = create_async_engine(store.url)
+    async with engine.begin() as connection:
+        while batch := list(itertools.islice(rows, ROWS_AT_ONCE)):
+            await connection.execute(insert(PINS), batch)
+    await engine.dispose()
+
+
+def pinned(store: PinStore, count: int) -> Call:
+    """A read of a pinned answer, through everything that a request goes through."""
+    pins = Pins(store, PinCipher([]), lease=5.5)
+    ids = asked(count)
+
+    async def call() -> object:
+        body = await pins.get(next(ids), "mail")
+        assert body == ANSWER[1:]
+        return body
+
+    return call
+
+
+async def cached(count: int) -> Call:
+    """A read of an answer in the cache of the process."""
+    cache = MemoryCache(2**31)
+    for each in instances(count):
+        await cache.set(each.encode(), ANSWER)
+    keys = asked(count)
+
+    async def call() -> object:
+        kept = cache.peek(next(keys).encode())
+        assert kept is not None
+        return kept
+
+    return call
+
+
+@asynccontextmanager
+async def sqlite(folder: Path, count: int) -> AsyncIterator[PinStore]:
+    """A file with so many pins."""
+    store = PinStore(async_url(f"sqlite:///{folder}/{count}.db"), timeout=600)
+    await prepare(store)
+    await fill(store, count)
+    yield store
+    await store.close()
+
+
+@asynccontextmanager
+async def postgresql(count: int) -> AsyncIterator[PinStore]:
+    """A database with so many pins, dropped afterwards."""
+    name = f"vendorsrv_bench_{secrets.token_hex(4)}"
+    admin = create_async_engine(async_url(f"{POSTGRESQL}/postgres"), isolation_level="AUTOCOMMIT")
+    async with admin.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    store = PinStore(async_url(f"{POSTGRESQL}/{name}"), timeout=600)
+    try:
+        await upgrade(store)
+        await fill(store, count)
+        async with store.engine.connect() as connection:
+            await connection.execute(text("VACUUM ANALYZE pins"))
+        yield store
+    finally:
+        await store.close()
+        async with admin.connect() as connection:
+            await connection.execute(text(f"DROP DATABASE {name}"))
+        await admin.dispose()
+
+
+async def measure() -> dict[str, dict[str, Cost]]:
+    """Measure each store with few and with many instances, side by side."""
+    found = {"cache, in process": await alternate({"few": await cached(FEW), "many": await cached(MANY)}, 2_000)}
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        few, many = [await stack.enter_async_context(sqlite(folder, count)) for count in (FEW, MANY)]
+        found["pin, SQLite"] = await alternate({"few": pinned(few, FEW), "many": pinned(many, MANY)}, 500)
+    try:
+        async with postgresql(FEW) as few, postgresql(MANY) as many:
+            found["pin, PostgreSQL"] = await alternate({"few": pinned(few, FEW), "many": pinned(many, MANY)}, 500)
+    except (SQLAlchemyError, OSError) as error:
+        print(f"PostgreSQL is left out: {type(error).__name__}")  # noqa: T201
+    return found
+
+
+def report() -> list[dict[str, object]]:
+    """Give a row for each store: what an answer costs with many instances, in terms of what it costs with few."""
+    rows: list[dict[str, object]] = []
+    for what, costs in asyncio.run(measure()).items():
+        few, many = costs["few"], costs["many"]
+        ratio = round(many.median / few.median, 2)
+        rows.append(
+            {
+                "what": f"{what}: {MANY:,} instances instead of {FEW:,}",
+                "ratio": ratio,
+                "asked for": "below 1.5",
+                "microseconds": f"{few.median} -> {many.median}",
+                "spread": f"{few.lowest}-{few.highest} -> {many.lowest}-{many.highest}",
+            }
+        )
+    return rows
