@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests import peers
-from tests.fixtures import authenticator_of, clock, fake
+from tests.fixtures import authenticator_of, clock, fake, house
 
-__all__ = ["authenticator_of", "clock", "fake"]
+__all__ = ["authenticator_of", "clock", "fake", "house"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

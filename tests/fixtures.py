@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import pytest
 
 from tests.fake_keystone import FakeKeystone
-from tests.serving import write_config
+from tests.serving import Server, running, write_config
 from vendorsrv import Caller, Settings, VendordataError
 from vendorsrv.auth import Authenticator
 
@@ -50,6 +50,33 @@ def authenticator_of(tmp_path: Path, fake: FakeKeystone, clock: Clock) -> Build:
         return Authenticator(settings, clock)
 
     return build
+
+
+class House(NamedTuple):
+    """A server with every good handler, and its Keystone; for all tests, so nobody changes anything in it.
+
+    :ivar nova: a token that may ask.
+    :ivar tenant: a valid token that may not.
+    """
+
+    server: Server
+    keystone: FakeKeystone
+    nova: str
+    tenant: str
+
+
+GOOD: Final = ("Echo", "Plain", "Raising", "Away", "Odd", "Nothing", "Slow")
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The server of this run."""
+    handlers = ", ".join(f"tests.handlers.good:{name}" for name in GOOD)
+    limits: dict[str, Any] = {"max_body_bytes": 4096, "body_timeout": 0.3}
+    with FakeKeystone() as keystone:
+        config = write_config(tmp_path_factory.mktemp("house"), keystone, handlers=handlers, **limits)
+        with running(config) as server:
+            yield House(server, keystone, keystone.issue("service"), keystone.issue("member", project="demo"))
 
 
 async def outcome(asked: Awaitable[Caller]) -> str:

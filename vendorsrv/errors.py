@@ -64,7 +64,7 @@ class VendordataError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
-        self.message = message or self.title
+        self.message = str(message) or self.title  # an exception is often given for its text
 
 
 class BadRequest(VendordataError):
