@@ -56,7 +56,7 @@ class Server:
         self.log_file = directory / "vendorsrv.log"
         self.configuration = directory / "vendorsrv.conf"
         self.configuration.touch(0o600)
-        self.configuration.write_text(configuration(keystone.url, account, options or {}))
+        self.configuration.write_text(configuration(directory, keystone.url, account, options or {}))
         self.trust = trust or ssl.create_default_context()
 
     def __enter__(self) -> Self:
@@ -126,7 +126,7 @@ class Server:
         os.killpg(self.process.pid, number)
 
 
-def configuration(keystone_url: str, account: Account, options: Options) -> str:
+def configuration(directory: Path, keystone_url: str, account: Account, options: Options) -> str:
     """Give the text of a configuration file."""
     sections: dict[str, dict[str, Any]] = {
         "DEFAULT": {},
@@ -141,6 +141,7 @@ def configuration(keystone_url: str, account: Account, options: Options) -> str:
             "user_domain_id": "default",
             "project_domain_id": "default",
         },
+        "database": {"connection": f"sqlite:///{directory}/pins.db"},
         "handler:mailserver": {"domain": "example.org", "relayhost": "relay.example.org"},
     }
     names = [*sections, *(name for name in options if name not in sections)]

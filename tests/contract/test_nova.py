@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,18 @@ from tests.contract.nova import INSTANCE, Nova, listening
 from tests.contract.server import Server
 from tests.keystone import NOVA_ADMIN, TENANT, Account, Keystone
 
-MAIL_ADMIN: Mapping[str, Any] = {**INSTANCE, "system_metadata": {"boot_roles": "member,mail-admin"}}
+MAIL_ADMIN = {"boot_roles": "member,mail-admin"}
 MAIL_SERVER = {
     "role": "mail-server",
     "domain": "example.org",
     "hostname": "mail-1.example.org",
     "relayhost": "relay.example.org",
 }
+
+
+def boot(**changes: Any) -> dict[str, Any]:
+    """A new instance: what the mail server said of another one is pinned."""
+    return {**INSTANCE, "uuid": str(uuid.uuid4()), **changes}
 
 
 class Authorities:
@@ -82,22 +88,22 @@ def asking_for_certificates(
 
 def test_the_mail_server(nova: Nova, served: Server) -> None:
     """An instance that a mail administrator booted gets the mail server's configuration."""
-    outcome = nova.vendordata(MAIL_ADMIN, [f"mail@{served.url}/mailserver"], fatal=True)
+    outcome = nova.vendordata(boot(system_metadata=MAIL_ADMIN), [f"mail@{served.url}/mailserver"], fatal=True)
     assert {"value": {"mail": MAIL_SERVER}, "log": []} == outcome
 
 
 @pytest.mark.parametrize("system_metadata", [{"boot_roles": "member"}, {"boot_roles": ""}, {}])
 def test_no_mail_server(nova: Nova, served: Server, system_metadata: Mapping[str, str]) -> None:
     """An instance of somebody else, or of whom nothing is recorded, gets nothing, and that is no failure."""
-    instance = {**INSTANCE, "system_metadata": system_metadata}
-    outcome = nova.vendordata(instance, [f"mail@{served.url}/mailserver"], fatal=True)
+    outcome = nova.vendordata(boot(system_metadata=system_metadata), [f"mail@{served.url}/mailserver"], fatal=True)
     assert {"value": {"mail": {}}, "log": []} == outcome
 
 
 def test_a_null_hostname(nova: Nova, served: Server) -> None:
     """A mail administrator's instance without a hostname is a mail server named after the instance."""
-    outcome = nova.vendordata({**MAIL_ADMIN, "hostname": None}, [f"mail@{served.url}/mailserver"], fatal=True)
-    assert "6f3c2b1a-9d8e-4f70-8a6b-5c4d3e2f1a0b.example.org" == outcome["value"]["mail"]["hostname"]
+    instance = boot(system_metadata=MAIL_ADMIN, hostname=None)
+    outcome = nova.vendordata(instance, [f"mail@{served.url}/mailserver"], fatal=True)
+    assert f"{instance['uuid']}.example.org" == outcome["value"]["mail"]["hostname"]
 
 
 def test_what_the_handler_sees(nova: Nova, served: Server) -> None:
@@ -134,14 +140,14 @@ def test_what_the_handler_sees(nova: Nova, served: Server) -> None:
 )
 def test_odd_values(nova: Nova, served: Server, change: Mapping[str, Any], seen: Mapping[str, Any]) -> None:
     """What Nova's object may hold reaches the handler: volume boots, nulls, Unicode, 64 KiB of user-data."""
-    outcome = nova.vendordata({**INSTANCE, **change}, [f"mail@{served.url}/received"], fatal=True)
+    outcome = nova.vendordata(boot(**change), [f"mail@{served.url}/received"], fatal=True)
     assert [] == outcome["log"]
     assert seen == {name: outcome["value"]["mail"][name] for name in seen}
 
 
 def test_all_handlers_in_one_target(nova: Nova, served: Server) -> None:
     """A target without a path gets every handler's answer under its name."""
-    outcome = nova.vendordata(MAIL_ADMIN, [f"all@{served.url}/"], fatal=True)
+    outcome = nova.vendordata(boot(system_metadata=MAIL_ADMIN), [f"all@{served.url}/"], fatal=True)
     assert ["mailserver", "received"] == list(outcome["value"]["all"])
     assert MAIL_SERVER == outcome["value"]["all"]["mailserver"]
 
@@ -149,12 +155,14 @@ def test_all_handlers_in_one_target(nova: Nova, served: Server) -> None:
 def test_two_targets(nova: Nova, served: Server) -> None:
     """One failing target, when failure is not fatal, costs the other nothing."""
     targets = [f"gone@{served.url}/gone", f"mail@{served.url}/mailserver"]
-    assert {"gone": {}, "mail": MAIL_SERVER} == nova.vendordata(MAIL_ADMIN, targets)["value"]
+    assert {"gone": {}, "mail": MAIL_SERVER} == nova.vendordata(boot(system_metadata=MAIL_ADMIN), targets)["value"]
 
 
 def test_an_older_deployment(nova: Nova, served: Server) -> None:
     """Nova's user may also be an admin of the project named service."""
-    outcome = nova.vendordata(MAIL_ADMIN, [f"mail@{served.url}/mailserver"], fatal=True, as_user=NOVA_ADMIN)
+    outcome = nova.vendordata(
+        boot(system_metadata=MAIL_ADMIN), [f"mail@{served.url}/mailserver"], fatal=True, as_user=NOVA_ADMIN
+    )
     assert {"mail": MAIL_SERVER} == outcome["value"]
 
 
@@ -171,7 +179,9 @@ REFUSED = pytest.mark.parametrize(
 @REFUSED
 def test_refused_and_fatal(nova: Nova, served: Server, user: Account | None, raises: str, message: str) -> None:
     """A tenant's token, or none, raises in Nova when failure is fatal, with our message."""
-    outcome = nova.vendordata(MAIL_ADMIN, [f"mail@{served.url}/mailserver"], fatal=True, as_user=user)
+    outcome = nova.vendordata(
+        boot(system_metadata=MAIL_ADMIN), [f"mail@{served.url}/mailserver"], fatal=True, as_user=user
+    )
     assert raises == outcome["error"]["class"]
     assert outcome["error"]["message"].startswith(f"{message} (Request-ID: req-")
 
@@ -179,7 +189,7 @@ def test_refused_and_fatal(nova: Nova, served: Server, user: Account | None, rai
 @REFUSED
 def test_refused_and_not_fatal(nova: Nova, served: Server, user: Account | None, raises: str, message: str) -> None:
     """A tenant's token, or none, is an empty answer otherwise, and our message is in Nova's log."""
-    outcome = nova.vendordata(MAIL_ADMIN, [f"mail@{served.url}/mailserver"], as_user=user)
+    outcome = nova.vendordata(boot(system_metadata=MAIL_ADMIN), [f"mail@{served.url}/mailserver"], as_user=user)
     assert {"mail": {}} == outcome["value"]
     assert f"service mail at {served.url}/mailserver: {message} (Request-ID: req-" in outcome["log"][-1]
 
@@ -202,9 +212,9 @@ def test_https(nova: Nova, served_by_tls: Server, authorities: Authorities) -> N
     """Over HTTPS Nova checks our certificate with the CA of vendordata_dynamic_ssl_certfile."""
     targets = [f"mail@{served_by_tls.url}/mailserver"]
     assert served_by_tls.url.startswith("https://")
-    assert {"mail": MAIL_SERVER} == nova.vendordata(MAIL_ADMIN, targets, fatal=True, ssl_certfile=authorities.ours)[
-        "value"
-    ]
+    assert {"mail": MAIL_SERVER} == nova.vendordata(
+        boot(system_metadata=MAIL_ADMIN), targets, fatal=True, ssl_certfile=authorities.ours
+    )["value"]
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["other", "system"])
@@ -212,9 +222,9 @@ def test_another_ca(nova: Nova, served_by_tls: Server, authorities: Authorities,
     """A CA that does not verify our certificate, or the system's alone, is a failure."""
     certfile = authorities.other if named else None
     targets = [f"mail@{served_by_tls.url}/mailserver"]
-    fatal = nova.vendordata(MAIL_ADMIN, targets, fatal=True, ssl_certfile=certfile)
+    fatal = nova.vendordata(boot(system_metadata=MAIL_ADMIN), targets, fatal=True, ssl_certfile=certfile)
     assert "SSLError" == fatal["error"]["class"]
-    assert {"mail": {}} == nova.vendordata(MAIL_ADMIN, targets, ssl_certfile=certfile)["value"]
+    assert {"mail": {}} == nova.vendordata(boot(system_metadata=MAIL_ADMIN), targets, ssl_certfile=certfile)["value"]
 
 
 def test_nova_has_no_client_certificate(
@@ -223,8 +233,8 @@ def test_nova_has_no_client_certificate(
     """Where client certificates are asked for, Nova, which shows none, is refused; who shows one is answered."""
     server, certfile = asking_for_certificates, authorities.ours
     targets = [f"mail@{server.url}/mailserver"]
-    fatal = nova.vendordata(MAIL_ADMIN, targets, fatal=True, ssl_certfile=certfile)
+    fatal = nova.vendordata(boot(system_metadata=MAIL_ADMIN), targets, fatal=True, ssl_certfile=certfile)
     # With TLS 1.3 the refusal comes after the handshake, and races with the request.
     assert fatal["error"]["class"] in {"SSLError", "ConnectFailure"}
-    assert {"mail": {}} == nova.vendordata(MAIL_ADMIN, targets, ssl_certfile=certfile)["value"]
+    assert {"mail": {}} == nova.vendordata(boot(system_metadata=MAIL_ADMIN), targets, ssl_certfile=certfile)["value"]
     assert 200 == server.post("/mailserver", nova_token).status_code
