@@ -9,6 +9,8 @@ python=${2:-python3}
 # group | package | a command that succeeds when it is not needed | why it is needed
 packages="
 install | python3-venv | \"$python\" -c 'import ensurepip, venv' | makes .venv
+test | memcached | command -v memcached | the tests run caches of their own, and stop, hang and fill them
+test | redis-server | command -v redis-server | the tests run caches of their own, and stop, hang and fill them
 "
 
 missing=
@@ -34,7 +36,17 @@ elif [ "$(id -u)" != 0 ]; then
 fi
 echo "Installing$missing with apt-get" >&2
 export DEBIAN_FRONTEND=noninteractive
+# Nothing is wanted but the programs: no service may be started, now (policy-rc.d) or at the next boot (update-rc.d).
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
 apt-get update -qq
 # $missing is a list of names.
 # shellcheck disable=SC2086
-apt-get install -qq --yes --no-install-recommends $missing >/dev/null
+apt-get install -o DPkg::Lock::Timeout=300 -qq --yes --no-install-recommends $missing >/dev/null
+for package in $missing; do
+    [ ! -e "/etc/init.d/$package" ] || update-rc.d "$package" disable
+done
