@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+from typing import NoReturn
 
 import pytest
 
-#: What :func:`require` found, package name to version, in the order of first use.
+#: What :func:`require` found, name to version, in the order of first use.
 RAN: dict[str, str] = {}
 
 
@@ -19,14 +20,19 @@ def require(name: str, reason_if_missing: str) -> str:
     it fails: nobody reads a list of skipped tests there.
     """
     if importlib.util.find_spec(name) is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{reason_if_missing} (CI=true: all peers must be there)", pytrace=False)
-        pytest.skip(reason_if_missing, allow_module_level=True)
+        missing(reason_if_missing)
     RAN[name] = importlib.metadata.version(name)
     return RAN[name]
 
 
+def missing(reason: str) -> NoReturn:
+    """Skip the test, or at import time the module, for want of a peer; fail with ``CI=true``."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason} (CI=true: all peers must be there)", pytrace=False)
+    pytest.skip(reason, allow_module_level=True)
+
+
 def summary() -> str:
     """Say in one line which peers ran: ``real peers: Keystone 30.0.0, Nova 34.0.0``."""
-    peers = ", ".join(f"{name.capitalize()} {version}" for name, version in RAN.items())
+    peers = ", ".join(f"{name[0].upper()}{name[1:]} {version}" for name, version in RAN.items())
     return f"real peers: {peers or 'none'}"
