@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from oslo_config import cfg
+
+from vendorsrv.cache import find_cache_problems
 from vendorsrv.check_nova import NovaConf
 from vendorsrv.check_policy import find_in_policy
 from vendorsrv.check_tls import find_in_tls, readable_by_others
@@ -15,9 +18,11 @@ from vendorsrv.errors import ConfigError
 from vendorsrv.findings import Declared, Finding, IniFile, did_you_mean
 from vendorsrv.handler import COMMON_OPTIONS
 from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
+from vendorsrv.pin_cipher import PinCipher
+from vendorsrv.pin_store import async_url
 from vendorsrv.registry import Found, build, find
-from vendorsrv.sample import library_options
-from vendorsrv.settings import GROUP, OPTIONS, Problem, Settings, open_config, read, read_handler
+from vendorsrv.sample import library_sections
+from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
 
 #: Seconds; the default of Nova's [api] vendordata_dynamic_read_timeout.
 NOVA_READ_TIMEOUT: Final = 5.0
@@ -54,10 +59,10 @@ class Check:
     def __init__(self, ini: IniFile, nova: NovaConf | None) -> None:
         self.ini = ini
         self.nova = nova
-        self.conf = open_config(ini.path)
-        values, self.problems = read(self.conf, GROUP, OPTIONS)
-        #: Defaults stand in for the values that cannot be read.
-        self.settings = Settings(conf=self.conf, **{option.dest: option.default for option in OPTIONS} | values)
+        # Without oslo.log's options, which end the process when one has a bad value.
+        self.conf = cfg.ConfigOpts()
+        parse_into(self.conf, ini.path, GROUP)
+        self.settings, self.problems = Settings.as_far_as_usable(self.conf)
         self.handlers, self.not_loaded = find(self.settings.handlers)
 
     def find(self) -> Iterator[Finding]:
@@ -67,10 +72,11 @@ class Check:
         yield from self.find_readable(sections)
         for section in ("DEFAULT", "oslo_policy"):
             self.problems += read(self.conf, section, sections[section])[1]
-        self.problems += find_problems(self.conf)
+        self.problems += find_problems(self.conf) + find_cache_problems(self.conf)
         yield from self.located(self.problems)
         yield from self.find_in_handlers()
         yield from self.find_in_limits()
+        yield from self.find_in_pins()
         tls = list(find_in_tls(self.ini, self.settings))
         yield from [*tls, *self.find_missing_files(sections)]
         names = [each.handler.name for each in self.handlers]
@@ -82,9 +88,8 @@ class Check:
     def declared(self) -> Declared:
         """Give the options of every section that something reads."""
         return {
-            "DEFAULT": library_options("oslo.log"),
-            GROUP: OPTIONS,
-            "oslo_policy": library_options("oslo.policy"),
+            **library_sections(),
+            **SECTIONS,
             **declared(self.conf),
             **{HANDLER + each.handler.name: [*each.handler.options, *COMMON_OPTIONS] for each in self.handlers},
         }
@@ -134,7 +139,7 @@ class Check:
         try:
             build(self.settings, found)
         except ConfigError as error:
-            yield self.ini.error(str(error), f"{HANDLER}{found.handler.name}")
+            yield self.ini.error(str(error), GROUP, "handlers")
 
     def find_in_timeout(self, section: str, option: str, seconds: float) -> Iterator[Finding]:
         """Compare a handler's timeout, or ours, with Nova's."""
@@ -148,8 +153,8 @@ class Check:
     def find_in_share(self, section: str, option: str, seconds: float) -> Iterator[Finding]:
         """Compare the time that a part of a request has with that of all of it."""
         if seconds >= self.settings.request_timeout:
-            ends = f"which ends it after {self.settings.request_timeout:g} s"
-            yield self.ini.warning(f"{seconds:g} s is not below request_timeout, {ends}", section, option)
+            reason = f"{seconds:g} s is not below request_timeout ({self.settings.request_timeout:g} s)"
+            yield self.ini.warning(reason, section, option)
 
     def find_in_limits(self) -> Iterator[Finding]:
         if not self.nova:  # which has its own finding about it
@@ -157,8 +162,19 @@ class Check:
         yield from self.find_in_share(GROUP, "auth_timeout", self.settings.auth_timeout)
         yield from self.find_in_share(GROUP, "body_timeout", self.settings.body_timeout)
         if self.settings.max_body_bytes < LEGAL_REQUEST:
-            reason = f"Nova's legal requests have up to {LEGAL_REQUEST} bytes; larger ones than this are refused"
+            reason = f"legal requests of Nova's have up to {LEGAL_REQUEST} bytes"
             yield self.ini.warning(reason, GROUP, "max_body_bytes")
+
+    def find_in_pins(self) -> Iterator[Finding]:
+        for section, option, use in (
+            ("database", "connection", lambda: async_url(self.settings.database)),
+            ("pins", "encryption_keys", lambda: PinCipher(self.settings.encryption_keys)),
+        ):
+            try:
+                use()
+            except ConfigError as error:
+                reason = str(error).removeprefix(f"[{section}] {option}").lstrip(": ")
+                yield self.ini.error(reason, section, option)
 
     def find_missing_files(self, sections: Declared) -> Iterator[Finding]:
         """Name the files for the way to Keystone that are not there."""

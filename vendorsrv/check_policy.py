@@ -53,7 +53,7 @@ def read_lines(path: str) -> tuple[dict[str, int], list[Finding]]:
         return {}, [Finding("error", path, None, None, None, "it cannot be read")]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        return {}, [Finding("error", path, mark and mark.line + 1, None, None, "it is not YAML from here on")]
+        return {}, [Finding("error", path, mark and mark.line + 1, None, None, "it is not YAML")]
     if node is None:
         return {}, []
     if not isinstance(node, yaml.MappingNode):

@@ -39,7 +39,7 @@ def config(names: tuple[str, ...]) -> None:
     found, problems = find(names)
     if problems:
         raise ConfigError("\n".join(problems))
-    click.echo("\n".join(render([each.handler for each in found])).rstrip())
+    click.echo("\n".join(render({name: each.handler for name, each in zip(names, found, strict=True)})).rstrip())
 
 
 def describe(enabled: Enabled) -> dict[str, Any]:

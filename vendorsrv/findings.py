@@ -131,9 +131,10 @@ def old_names(declared: Declared) -> Iterator[tuple[str, str]]:
 
 
 def better_place(section: str, name: str, accepted: Iterable[tuple[str, str]]) -> str:
-    found = did_you_mean(name, [option for where, option in accepted if where == section])
     elsewhere = sorted(where for where, option in accepted if option == name)
-    return found or (f"; it belongs into [{elsewhere[0]}]" if elsewhere else "")
+    if elsewhere:
+        return f"; it belongs into [{elsewhere[0]}]"
+    return did_you_mean(name, [option for where, option in accepted if where == section])
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

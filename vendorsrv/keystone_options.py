@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from keystoneauth1 import loading
@@ -27,6 +27,11 @@ PASSWORD_NEEDS: Final = (
     ("password",),
     ("project_name", "project_id", "system_scope", "domain_name", "domain_id"),
 )
+#: Keystone knows names only within a domain, and answers 400 or 401 without.
+DOMAIN_NEEDS: Final = {
+    "username": ("user_domain_name", "user_domain_id", "default_domain_name", "default_domain_id"),
+    "project_name": ("project_domain_name", "project_domain_id", "default_domain_name", "default_domain_id"),
+}
 
 
 def register(conf: cfg.ConfigOpts) -> tuple[float, str]:
@@ -78,16 +83,26 @@ def find_problems(conf: cfg.ConfigOpts) -> list[Problem]:
     conf.set_default("http_connect_timeout", 2, group=AUTHTOKEN)
     conf.set_default("http_request_max_retries", 1, group=AUTHTOKEN)
     if values[AUTHTOKEN].get("delay_auth_decision"):
-        reason = "must be off; it makes Keystone's outage look like a bad token"
+        reason = "must be off; it turns an outage into bad tokens"
         problems.append(Problem(AUTHTOKEN, "delay_auth_decision", reason))
-    return problems + find_account_problems(*list(values.items())[-1])
+    section, account = list(values.items())[-1]
+    problems += find_account_problems(section, account)
+    return problems or find_contradictions(conf, section)
+
+
+def find_contradictions(conf: cfg.ConfigOpts, section: str) -> list[Problem]:
+    try:
+        loading.load_auth_from_conf_options(conf, AUTHTOKEN)
+    except ClientException as error:
+        return [Problem(section, "auth_type", str(error))]
+    return []
 
 
 def find_account_problems(section: str, values: Mapping[str, Any]) -> list[Problem]:
     problems = []
     auth_type = values.get("auth_type") or ""
     if not auth_type:
-        reason = "missing; vendorsrv needs an account of its own to validate tokens"
+        reason = "missing; vendorsrv needs an account of its own"
         problems.append(Problem(section, "auth_type", reason))
     else:
         try:
@@ -95,10 +110,17 @@ def find_account_problems(section: str, values: Mapping[str, Any]) -> list[Probl
         except ClientException:
             reason = f"there is no plugin {auth_type!r}; most clouds use {USUAL_PLUGIN}"
             problems.append(Problem(section, "auth_type", reason))
-    needs = PASSWORD_NEEDS if USUAL_PLUGIN in (auth_type or USUAL_PLUGIN) else ()
+    if USUAL_PLUGIN not in (auth_type or USUAL_PLUGIN):
+        return problems
+    needs = [*PASSWORD_NEEDS, *(domains for name, domains in DOMAIN_NEEDS.items() if values.get(name))]
     # What could not be read has a problem of its own.
     missing = (names for names in needs if not any(values.get(name, "unread") for name in names))
-    return problems + [Problem(section, names[0], "; or ".join(("missing", *names[1:]))) for names in missing]
+    return problems + [Problem(section, names[0], missing_text(names)) for names in missing]
+
+
+def missing_text(names: Sequence[str]) -> str:
+    others = ", ".join(names[1:])
+    return f"missing ({others} would do as well)" if others else "missing"
 
 
 def section_of(conf: cfg.ConfigOpts) -> str:
@@ -107,18 +129,11 @@ def section_of(conf: cfg.ConfigOpts) -> str:
 
 
 def own_session(conf: cfg.ConfigOpts) -> Session:
-    """Give a session with the account of the section, with which Keystone's readiness is found out.
-
-    :raises ConfigError: the account's options contradict each other.
-    """
+    """Give a session with the account of a registered section; readiness is found out with it."""
     keystone = conf[AUTHTOKEN]
-    try:
-        plugin = loading.load_auth_from_conf_options(conf, AUTHTOKEN)
-    except ClientException as error:
-        raise ConfigError(f"[{section_of(conf)}] {error}") from None
     certificate = (keystone.certfile, keystone.keyfile) if keystone.certfile and keystone.keyfile else keystone.certfile
     return Session(
-        auth=plugin,
+        auth=loading.load_auth_from_conf_options(conf, AUTHTOKEN),
         verify=False if keystone.insecure else (keystone.cafile or True),
         cert=certificate,
         timeout=keystone.http_connect_timeout,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 from vendorsrv.handler import COMMON_OPTIONS, Handler
 from vendorsrv.keystone_options import declared
-from vendorsrv.settings import DATABASE_OPTIONS, GROUP, OPTIONS, PINS_OPTIONS
+from vendorsrv.settings import GROUP, SECTIONS
 
 #: What an account of our own looks like in most clouds.
 ACCOUNT: Final = {
@@ -24,17 +24,19 @@ ACCOUNT: Final = {
     "project_name": "service",
     "project_domain_name": "Default",
 }
+#: Sections of libraries, and what these call themselves.
+LIBRARIES: Final = {"cache": "oslo.cache", "oslo_policy": "oslo.policy", "DEFAULT": "oslo.log"}
 CHANGE_ME: Final = "CHANGE-ME"
 WIDTH: Final = 100
 
 
-def render(handlers: Sequence[type[Handler]]) -> Iterator[str]:
+def render(handlers: Mapping[str, type[Handler]]) -> Iterator[str]:
     """Give the lines of a sample; what is not commented out has to be set.
 
-    :param handlers: those that get a section with their own options.
+    :param handlers: those that get a section with their own options, by the name or ``module:Class`` to enable.
     """
-    yield from section(GROUP, OPTIONS, {"handlers": ",".join(handler.name for handler in handlers)})
-    for handler in handlers:
+    yield from section(GROUP, SECTIONS[GROUP], {"handlers": ",".join(handlers)})
+    for handler in handlers.values():
         required = {option.dest: CHANGE_ME for option in handler.options if option.required and option.default is None}
         yield from section(f"handler:{handler.name}", [*handler.options, *COMMON_OPTIONS], required)
     if not handlers:
@@ -43,19 +45,20 @@ def render(handlers: Sequence[type[Handler]]) -> Iterator[str]:
     for name, options in declared(cfg.ConfigOpts()).items():
         yield "# vendorsrv's own account, with which it asks Keystone whose token Nova's is."
         first = {option.dest: option for option in options if option.dest in ACCOUNT}
-        others = [option for option in options if option.dest not in ACCOUNT]
-        yield from section(name, [*(first[each] for each in ACCOUNT), *others], ACCOUNT)
-    yield from section("database", DATABASE_OPTIONS, {})
-    yield from section("pins", PINS_OPTIONS, {})
-    yield from section("cache", library_options("oslo.cache"), {})
-    yield from section("oslo_policy", library_options("oslo.policy"), {})
-    yield from section("DEFAULT", library_options("oslo.log"), {})
+        rest = [option for option in options if option.dest not in ACCOUNT]
+        yield from section(name, [*(first[each] for each in ACCOUNT), *rest], ACCOUNT)
+    others = {name: options for name, options in SECTIONS.items() if name != GROUP}
+    for name, each in {**others, **library_sections()}.items():
+        yield from section(name, each, {})
 
 
-def library_options(namespace: str) -> list[cfg.Opt]:
-    """Give the options that a library declares for sample configurations."""
-    (entry_point,) = entry_points(group="oslo.config.opts", name=namespace)
-    return [option for _, options in entry_point.load()() for option in options]
+def library_sections() -> dict[str, list[cfg.Opt]]:
+    """Give the options that libraries declare for sample configurations, by section."""
+    declared_by = entry_points(group="oslo.config.opts")
+    return {
+        name: [option for _, options in declared_by[namespace].load()() for option in options]
+        for name, namespace in LIBRARIES.items()
+    }
 
 
 def section(name: str, options: Sequence[cfg.Opt], values: dict[str, str]) -> Iterator[str]:
@@ -92,4 +95,4 @@ def shown(option: cfg.Opt) -> str:
 
 def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     """Give the options to ``oslo-config-generator --namespace vendorsrv``."""
-    return [(GROUP, OPTIONS), *declared(cfg.ConfigOpts()).items(), ("handler:name", COMMON_OPTIONS)]
+    return [*SECTIONS.items(), *declared(cfg.ConfigOpts()).items(), ("handler:name", COMMON_OPTIONS)]

@@ -85,11 +85,13 @@ PINS_OPTIONS: Final = (
     ),
     cfg.IntOpt("purge_after", min=1, help="Days after which a pin is deleted, whether its instance lives or not."),
 )
+#: What :class:`Settings` is read from.
+SECTIONS: Final = {GROUP: OPTIONS, "database": DATABASE_OPTIONS, "pins": PINS_OPTIONS}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The values of section ``[vendorsrv]``, as :data:`OPTIONS` explains them, and the configuration they are from.
+    """The values of the options in :data:`SECTIONS`, which explain them, and the configuration they are from.
 
     Durations are seconds, sizes are bytes.
     """
@@ -130,15 +132,24 @@ class Settings:
 
         :raises ConfigError: names every value that is wrong.
         """
-        values, problems = read(conf, GROUP, OPTIONS)
-        database, database_problems = read(conf, "database", DATABASE_OPTIONS)
-        pins, pins_problems = read(conf, "pins", PINS_OPTIONS)
-        problems += database_problems + pins_problems
+        settings, problems = cls.as_far_as_usable(conf)
         if problems:
             raise ConfigError("\n".join(map(str, problems)))
+        return settings
+
+    @classmethod
+    def as_far_as_usable(cls, conf: cfg.ConfigOpts) -> tuple[Settings, list[Problem]]:
+        """Freeze the values of an open configuration; for each that is wrong its default stands in."""
+        values: dict[str, Any] = {}
+        problems = []
+        for section, options in SECTIONS.items():
+            values |= {option.dest: option.default for option in options}
+            found, wrong = read(conf, section, options)
+            values |= found
+            problems += wrong
         values["handlers"] = tuple(values["handlers"])
-        values["database"] = database["connection"] or f"sqlite:///{Path(values['state_path']) / 'pins.db'}"
-        return cls(conf=conf, **values, **pins)
+        values["database"] = values.pop("connection") or f"sqlite:///{Path(values['state_path']) / 'pins.db'}"
+        return cls(conf=conf, **values), problems
 
 
 def open_config(path: str | Path) -> cfg.ConfigOpts:

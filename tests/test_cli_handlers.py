@@ -1,0 +1,119 @@
+"""The commands `handlers` and `config` show what there is to serve and to set."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from tests.checking import GOOD, changed, findings, write
+from vendorsrv.cli import main
+from vendorsrv.cli_handlers import show
+
+BOTH = {
+    "handlers = mailserver": "handlers = mailserver, tests.handlers.good:Plain",
+    "domain =": "timeout = 2.5\ndomain =",
+}
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> str:
+    """A configuration with two handlers."""
+    return str(write(tmp_path / "vendorsrv.conf", changed(GOOD, BOTH)))
+
+
+def test_handlers_in_columns(config_file: str) -> None:
+    """Piped, each handler is one line, and no column is cut."""
+    result = CliRunner().invoke(main, ["handlers", "--config-file", config_file])
+    heading, mailserver, plain = (line.split("  ") for line in result.stdout.splitlines())
+    assert ["name", "asked by", "runs in", "timeout", "threads", "public routes", "from", "does"] == [
+        cell.strip() for cell in heading if cell
+    ]
+    assert [
+        "mailserver",
+        "POST /mailserver",
+        "event loop",
+        "2.5 s (configured)",
+        "-",
+        "-",
+        "vendorsrv-example-mailserver 1.0.0",
+        "Make an instance a mail server when a mail administrator booted it.",
+    ] == [cell.strip() for cell in mailserver if cell]
+    assert [
+        "plain",
+        "POST /plain",
+        "thread",
+        "4 s",
+        "8",
+        "/plain/key.json /plain/async-key.json /plain/broken.json",
+        "tests.handlers.good:Plain",
+        "Run in a thread.",
+    ] == [cell.strip() for cell in plain if cell]
+
+
+def test_handlers_as_json(config_file: str) -> None:
+    """A program gets the same."""
+    result = CliRunner().invoke(main, ["handlers", "--config-file", config_file, "--json"])
+    assert {
+        "name": "mailserver",
+        "source": "vendorsrv-example-mailserver 1.0.0",
+        "path": "/mailserver",
+        "runs_in": "event loop",
+        "timeout": 2.5,
+        "timeout_overridden": True,
+        "threads": None,
+        "routes": [],
+        "description": "Make an instance a mail server when a mail administrator booted it.",
+    } == json.loads(result.stdout)[0]
+
+
+def test_a_terminal_gets_a_table() -> None:
+    """With lines between the columns."""
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=120)
+    show([("mailserver", "POST /mailserver", "event loop", "4 s", "-", "-", "x 1", "Mail.")], console)
+    assert isinstance(console.file, io.StringIO)
+    assert "│ mailserver │ POST /mailserver │ event loop │ 4 s " in console.file.getvalue()
+
+
+def test_a_handler_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
+    """The command says which one, and what there is."""
+    path = write(tmp_path / "vendorsrv.conf", changed(GOOD, {"handlers = mailserver": "handlers = mailservr"}))
+    result = CliRunner().invoke(main, ["handlers", "--config-file", str(path)])
+    assert (1, "vendorsrv: handler mailservr: no installed package has it; did you mean 'mailserver'?\n") == (
+        result.exit_code,
+        result.stderr,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ["vendorsrv.conf:14: warning: [vendorsrv] handlers: no handler is enabled: nothing is served"]),
+        (["--handler", "mailserver", "--handler", "tests.handlers.checked:Guarded"], []),
+    ],
+)
+def test_the_sample_is_a_configuration(tmp_path: Path, options: list[str], expected: list[str]) -> None:
+    """The check accepts it as it is printed, once CHANGE-ME is replaced; alone, it enables no handler."""
+    result = CliRunner().invoke(main, ["config", *options])
+    assert expected == findings(tmp_path, result.stdout.replace("CHANGE-ME", "planted"))
+
+
+def test_the_sample_begins_with_what_must_be_set() -> None:
+    """Our own sections first, then the account, and the libraries' at the end."""
+    lines = CliRunner().invoke(main, ["config", "--handler", "mailserver"]).stdout.splitlines()
+    sections = [line for line in lines if line.startswith("[")]
+    assert ["[vendorsrv]", "[handler:mailserver]", "[keystone_authtoken]"] == sections[:3]
+    assert "[DEFAULT]" == sections[-1]
+
+
+def test_a_sample_for_a_handler_that_is_not_there() -> None:
+    """The command says what there is instead."""
+    result = CliRunner().invoke(main, ["config", "--handler", "mailservr"])
+    assert (1, "vendorsrv: handler mailservr: no installed package has it; did you mean 'mailserver'?\n") == (
+        result.exit_code,
+        result.stderr,
+    )

@@ -1,0 +1,110 @@
+"""The configuration becomes frozen values, or one ConfigError that names all that is wrong with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.checking import GOOD, changed, write
+from tests.handlers.checked import Guarded
+from vendorsrv.errors import ConfigError
+from vendorsrv.handler import OnError
+from vendorsrv.settings import Settings, default_state_path, open_config, read_handler
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a configuration is written."""
+    return tmp_path / "vendorsrv.conf"
+
+
+def test_values_are_read_and_frozen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment comes before the file, and nothing changes afterwards."""
+    monkeypatch.setenv("OS_VENDORSRV__WORKERS", "3")
+    settings = Settings.from_file(write(path, changed(GOOD, {"port = 9090": "port = 9091\nworkers = 2"})))
+    assert ("127.0.0.1", 9091, 3, ("mailserver",), 4.5) == (
+        settings.host,
+        settings.port,
+        settings.workers,
+        settings.handlers,
+        settings.request_timeout,
+    )
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.port = 1  # type: ignore[misc]
+
+
+def test_every_wrong_value_is_named(path: Path) -> None:
+    """One error is enough to know all that is wrong."""
+    write(path, changed(GOOD, {"port = 9090": "port = many\nworkers = 0"}))
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_file(path)
+    assert (
+        "[vendorsrv] port: invalid literal for int() with base 10: 'many'\n"
+        "[vendorsrv] workers: Should be greater than or equal to 1"
+    ) == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "does not exist or cannot be read"),
+        (b"[vendorsrv]\nhost = \xff\n", "is not a text file in UTF-8"),
+        (b"[vendorsrv]\nplanted\n", "line 2 is neither a section nor an option"),
+    ],
+)
+def test_a_file_that_cannot_be_read(path: Path, content: bytes | None, expected: str) -> None:
+    """The message says why, and quotes nothing of the file."""
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_file(path)
+    assert expected == str(caught.value).removeprefix(f"{path}").lstrip(": ")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    """Whatever the system says of it, it is one ConfigError."""
+    with pytest.raises(ConfigError, match=r"does not exist or cannot be read$"):
+        open_config(tmp_path)
+
+
+def test_the_section_of_a_handler(path: Path) -> None:
+    """The vendor's options come as attributes without a repr, the common ones as overrides."""
+    section = "[handler:guarded]\ncode = 1234\nrack = a\nrack = b\ntimeout = 2\non_error = empty\n"
+    values, overrides, problems = read_handler(open_config(write(path, GOOD + section)), Guarded)
+    assert ("1234", ["a", "b"], {"timeout": 2.0, "on_error": OnError.EMPTY}, []) == (
+        values.code,
+        values.rack,
+        overrides,
+        problems,
+    )
+    assert "1234" not in repr(values)
+
+
+def test_a_bad_secret_is_not_quoted(path: Path) -> None:
+    """What oslo.config says of a bad value has the value in it."""
+    conf = open_config(write(path, f"{GOOD}[handler:guarded]\ncode = planted\nrow = planted$x\n"))
+    assert [
+        ("handler:guarded", "code", "not a valid value"),
+        ("handler:guarded", "row", "has a $ before no option's name; write it as $$"),
+    ] == [tuple(problem) for problem in read_handler(conf, Guarded)[2]]
+
+
+@pytest.mark.parametrize(
+    ("user", "variables", "expected"),
+    [
+        (0, {}, "/var/lib/vendorsrv"),
+        (1000, {"XDG_STATE_HOME": "/state"}, "/state/vendorsrv"),
+        (1000, {"XDG_STATE_HOME": "", "HOME": "/home/x"}, "/home/x/.local/state/vendorsrv"),
+    ],
+)
+def test_where_state_is_kept(
+    monkeypatch: pytest.MonkeyPatch, user: int, variables: dict[str, str], expected: str
+) -> None:
+    """The usual place of services, or that of a user who tries the server out."""
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert expected == default_state_path()
