@@ -27,6 +27,14 @@ from tests.checking import GOOD, changed, findings, write
                 "2: error: vendordata:handler:mailserver: a part of it cannot be understood, and denies everything",
             ],
         ),
+        (
+            "vendordata:ask: rolee:nova or user_name:nova\n",
+            [
+                "1: error: vendordata:ask: rolee: is nothing that is known of a caller; did you mean role?",
+                "1: error: vendordata:ask: user_name: is nothing that is known of a caller; did you mean user_id?",
+            ],
+        ),
+        ("vendordata:ask: user_id:nova or 'a':%(b)s or boot_role:c or @\n", []),
         ("vendordata:ask: '!'\n", []),
         ("vendordata:ask: ''\n", ["1: warning: vendordata:ask: it lets every valid token in, a tenant's as well"]),
         ("vendordata:ask:\n", ["1: error: vendordata:ask: a rule is a string"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from vendorsrv.cli_handlers import show
 
 BOTH = {
     "handlers = mailserver": "handlers = mailserver, tests.handlers.good:Plain",
-    "domain =": "timeout = 2.5\ndomain =",
+    "domain =": "timeout = 2.5\npin = false\ncache_for = 60\non_error = empty\ndomain =",
+    "[handler:m": "[handler:plain]\npin = true\nthreads = 2\n[handler:m",
 }
 
 
@@ -29,34 +31,23 @@ def config_file(tmp_path: Path) -> str:
 def test_handlers_in_columns(config_file: str) -> None:
     """Piped, each handler is one line, and no column is cut."""
     result = CliRunner().invoke(main, ["handlers", "--config-file", config_file])
-    heading, mailserver, plain = (line.split("  ") for line in result.stdout.splitlines())
-    assert ["name", "asked by", "runs in", "timeout", "threads", "public routes", "from", "does"] == [
-        cell.strip() for cell in heading if cell
-    ]
     assert [
-        "mailserver",
-        "POST /mailserver",
-        "event loop",
-        "2.5 s (configured)",
-        "-",
-        "-",
-        "vendorsrv-example-mailserver 1.0.0",
-        "Make an instance a mail server when a mail administrator booted it.",
-    ] == [cell.strip() for cell in mailserver if cell]
-    assert [
-        "plain",
-        "POST /plain",
-        "thread",
-        "4 s",
-        "8",
-        "/plain/key.json /plain/async-key.json /plain/broken.json",
-        "tests.handlers.good:Plain",
-        "Run in a thread.",
-    ] == [cell.strip() for cell in plain if cell]
+        ["name", "asked by", "runs in", "timeout", "at once", "kept", "on error", "public routes", "from", "does"],
+        [
+            *("mailserver", "POST /mailserver", "event loop", "2.5 s (configured)", "64", "60 s (configured)"),
+            *("empty (configured)", "-", "vendorsrv-example-mailserver 1.0.0"),
+            "Make an instance a mail server when a mail administrator booted it.",
+        ],
+        [
+            *("plain", "POST /plain", "thread", "4 s", "2 (configured)", "for ever (configured)", "fail"),
+            "/plain/key.json /plain/async-key.json /plain/broken.json",
+            *("tests.handlers.good:Plain", "Run in a thread."),
+        ],
+    ] == [re.split(r" {2,}", line) for line in result.stdout.splitlines()]
 
 
 def test_handlers_as_json(config_file: str) -> None:
-    """A program gets the same."""
+    """A program gets everything that is declared, and the names of what the configuration overrides."""
     result = CliRunner().invoke(main, ["handlers", "--config-file", config_file, "--json"])
     assert {
         "name": "mailserver",
@@ -64,19 +55,25 @@ def test_handlers_as_json(config_file: str) -> None:
         "path": "/mailserver",
         "runs_in": "event loop",
         "timeout": 2.5,
-        "timeout_overridden": True,
-        "threads": None,
+        "threads": 8,
+        "cache_for": 60.0,
+        "pin": False,
+        "on_error": "empty",
+        "concurrency": 64,
+        "queue": 256,
+        "overridden": ["timeout", "cache_for", "pin", "on_error"],
         "routes": [],
         "description": "Make an instance a mail server when a mail administrator booted it.",
     } == json.loads(result.stdout)[0]
 
 
 def test_a_terminal_gets_a_table() -> None:
-    """With lines between the columns."""
-    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=120)
-    show([("mailserver", "POST /mailserver", "event loop", "4 s", "-", "-", "x 1", "Mail.")], console)
+    """A narrow one, too: what a handler is stands below each other."""
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80)
+    show([("plain", "POST /plain", "thread", "4 s", "2", "-", "fail", "-", "x 1", "Run in a thread.")], console)
     assert isinstance(console.file, io.StringIO)
-    assert "│ mailserver │ POST /mailserver │ event loop │ 4 s " in console.file.getvalue()
+    lines = [line.strip("│ ") for line in console.file.getvalue().splitlines()]
+    assert ["plain   │ Run in a thread.", "asked by: POST /plain", "runs in: thread", "timeout: 4 s"] == lines[3:7]
 
 
 def test_a_handler_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:

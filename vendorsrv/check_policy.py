@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,13 +12,16 @@ from oslo_config import cfg
 
 from vendorsrv.errors import ConfigError
 from vendorsrv.findings import Finding, IniFile, did_you_mean
-from vendorsrv.policy import ASK, Policy
+from vendorsrv.policy import ASK, Policy, credentials
+from vendorsrv.request import Caller
 
 DEFAULT_FILE: Final = "policy.yaml"
 SECTION: Final = "oslo_policy"
 #: What oslo.policy has in place of a rule, or of a part of one, that it cannot parse.
 DENY: Final = "!"
 ALLOW: Final = "@"
+KINDS: Final = ("boot_role", "http", "https", "role", "rule")
+OF_CALLER: Final = tuple(credentials(Caller(user_id="")))
 
 
 def find_in_policy(ini: IniFile, conf: cfg.ConfigOpts, handlers: Sequence[str]) -> Iterator[Finding]:
@@ -77,8 +81,18 @@ def find_in_rules(policy: Policy, path: str, lines: dict[str, int]) -> Iterator[
             yield Finding("error" if hint else "warning", path, line, None, name, f"nothing uses this rule{hint}")
         if DENY in map(str, parts[name]) and DENY not in str(rule.check_str):
             yield Finding("error", path, line, None, name, "a part of it cannot be understood, and denies everything")
+        for kind in filter(None, map(unknown_kind, parts[name])):
+            hint = did_you_mean(kind, [*OF_CALLER, *KINDS])
+            yield Finding("error", path, line, None, name, f"{kind}: is nothing that is known of a caller{hint}")
         if name == ASK and str(rule.check) == ALLOW:
             yield Finding("warning", path, line, None, name, "it lets every valid token in, a tenant's as well")
+
+
+def unknown_kind(part: Any) -> str | None:
+    """Give what a part asks of the caller, when that never matches; literals such as 'a' and True are no names."""
+    kind = str(getattr(part, "kind", ""))
+    known = kind in KINDS or kind.partition(".")[0] in OF_CALLER or not re.fullmatch(r"[a-z_.]+", kind)
+    return None if known else kind
 
 
 def leaves(check: Any) -> Iterator[Any]:

@@ -10,13 +10,16 @@ from typing import Any, Final
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vendorsrv.errors import ConfigError
-from vendorsrv.registry import Enabled, Registry, find
+from vendorsrv.registry import DECLARED, Enabled, Registry, find
 from vendorsrv.sample import render
 from vendorsrv.settings import Settings
 
-HEADINGS: Final = ("name", "asked by", "runs in", "timeout", "threads", "public routes", "from", "does")
+HEADINGS: Final = (
+    *("name", "asked by", "runs in", "timeout", "at once", "kept", "on error", "public routes", "from", "does"),
+)
 
 
 @click.command()
@@ -43,29 +46,34 @@ def config(names: tuple[str, ...]) -> None:
 
 
 def describe(enabled: Enabled) -> dict[str, Any]:
-    handler = enabled.handler
-    runs_in = enabled.runs_in
+    declared = {name: getattr(enabled, name) for name in DECLARED}
+    overridden = [name for name in DECLARED if declared[name] != getattr(enabled.handler, name)]
     return {
         "name": enabled.name,
         "source": enabled.source,
         "path": f"/{enabled.name}",
-        "runs_in": runs_in,
-        "timeout": enabled.timeout,
-        "timeout_overridden": enabled.timeout != handler.timeout,
-        "threads": enabled.threads if runs_in == "thread" else None,
+        "runs_in": enabled.runs_in,
+        **declared,
+        "on_error": enabled.on_error.value,
+        "overridden": overridden,
         "routes": [f"/{enabled.name}/{route}" for route in enabled.routes],
-        "description": (inspect.getdoc(type(handler)) or "").partition("\n")[0],
+        "description": (inspect.getdoc(type(enabled.handler)) or "").partition("\n")[0],
     }
 
 
 def row(described: dict[str, Any]) -> tuple[str, ...]:
-    overridden = " (configured)" if described["timeout_overridden"] else ""
+    def cell(text: str, *names: str) -> str:
+        return f"{text} (configured)" if {*names} & {*described["overridden"]} else text
+
+    keeps = "for ever" if described["pin"] else f"{described['cache_for']:g} s" if described["cache_for"] else "-"
     return (
         described["name"],
         f"POST {described['path']}",
         described["runs_in"],
-        f"{described['timeout']:g} s{overridden}",
-        str(described["threads"] or "-"),
+        cell(f"{described['timeout']:g} s", "timeout"),
+        cell(str(described["concurrency"]), "concurrency", "threads"),
+        cell(keeps, "pin", "cache_for"),
+        cell(described["on_error"], "on_error"),
         " ".join(described["routes"]) or "-",
         described["source"],
         described["description"],
@@ -73,11 +81,12 @@ def row(described: dict[str, Any]) -> tuple[str, ...]:
 
 
 def show(rows: Sequence[tuple[str, ...]], console: Console) -> None:
-    """Print a table: with lines on a terminal, and else in columns that are never cut."""
+    """Print the handlers: in a table on a terminal, and else in columns that are never cut."""
     if console.is_terminal:
-        table = Table(*HEADINGS)
-        for each in rows:
-            table.add_row(*each)
+        table = Table("handler", "what it is", show_lines=True)
+        for name, *cells, description in rows:
+            facts = [f"{heading}: {cell}" for heading, cell in zip(HEADINGS[1:], cells, strict=False)]
+            table.add_row(Text(name, style="bold", no_wrap=True), Text("\n".join([description, *facts])))
         console.print(table)
         return
     lines = [HEADINGS, *rows]
