@@ -16,8 +16,8 @@ EXAMPLES = ROOT / "examples"
 
 # Each row may import the rows above it, and nothing of its own row.
 LAYERS = (
-    ("errors", "flights", "strictjson", "threads"),
-    ("answer", "findings", "payload", "request", "traps"),
+    ("errors", "flights", "pin_table", "strictjson", "threads"),
+    ("answer", "findings", "payload", "pin_url", "request", "traps"),
     ("handler",),
     ("settings",),
     ("check_tls", "keystone_options", "pin_cipher", "pin_store"),
@@ -53,7 +53,7 @@ ONLY_IN = {
     "oslo_cache": {"cache"},
     "oslo_policy": {"policy"},
     "requests": {"call", "check_nova"},
-    "sqlalchemy": {"pin_schema", "pin_store"},
+    "sqlalchemy": {"pin_schema", "pin_store", "pin_table", "pin_url"},
     "starlette": {"app", "front"},
     "uvicorn": {"demo", "serve"},
     "waitress": {"keystone_process"},

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
-from sqlalchemy import Connection, column, inspect, select, table
+from sqlalchemy import Connection, column, inspect, select, table, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vendorsrv.errors import ConfigError
-from vendorsrv.pin_store import IN_MEMORY, SCHEMA, VERSION_TABLE, PinStore
+from vendorsrv.pin_store import IN_MEMORY, PinStore, reason_of
+from vendorsrv.pin_table import SCHEMA, VERSION_TABLE
 
 UPGRADE: Final = "run: vendorsrv db upgrade --config-file FILE"
-CREATE_TIMEOUT: Final = 30.0
+#: Seconds to reach the database; those that a migration takes are not limited.
+CONNECT_TIMEOUT: Final = 10.0
+#: How two upgrades at once become one after the other, while the transaction or the connection lasts.
+LOCKS: Final = {
+    "postgresql": "SELECT pg_advisory_xact_lock(hashtext('vendorsrv'))",
+    "mysql": "SELECT get_lock('vendorsrv', 600)",
+    "mariadb": "SELECT get_lock('vendorsrv', 600)",
+}
 
 
 async def prepare(store: PinStore) -> None:
@@ -31,30 +41,91 @@ async def prepare(store: PinStore) -> None:
     :raises PinsUnavailable: the store does not answer now.
     """
     path = sqlite_path(store.url)
-    if path and is_missing(path):
-        await create_sqlite(path)
-    if store.in_memory:
+    if store.in_memory or (path and is_missing(path)):
         await upgrade(store)
+    await verify(store)
+
+
+async def verify(store: PinStore) -> None:
+    """Refuse a schema that is not ours; nothing is created.
+
+    :raises ConfigError: it is missing, older or newer.
+    :raises PinsUnavailable: the store does not answer now.
+    """
     found = await store.run(revision_of)
     if found is None:
         raise ConfigError(f"[database] connection: the database has no table of pins; {UPGRADE}")
-    if found != SCHEMA:
-        age = "a newer" if found > SCHEMA else "an older"
-        cure = "install that version" if found > SCHEMA else UPGRADE
-        raise ConfigError(f"[database] connection: the schema ({found}) is of {age} version of vendorsrv; {cure}")
+    if found > SCHEMA:
+        raise newer(found)
+    if found < SCHEMA:
+        raise ConfigError(f"[database] connection: the schema ({found}) is of an older version of vendorsrv; {UPGRADE}")
 
 
 async def upgrade(store: PinStore) -> None:
-    """Create the table, or bring it to our schema.
+    """Create the table, or bring it to our schema; many may do so at once.
 
-    :raises ConfigError: the database refuses, or does not answer.
+    :raises ConfigError: the database refuses, does not answer, or is of a newer version already.
     """
+    path = sqlite_path(store.url)
+    if path:
+        await upgrade_sqlite(path, store)
+    else:
+        await upgrade_existing(store)
+
+
+async def upgrade_sqlite(path: Path, store: PinStore) -> None:
     try:
-        async with store.engine.connect() as connection:
-            await connection.run_sync(migrate)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(path.parent):
+            if is_missing(path):  # another worker may have been first
+                await create_sqlite(path)
+            else:
+                await upgrade_existing(store)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be created: {error.strerror}") from None
+
+
+async def create_sqlite(path: Path) -> None:
+    # First beside it: a file that exists is whole.
+    with TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as folder:
+        new = Path(folder) / path.name
+        new.touch(mode=0o600)  # what is pinned may be secret
+        store = PinStore(URL.create("sqlite+aiosqlite", database=str(new)), CONNECT_TIMEOUT)
+        try:
+            await upgrade_existing(store)
+        finally:
+            await store.close()  # checkpoints the write-ahead log into the file
+        os.replace(new, path)
+
+
+async def upgrade_existing(store: PinStore) -> None:
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT) as connecting, store.engine.connect() as connection:
+            connecting.reschedule(None)
+            await upgrade_connected(connection)
     except (SQLAlchemyError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise ConfigError(f"[database] connection: the database cannot be upgraded: {reason}") from None
+        raise ConfigError(f"[database] connection: the database cannot be upgraded: {reason_of(error)}") from None
+
+
+async def upgrade_connected(connection: AsyncConnection) -> None:
+    lock = LOCKS.get(connection.dialect.name)
+    if lock:
+        # A transaction, so that PostgreSQL has all of a migration or nothing.
+        await connection.execution_options(isolation_level="READ COMMITTED")
+        await connection.execute(text(lock))
+    found = await revision_of(connection)
+    if found and found > SCHEMA:
+        raise newer(found)
+    await connection.run_sync(migrate)
+    if lock:
+        await connection.commit()
+        await connection.invalidate()  # the pool would keep the lock
+
+
+def newer(found: str) -> ConfigError:
+    return ConfigError(
+        f"[database] connection: the schema ({found}) is of a newer version of vendorsrv; install that version"
+    )
 
 
 def migrate(connection: Connection) -> None:
@@ -76,30 +147,8 @@ async def revision_of(connection: AsyncConnection) -> str | None:
     return (await connection.execute(select(versions.c.version_num))).scalar()
 
 
-async def create_sqlite(path: Path) -> None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(path.parent):
-            if is_missing(path):  # another worker may have been first
-                # First beside it: a file that exists is whole. What is pinned may be secret.
-                new = f"{path}.new"
-                os.close(os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
-                await create_at(new)
-                os.replace(new, path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be created: {error.strerror}") from None
-
-
 def is_missing(path: Path) -> bool:
-    return not path.exists()
-
-
-async def create_at(path: str) -> None:
-    store = PinStore(URL.create("sqlite+aiosqlite", database=path), CREATE_TIMEOUT)
-    try:
-        await upgrade(store)
-    finally:
-        await store.close()  # checkpoints the write-ahead log into the file
+    return not os.path.exists(path)  # unlike Path.exists, false for what may not be looked at
 
 
 @contextmanager

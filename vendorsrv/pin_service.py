@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from vendorsrv.errors import PinsUnavailable
+from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.pin_cipher import PinCipher
 from vendorsrv.pin_schema import prepare
-from vendorsrv.pin_store import PinStore, async_url
+from vendorsrv.pin_store import Condition, PinStore, claimed_before, pinned_before
+from vendorsrv.pin_url import async_url
 from vendorsrv.pins import Pins
 from vendorsrv.settings import Settings
 
@@ -22,6 +23,8 @@ LOG = logging.getLogger(__name__)
 #: Rows that one statement deletes, and seconds between two: neither locks nor load are felt.
 BATCH: Final = 500
 PAUSE: Final = 0.05
+#: Seconds after which a claim is surely nobody's any more.
+ABANDONED: Final = 60.0
 #: Seconds between two sweeps.
 SWEEP_EVERY: Final = 3600.0
 #: Seconds that one statement may take: two of them have to fit into a request.
@@ -39,7 +42,7 @@ class PinService:
     def __init__(self, settings: Settings) -> None:
         self.store = PinStore(async_url(settings.database), STATEMENT_TIMEOUT)
         self.cipher = PinCipher(settings.encryption_keys)
-        self.pins = Pins(self.store, self.cipher, lease=settings.request_timeout + MARGIN)
+        self.pins = Pins(self.store, self.cipher, settings.request_timeout + MARGIN, self.check_schema)
         self.purge_after = settings.purge_after
         self.is_checked = False
 
@@ -50,7 +53,7 @@ class PinService:
         :raises ConfigError: the schema is not ours.
         """
         try:
-            await self.check()
+            await self.prepare()
         except PinsUnavailable as error:
             LOG.warning("not ready yet: %s", error.message)
         sweeping = asyncio.create_task(self.sweep_for_ever()) if self.purge_after else None
@@ -62,16 +65,30 @@ class PinService:
             await self.store.close()
 
     async def check(self) -> None:
-        """Find out whether the store can be used.
+        """Find out whether the store can be used now.
 
-        :raises PinsUnavailable: it does not answer.
-        :raises ConfigError: its schema is not ours.
+        :raises PinsUnavailable: it does not answer, or its schema is not ours.
         """
         if self.is_checked:
             await self.store.get("", "")
         else:
-            await prepare(self.store)
-            self.is_checked = True
+            await self.check_schema()
+
+    async def check_schema(self) -> None:
+        """Make sure that the schema was ours once: nothing is read of another, when the store comes back with one.
+
+        :raises PinsUnavailable: it does not answer, or its schema is not ours.
+        """
+        try:
+            if not self.is_checked:
+                await self.prepare()
+        except ConfigError as error:
+            LOG.error("%s", error)
+            raise PinsUnavailable("the pin store is not of this version") from None
+
+    async def prepare(self) -> None:
+        await prepare(self.store)
+        self.is_checked = True
 
     async def sweep_for_ever(self) -> None:
         while True:
@@ -87,10 +104,16 @@ async def purge(store: PinStore, older_than: float) -> int:
     :returns: how many.
     :raises PinsUnavailable: the store does not answer; what is deleted is deleted.
     """
-    before = time.time() - older_than
+    now = time.time()
+    count = await purge_where(store, pinned_before(now - older_than))
+    await purge_where(store, claimed_before(now - max(older_than, ABANDONED)))
+    return count
+
+
+async def purge_where(store: PinStore, condition: Condition) -> int:
     count = 0
-    while keys := await store.oldest(BATCH, before):
-        await store.forget(keys)
+    while keys := await store.find(condition, BATCH):
+        await store.forget(keys, condition)
         count += len(keys)
         await asyncio.sleep(PAUSE)
     return count

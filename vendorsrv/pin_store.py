@@ -3,88 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Double,
-    Index,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    and_,
-    delete,
-    event,
-    insert,
-    select,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects.mysql import MEDIUMBLOB
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import ColumnElement, and_, delete, event, insert, or_, select, true, tuple_, update
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from vendorsrv.errors import ConfigError, PinsUnavailable
+from vendorsrv.pin_table import PINS, Now
+
+LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Condition = ColumnElement[bool]
 
-#: The revision of vendorsrv/migrations that this code reads and writes.
-SCHEMA: Final = "0001"
-VERSION_TABLE: Final = "vendorsrv_version"
-
-#: What operators write, and the driver that serves it to asyncio.
-DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "mysql": "asyncmy", "mariadb": "asyncmy"}
+#: What brings a driver that is not installed.
 EXTRAS: Final = {"aiosqlite": "", "asyncpg": "[postgresql]", "asyncmy": "[mysql]"}
 
 #: Connections of a worker. A statement takes less than a millisecond; PostgreSQL has 100 connections for everybody.
 POOL: Final = 5
 
+#: Times that a statement is tried which a lost connection or a deadlock ended. All of them may be repeated.
+TRIES: Final = 3
+#: MariaDB's ER_LOCK_DEADLOCK: two inserts of one key and its deletion can meet so; a Galera cluster gives it to
+#: whoever was second on another node.
+DEADLOCK: Final = 1213
+
 IN_MEMORY: Final = (None, "", ":memory:")
-
-METADATA: Final = MetaData()
-PINS: Final = Table(
-    "pins",
-    METADATA,
-    Column("instance_id", String(36), primary_key=True),
-    Column("handler", String(63), primary_key=True),
-    # Null while a worker is making the answer: `owner` is that run, `claimed_at` when it began.
-    Column("answer", LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb")),
-    Column("owner", String(32)),
-    Column("claimed_at", Double, nullable=False),
-    Column("pinned_at", Double),
-    Index("pins_by_age", "pinned_at"),
-)
-
-
-class Now(FunctionElement[float]):
-    """Seconds since the epoch by the clock of the store, which all workers and hosts share."""
-
-    type = Double()
-    inherit_cache = True
-
-
-@compiles(Now, "sqlite")
-def now_of_sqlite(*_: Any, **__: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(Now, "postgresql")
-def now_of_postgresql(*_: Any, **__: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
-
-
-@compiles(Now, "mysql")
-@compiles(Now, "mariadb")
-def now_of_mariadb(*_: Any, **__: Any) -> str:
-    return "CAST(unix_timestamp(now(6)) AS double)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +55,8 @@ class Row:
     pinned_at: float | None
 
 
+EACH: Final = true()
+KEY: Final = (PINS.c.instance_id, PINS.c.handler)
 COLUMNS: Final = (
     PINS.c.instance_id,
     PINS.c.handler,
@@ -118,9 +70,9 @@ COLUMNS: Final = (
 class PinStore:
     """The table of pins. Each method is one statement in a transaction of its own.
 
-    :param url: SQLAlchemy's, as :func:`async_url` gives it.
+    :param url: SQLAlchemy's, as :func:`vendorsrv.pin_url.async_url` gives it.
     :param timeout: seconds that one statement may take, the wait for a connection included.
-    :raises ConfigError: the driver is not installed.
+    :raises ConfigError: the driver is not installed, or refuses the URL.
     """
 
     def __init__(self, url: URL, timeout: float) -> None:
@@ -138,12 +90,16 @@ class PinStore:
             raise ConfigError(
                 f"[database] connection: {error.name} is not installed: pip install 'vendorsrv{EXTRAS[driver]}'"
             ) from None
+        except ArgumentError as error:  # of an option ?plugin=
+            raise ConfigError(f"[database] connection: {error}") from None
         if url.get_backend_name() == "sqlite":
             event.listen(self.engine.sync_engine, "connect", prepare_sqlite)
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self.engine.dispose()
+        """Close the connections; those of a store that hangs are left to the end of the process."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.timeout):
+                await self.engine.dispose()
 
     async def get(self, instance_id: str, handler: str) -> Row | None:
         """Read one row: one read by primary key.
@@ -189,9 +145,12 @@ class PinStore:
         same = and_(of(row.instance_id, row.handler), PINS.c.answer == row.answer)
         await self.write(update(PINS).where(same).values(answer=answer))
 
-    async def forget(self, keys: Sequence[tuple[str, str]]) -> None:
-        """Delete rows, by instance and handler."""
-        await self.write(delete(PINS).where(KEY.in_(keys)))
+    async def forget(self, keys: Sequence[tuple[str, str]], condition: Condition = EACH) -> None:
+        """Delete rows, by instance and handler.
+
+        :param condition: which has to hold for a row still.
+        """
+        await self.write(delete(PINS).where(tuple_(*KEY).in_(keys), condition))
 
     async def page(
         self,
@@ -202,10 +161,16 @@ class PinStore:
     ) -> list[Row]:
         """List pinned answers in the order of their keys, a page at a time.
 
-        :param after: the key of the last row of the page before.
+        :param after: the key of the last row of the page before; without a handler, the rest of its instance is
+            left out.
         :param instances: only these; all by default.
         """
-        statement = select(*COLUMNS).where(PINS.c.answer.is_not(None), KEY > tuple_(*after))
+        instance_id, last = after
+        beyond = PINS.c.instance_id > instance_id
+        if last:
+            # Not a comparison of pairs: MariaDB reads the whole index for one.
+            beyond = and_(PINS.c.instance_id >= instance_id, or_(beyond, PINS.c.handler > last))
+        statement = select(*COLUMNS).where(PINS.c.answer.is_not(None), beyond)
         if instances is not None:
             statement = statement.where(PINS.c.instance_id.in_(instances))
         if handler is not None:
@@ -217,14 +182,12 @@ class PinStore:
 
         return await self.run(read)
 
-    async def oldest(self, limit: int, pinned_before: float) -> list[tuple[str, str]]:
-        """List the keys of the oldest answers, by the index over their age."""
-        statement = (
-            select(PINS.c.instance_id, PINS.c.handler)
-            .where(PINS.c.pinned_at < pinned_before)
-            .order_by(PINS.c.pinned_at)
-            .limit(limit)
-        )
+    async def find(self, condition: Condition, limit: int) -> list[tuple[str, str]]:
+        """List keys, of the oldest answers first, by the index over their age.
+
+        :param condition: :func:`pinned_before` or :func:`claimed_before`.
+        """
+        statement = select(*KEY).where(condition).order_by(PINS.c.pinned_at).limit(limit)
 
         async def read(connection: AsyncConnection) -> list[tuple[str, str]]:
             return [(found[0], found[1]) for found in await connection.execute(statement)]
@@ -242,24 +205,47 @@ class PinStore:
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         try:
             async with asyncio.timeout(self.timeout):
-                try:
-                    return await self.once(work)
-                except DBAPIError as error:
-                    if not error.connection_invalidated:
-                        raise
-                    return await self.once(work)  # the server closed a kept connection: all of them were thrown away
+                return await self.repeat(work)
         except (SQLAlchemyError, OSError) as error:  # asyncpg lets the socket's own errors through
-            raise PinsUnavailable(f"the pin store does not answer ({type(error).__name__})") from None
+            LOG.warning("the pin store does not answer: %s", reason_of(error))
+            raise PinsUnavailable(f"the pin store does not answer ({type(error).__name__})") from error
+
+    async def repeat(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        for _ in range(1, TRIES):
+            try:
+                return await self.once(work)
+            except DBAPIError as error:
+                if not is_passing(error):
+                    raise
+        return await self.once(work)
 
     async def once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self.engine.connect() as connection:
             return await work(connection)
 
 
-KEY: Final = tuple_(PINS.c.instance_id, PINS.c.handler)
+def is_passing(error: DBAPIError) -> bool:
+    """Say whether the same statement can succeed at once: the server closed a kept connection, or chose a victim."""
+    return error.connection_invalidated or (error.orig is not None and error.orig.args[:1] == (DEADLOCK,))
 
 
-def of(instance_id: str, handler: str) -> ColumnElement[bool]:
+def reason_of(error: BaseException) -> str:
+    """Give what the database or its driver said, in one line."""
+    reason = str(getattr(error, "orig", None) or error) or type(error).__name__
+    return "no answer in time" if isinstance(error, TimeoutError) else reason.splitlines()[0]
+
+
+def pinned_before(time: float) -> Condition:
+    """Select the answers that are older than this, in seconds since the epoch."""
+    return PINS.c.pinned_at < time
+
+
+def claimed_before(time: float) -> Condition:
+    """Select the claims that nobody took over since: their workers died, and their instances never asked again."""
+    return and_(PINS.c.pinned_at.is_(None), PINS.c.claimed_at < time)
+
+
+def of(instance_id: str, handler: str) -> Condition:
     return and_(PINS.c.instance_id == instance_id, PINS.c.handler == handler)
 
 
@@ -269,18 +255,3 @@ def prepare_sqlite(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA synchronous = FULL")  # what was answered survives a power failure, too
     cursor.execute("PRAGMA busy_timeout = 2000")
     cursor.close()
-
-
-def async_url(connection: str) -> URL:
-    """Read an operator's URL (``mysql+pymysql://…``, ``postgresql://…``) for asyncio's drivers.
-
-    :raises ConfigError: it is no URL, or of a database that is not served.
-    """
-    try:
-        url = make_url(connection)
-    except ArgumentError:
-        raise ConfigError("[database] connection is no database URL, such as sqlite:////var/lib/x.db") from None
-    driver = DRIVERS.get(url.get_backend_name())
-    if driver is None:
-        raise ConfigError(f"[database] connection: {url.get_backend_name()} is not one of {', '.join(DRIVERS)}")
-    return url.set(drivername=f"{url.get_backend_name()}+{driver}")

@@ -29,10 +29,14 @@ class Pins:
 
     :param lease: seconds after which the claim of a run is over, though nobody gave it up: its worker died. Longer
         than any run may take.
+    :param check: raises PinsUnavailable while the store must not be used.
     """
 
-    def __init__(self, store: PinStore, cipher: PinCipher, lease: float) -> None:
+    def __init__(
+        self, store: PinStore, cipher: PinCipher, lease: float, check: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self.store = store
+        self.check = check
         self.cipher = cipher
         self.lease = lease
         self.flights: Flights[bytes] = Flights()
@@ -42,8 +46,9 @@ class Pins:
 
         :raises PinsUnavailable: it cannot be read now.
         """
-        row = await self.store.get(instance_id, handler)
-        return self.answer_in(row)
+        if self.check:
+            await self.check()
+        return self.answer_in(await self.store.get(instance_id, handler))
 
     async def get_or_make(
         self, instance_id: str, handler: str, make: Callable[[], Awaitable[bytes]], deadline: float

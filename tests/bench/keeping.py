@@ -20,7 +20,9 @@ from tests.bench.measure import Call, Cost, alternate
 from vendorsrv.cache import MemoryCache
 from vendorsrv.pin_cipher import PinCipher
 from vendorsrv.pin_schema import prepare, upgrade
-from vendorsrv.pin_store import PINS, PinStore, async_url
+from vendorsrv.pin_store import PinStore
+from vendorsrv.pin_table import PINS
+from vendorsrv.pin_url import async_url
 from vendorsrv.pins import Pins
 
 FEW, MANY = 1_000, 1_000_000

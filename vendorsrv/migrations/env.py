@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from vendorsrv.pin_store import METADATA, VERSION_TABLE
+from vendorsrv.pin_table import METADATA, VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=METADATA, version_table=VERSION_TABLE

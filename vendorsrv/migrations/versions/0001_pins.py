@@ -9,7 +9,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Create the table, as vendorsrv.pin_store.PINS has it."""
+    """Create the table, as vendorsrv.pin_table.PINS has it."""
     op.create_table(
         "pins",
         sa.Column("instance_id", sa.String(36), primary_key=True),
