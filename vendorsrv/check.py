@@ -19,7 +19,7 @@ from vendorsrv.findings import Declared, Finding, IniFile, did_you_mean
 from vendorsrv.handler import COMMON_OPTIONS
 from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
 from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_store import async_url
+from vendorsrv.pin_url import async_url
 from vendorsrv.registry import Found, build, find
 from vendorsrv.sample import library_sections
 from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
