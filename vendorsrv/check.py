@@ -6,12 +6,11 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from oslo_config import cfg
 
 from vendorsrv.cache import find_cache_problems
-from vendorsrv.check_nova import NovaConf
 from vendorsrv.check_policy import find_in_policy
 from vendorsrv.check_tls import find_in_tls, readable_by_others
 from vendorsrv.errors import ConfigError
@@ -23,6 +22,9 @@ from vendorsrv.pin_url import async_url
 from vendorsrv.registry import Found, build, find
 from vendorsrv.sample import library_sections
 from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
+
+if TYPE_CHECKING:
+    from vendorsrv.check_nova import NovaConf
 
 #: Seconds; the default of Nova's [api] vendordata_dynamic_read_timeout.
 NOVA_READ_TIMEOUT: Final = 5.0
@@ -38,11 +40,18 @@ def find_all(config_file: str | Path, nova_conf: str | Path | None = None) -> li
     :raises ConfigError: one of the files cannot be read.
     """
     ini = IniFile(config_file)
-    nova = NovaConf(nova_conf) if nova_conf else None
+    nova = read_nova_conf(nova_conf) if nova_conf else None
     with quiet():
         found = ini.broken or list(Check(ini, nova).find())
     order = [ini.path, *sorted({finding.file for finding in found} - {ini.path})]
     return sorted(dict.fromkeys(found), key=lambda each: (order.index(each.file), each.line or 0))
+
+
+def read_nova_conf(path: str | Path) -> NovaConf:
+    # It brings openstacksdk, for which a server that starts need not wait.
+    from vendorsrv.check_nova import NovaConf
+
+    return NovaConf(path)
 
 
 def startup_errors(config_file: str | Path) -> list[Finding]:
