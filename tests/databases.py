@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests import peers
-from vendorsrv.pin_store import async_url
+from vendorsrv.pin_url import async_url
 
 #: Where they are, as a superuser; these environment variables say otherwise.
 SERVERS: Final = {
