@@ -1,0 +1,240 @@
+"""The enrolment example against its directory, which is a process of its own: who gets which password, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import entry_points
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.fake_keystone import FakeKeystone
+from tests.serving import free_port, serving, write_config
+from tests.waiting import wait_until
+from vendorsrv import UpstreamError, VendordataRequest
+from vendorsrv_enrolment import Enrolment
+from vendorsrv_enrolment.directory import main
+
+INSTANCE = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
+HOST = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d.example.org"
+TOKEN = "directory-token"
+COMMAND = [sys.executable, "-m", "vendorsrv_enrolment.directory", "--port", "0"]
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[httpx.Client]:
+    """A directory in a process of its own, as its administrator's client."""
+    environment = {**os.environ, "DIRECTORY_TOKEN": TOKEN}
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+            yield client
+        process.terminate()
+
+
+@pytest.fixture
+def directory(process: httpx.Client) -> httpx.Client:
+    """The directory with the host of :data:`INSTANCE` removed."""
+    process.delete(f"/hosts/{HOST}").raise_for_status()
+    return process
+
+
+def counted(directory: httpx.Client) -> Counter[str]:
+    """The hosts that there are, and the passwords that were ever issued."""
+    return Counter(directory.get("/hosts").json())
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """Serve something else than a directory, which answers everything alike; give its URL."""
+
+    class Front(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_PUT(self) -> None:
+            self.do_POST()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing on the terminal."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Front) as server:
+        thread = Thread(target=server.serve_forever, args=[0.02])
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def enrol(url: object, **changes: Any) -> dict[str, str]:
+    """What the handler answers when it is run for the instance: nothing is pinned here."""
+    options = {"url": str(url), "token": TOKEN, "domain": "example.org", "directory_timeout": 5.0, **changes}
+    handler = Enrolment(SimpleNamespace(**options))
+
+    async def run() -> dict[str, str]:
+        await handler.open()
+        try:
+            return await handler.handle(VendordataRequest(INSTANCE, hostname="tenants-choice"))
+        finally:
+            await handler.close()
+
+    return asyncio.run(run())
+
+
+def status_of_enrolment(directory: httpx.Client, otp: str) -> int:
+    """Play the host, which enrols itself with a password."""
+    return httpx.post(directory.base_url.join(f"/hosts/{HOST}/enrolment"), json={"otp": otp}).status_code
+
+
+def test_an_instance_gets_a_password_that_works_once(directory: httpx.Client) -> None:
+    """The host, named by the instance's id, can enrol itself with its password, and only once."""
+    answer = enrol(directory.base_url)
+    assert HOST == answer["host"]
+    assert [204, 403] == [status_of_enrolment(directory, answer["otp"]) for _ in range(2)]
+
+
+def test_a_lost_password_is_replaced(directory: httpx.Client) -> None:
+    """Of a run whose answer was lost the host stays, and its password, which nobody got, is void."""
+    before = counted(directory)
+    lost, kept = enrol(directory.base_url)["otp"], enrol(directory.base_url)["otp"]
+    assert {"hosts": 1, "passwords": 2} == counted(directory) - before
+    assert [403, 204] == [status_of_enrolment(directory, otp) for otp in (lost, kept)]
+
+
+def test_a_host_that_enrolled_gets_no_other_password(directory: httpx.Client) -> None:
+    """When the pin of a host was forgotten that has enrolled already, the directory's administrator is to decide."""
+    status_of_enrolment(directory, enrol(directory.base_url)["otp"])
+    with pytest.raises(UpstreamError, match=r"^the host is enrolled in the directory already$"):
+        enrol(directory.base_url)
+
+
+def test_a_removed_host_can_be_enrolled_anew(directory: httpx.Client) -> None:
+    """After the administrator removed the host, it is enrolled as if it were new."""
+    status_of_enrolment(directory, enrol(directory.base_url)["otp"])
+    assert 204 == directory.delete(f"/hosts/{HOST}").status_code
+    assert 204 == status_of_enrolment(directory, enrol(directory.base_url)["otp"])
+
+
+def test_a_late_renewal_voids_nothing(directory: httpx.Client) -> None:
+    """The request of a run that was given up, arriving late, does not replace the password that was given since."""
+    enrol(directory.base_url)
+    kept = enrol(directory.base_url)["otp"]
+    assert 409 == directory.put(f"/hosts/{HOST}/otp", json={"revision": 1}).status_code
+    assert 204 == status_of_enrolment(directory, kept)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/hosts", b"no JSON", 400),
+        ("POST", "/hosts", b"[]", 400),
+        ("PUT", "/hosts/nosuch/otp", b'{"revision": 1}', 404),
+        ("POST", "/hosts/nosuch/enrolment", b'{"otp": ""}', 403),
+    ],
+)
+def test_what_the_directory_refuses(directory: httpx.Client, method: str, path: str, body: bytes, status: int) -> None:
+    """A host has a name, and only one that exists can be renewed or enrolled."""
+    assert status == directory.request(method, path, content=body).status_code
+
+
+def test_the_directory_needs_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its token in the environment the directory does not start, and says what is missing."""
+    monkeypatch.delenv("DIRECTORY_TOKEN", raising=False)
+    monkeypatch.setattr(sys, "argv", ["directory", "--port", "0"])
+    with pytest.raises(SystemExit, match=r"^DIRECTORY_TOKEN is not set: it is the token that the handler shows to "):
+        main()
+
+
+def test_a_wrong_token(directory: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    """A directory that does not know this server enrols nothing, and the operator's log has its status."""
+    before = counted(directory)
+    with pytest.raises(UpstreamError, match=r"^the directory gave no one-time password$"):
+        enrol(directory.base_url, token="another-token")
+    assert before == counted(directory)
+    assert ["the directory answered 401, and no password"] == [
+        record.message for record in caplog.records if record.name == "vendorsrv_enrolment"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, b'{"otp": "x"}'),
+        (302, b'{"otp": "x"}'),
+        (201, b"<html>"),
+        (201, b"[]"),
+        (201, b"{}"),
+        (201, b'{"otp": 7}'),
+        (409, b"{}"),
+    ],
+)
+def test_answers_of_something_else(status: int, body: bytes) -> None:
+    """What is no password of a directory is none; redirects are not followed."""
+    with answering(status, body) as url, pytest.raises(UpstreamError, match=r"^the directory gave no one-time pass"):
+        enrol(url)
+
+
+def test_a_directory_that_is_away() -> None:
+    """Nobody listens: 502, in words fit for a tenant."""
+    with pytest.raises(UpstreamError, match=r"^the directory does not answer$"):
+        enrol(f"http://127.0.0.1:{free_port()}")
+
+
+def test_a_directory_that_hangs() -> None:
+    """A directory that accepts and says nothing is given up after directory_timeout seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(UpstreamError, match="does not answer"):
+        enrol(f"http://127.0.0.1:{listener.getsockname()[1]}", directory_timeout=0.1)
+
+
+def test_vendorsrv_finds_it_by_its_entry_point() -> None:
+    """The name that operators configure leads to this class."""
+    (found,) = entry_points(group="vendorsrv.handlers", name="enrolment")
+    assert Enrolment is found.load()
+
+
+def test_six_calls_from_two_processes_enrol_one_host_once(directory: httpx.Client, tmp_path: Path) -> None:
+    """The calls of a config drive, all at once at two servers with one store, get the same bytes of one enrolment."""
+    before = counted(directory)
+    section = f"[handler:enrolment]\nurl = {directory.base_url}\ntoken = {TOKEN}\ndomain = example.org\n"
+    with FakeKeystone() as keystone, ExitStack() as stack:
+        token = keystone.issue("service")
+        servers = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            port = free_port()
+            config = write_config(
+                tmp_path / name, keystone, handlers="enrolment", sections=section, port=port, state_path=tmp_path
+            )
+            servers.append(stack.enter_context(serving(config, port)))
+        for server in servers:
+            wait_until(server.answers, 60)
+        clients = [stack.enter_context(server.client()) for server in servers]
+
+        def ask(client: httpx.Client) -> httpx.Response:
+            headers = {"Content-Type": "application/json", "X-Auth-Token": token}
+            return client.post("/enrolment", content=b'{"instance-id": "%s"}' % INSTANCE.encode(), headers=headers)
+
+        with ThreadPoolExecutor(6) as threads:
+            responses = list(threads.map(ask, clients * 3))
+    assert [200] * 6 == [response.status_code for response in responses]
+    assert 1 == len({response.content for response in responses})
+    assert {"hosts": 1, "passwords": 1} == counted(directory) - before
+    assert 204 == status_of_enrolment(directory, responses[0].json()["otp"])
