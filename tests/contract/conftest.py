@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.certificates import Authorities
 from tests.contract.nova import Nova
 from tests.contract.server import Server
 from tests.keystone import NOVA, NOVA_ADMIN, TENANT, Keystone
@@ -98,4 +99,36 @@ def served(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def served_by_fragile(second_keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Our own server, validating at the Keystone of ``fragile_keystone``."""
     with Server(tmp_path_factory.mktemp("served-by-fragile"), second_keystone) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def authorities(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
+    """The certificates of this run."""
+    return Authorities(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def served_by_tls(
+    keystone: Keystone, authorities: Authorities, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """Our server over HTTPS."""
+    options = {"vendorsrv": {"cert_file": authorities.certificate, "key_file": authorities.key}}
+    with Server(tmp_path_factory.mktemp("tls"), keystone, options, trust=authorities.context()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def asking_for_certificates(
+    keystone: Keystone, authorities: Authorities, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """Our server over HTTPS, which lets in only clients that show a certificate."""
+    options = {
+        "vendorsrv": {
+            "cert_file": authorities.certificate,
+            "key_file": authorities.key,
+            "ca_file": authorities.ours,
+        }
+    }
+    with Server(tmp_path_factory.mktemp("mtls"), keystone, options, trust=authorities.context()) as server:
         yield server

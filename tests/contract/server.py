@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -122,8 +123,9 @@ class Server:
         return self.client.post(path, content=body, headers={**JSON, **own, **headers})
 
     def signal_all(self, number: signal.Signals) -> None:
-        """Send a signal to the supervisor and its workers."""
-        os.killpg(self.process.pid, number)
+        """Send a signal to the supervisor and its workers, if there are any."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
 
 def configuration(directory: Path, keystone_url: str, account: Account, options: Options) -> str:
