@@ -16,18 +16,31 @@ EXAMPLES = ROOT / "examples"
 
 # Each row may import the rows above it, and nothing of its own row.
 LAYERS = (
-    ("errors", "flights", "pin_table", "strictjson", "threads"),
+    ("cloudinit_keys", "errors", "flights", "pin_table", "strictjson", "threads"),
     ("answer", "findings", "payload", "pin_url", "request", "traps"),
-    ("handler",),
-    ("settings",),
-    ("check_tls", "keystone_options", "pin_cipher", "pin_store"),
-    ("auth", "cache", "credentials", "gate", "observe", "pin_schema", "pins", "policy", "runner", "sample"),
-    ("check_policy", "pin_service", "registry", "watchdog"),
-    ("keeper", "openapi", "pipeline"),
+    ("cloudinit_schema", "handler"),
+    ("cloudinit_text", "settings"),
+    ("check_tls", "cloudinit", "keystone_options", "pin_cipher", "pin_store"),
+    (
+        "auth",
+        "cache",
+        "cloudinit_mime",
+        "credentials",
+        "gate",
+        "observe",
+        "pin_schema",
+        "pins",
+        "policy",
+        "runner",
+        "sample",
+    ),
+    ("check_policy", "cloudinit_guard", "pin_service", "registry", "watchdog"),
+    ("cloudinit_target",),
+    ("keeper", "openapi", "pipeline", "render", "render_check"),
     ("front",),
     ("app", "call", "check_nova", "keystone_process", "local_keystone"),
     ("call_report", "check"),
-    ("cli_call", "cli_check", "cli_handlers", "serve"),
+    ("cli_call", "cli_check", "cli_handlers", "cli_render", "serve"),
     ("demo",),
     ("cli",),
     ("__main__",),
@@ -38,12 +51,14 @@ FACE = "__init__"
 
 # Foreign packages that only these modules may know.
 ONLY_IN = {
-    "click": {"cli", "cli_call", "cli_check", "cli_handlers"},
+    "click": {"cli", "cli_call", "cli_check", "cli_handlers", "cli_render"},
     "alembic": {"pin_schema"},
     "cryptography": {"check_tls", "pin_cipher"},
     "dogpile": {"cache"},
     "fastapi": {"app"},
     "fastapi_offline": {"app"},
+    "jinja2": {"cloudinit_text"},
+    "jsonschema": {"cloudinit_schema"},
     "keystone": {"keystone_process"},
     "keystoneauth1": {
         *("auth", "call", "check_nova", "cli_call", "credentials", "demo", "keystone_options", "local_keystone"),
@@ -57,7 +72,7 @@ ONLY_IN = {
     "starlette": {"app", "front"},
     "uvicorn": {"demo", "serve"},
     "waitress": {"keystone_process"},
-    "yaml": {"check_policy"},
+    "yaml": {"check_policy", "cli_render", "cloudinit", "cloudinit_text"},
 }
 
 # Imported by name, and always there with the dependency whose types they are.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vendorsrv.app import create_app
+    from vendorsrv.cloudinit import CloudConfig, Script
     from vendorsrv.errors import (
         AnswerError,
         BadRequest,
@@ -26,12 +27,14 @@ __all__ = [
     "BadRequest",
     "BootRoles",
     "Caller",
+    "CloudConfig",
     "ConfigError",
     "Handler",
     "HandlerDefinitionError",
     "HandlerError",
     "NotYet",
     "OnError",
+    "Script",
     "ServiceUnavailable",
     "Settings",
     "UpstreamError",
@@ -49,12 +52,14 @@ HOMES = {
     "BadRequest": "errors",
     "BootRoles": "request",
     "Caller": "request",
+    "CloudConfig": "cloudinit",
     "ConfigError": "errors",
     "Handler": "handler",
     "HandlerDefinitionError": "handler",
     "HandlerError": "errors",
     "NotYet": "errors",
     "OnError": "handler",
+    "Script": "cloudinit",
     "ServiceUnavailable": "errors",
     "Settings": "settings",
     "UpstreamError": "errors",

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from starlette.types import Message, Receive, Scope, Send
 from vendorsrv.answer import to_bytes
 from vendorsrv.auth import Authenticator
 from vendorsrv.cache import Cache, build_cache
+from vendorsrv.cloudinit_guard import Guard
+from vendorsrv.cloudinit_target import Target
 from vendorsrv.errors import (
     ConfigError,
     MethodNotAllowed,
@@ -69,9 +72,12 @@ class Application(FastAPI):
         handlers = self.registry.handlers.values()
         self.pin_service = PinService(settings) if any(each.pin for each in handlers) else None
         cache = build_cache(settings.conf, settings.cache_max_bytes)
-        self.keepers = {each.name: self.keeper(each, cache, settings.max_answer_bytes) for each in handlers}
+        guard = Guard(settings.include_hosts)
+        keep = partial(self.keeper, cache, settings.max_answer_bytes, guard)
+        self.keepers = {each.name: keep(each) for each in handlers}
+        self.contributors = {each.name: keep(each.cloud_init) for each in handlers if each.cloud_init}
         policy = Policy(settings.conf, list(self.registry.handlers))
-        pipeline = Pipeline(settings, self.authenticator, policy, self.keepers)
+        pipeline = Pipeline(settings, self.authenticator, policy, self.keepers, Target(guard, self.contributors))
         self.front = Front(pipeline, settings, self.authenticator.challenge)
         self.max_answer_bytes = settings.max_answer_bytes
         self.is_open = False
@@ -79,9 +85,9 @@ class Application(FastAPI):
         for enabled in handlers:
             self.add_handler_routes(enabled)
 
-    def keeper(self, enabled: Enabled, cache: Cache, max_answer_bytes: int) -> Keeper:
+    def keeper(self, cache: Cache, max_answer_bytes: int, guard: Guard, enabled: Enabled) -> Keeper:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
-        return Keeper(enabled, cache, pins, max_answer_bytes)
+        return Keeper(enabled, cache, pins, max_answer_bytes, guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give ``/`` and ``/{handler}`` to the front, everything else to FastAPI's routing."""
@@ -163,7 +169,8 @@ class Application(FastAPI):
         await self.authenticator.check_ready()
         if self.pin_service:
             await self.pin_service.check()
-        handlers = {name: keeper.state() for name, keeper in self.keepers.items()}
+        keepers = [*self.keepers.values(), *self.contributors.values()]
+        handlers = {keeper.name: keeper.state() for keeper in keepers}
         return {"ready": True, "keystone": "reachable", "pins": self.pins_state(), "handlers": handlers}
 
     def pins_state(self) -> str:

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "check": "cli_check",
     "config": "cli_handlers",
     "handlers": "cli_handlers",
+    "render": "cli_render",
     "serve": "cli",
     "demo": "cli",
 }

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from vendorsrv.answer import Answer, to_bytes
 from vendorsrv.cache import Cache, Kept
+from vendorsrv.cloudinit_guard import Guard
 from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, VendordataError
 from vendorsrv.flights import Flights
 from vendorsrv.gate import Gate
@@ -30,10 +31,11 @@ class Keeper:
     However many requests ask the same at once, the handler runs once, and all get its answer or its error.
 
     :param pins: None unless the handler pins.
+    :param guard: what becomes of an answer before it is kept.
     :ivar instead: how often something else than the handler's answer was given, by what it was.
     """
 
-    def __init__(self, enabled: Enabled, cache: Cache, pins: Pins | None, max_answer_bytes: int) -> None:
+    def __init__(self, enabled: Enabled, cache: Cache, pins: Pins | None, max_answer_bytes: int, guard: Guard) -> None:
         self.enabled = enabled
         self.name = enabled.name
         self.cache = cache
@@ -42,7 +44,14 @@ class Keeper:
         self.max_answer_bytes = max_answer_bytes
         self.gate = Gate(enabled.name, enabled.concurrency, enabled.queue)
         self.flights: Flights[Answer] = Flights()
-        self.key_prefix = f"{enabled.name}\0{enabled.version}\0".encode()
+        self.guard = guard
+        self.shape = guard.handled
+        if enabled.suffix:
+            self.shape = guard.contributed
+        elif enabled.for_cloud_init:
+            self.shape = guard.value
+        mark = f"{guard.mark}\0" if enabled.for_cloud_init else ""
+        self.key_prefix = f"{enabled.name}\0{enabled.version}\0{mark}".encode()
         self.instead: Counter[OnError] = Counter()
 
     async def answer(self, request: VendordataRequest, deadline: float) -> Answer:
@@ -75,11 +84,13 @@ class Keeper:
 
     async def pinned(self, pins: Pins, request: VendordataRequest, deadline: float) -> Answer:
         try:
-            return Answer(
-                await pins.get_or_make(request.instance_id, self.name, lambda: self.make(request, deadline), deadline)
+            body = await pins.get_or_make(
+                request.instance_id, self.name, lambda: self.make(request, deadline), deadline
             )
         except NotYet as not_yet:
-            return Answer(to_bytes(not_yet.answer, self.name, self.max_answer_bytes))
+            return Answer(self.to_body(not_yet.answer))
+        # It may have been pinned before the handler was one for cloud-init.
+        return Answer(self.guard.body(body, self.name) if self.shape == self.guard.value else body)
 
     async def look_up_and_make(self, request: VendordataRequest, key: bytes, deadline: float) -> Answer:
         if self.keeps:
@@ -89,7 +100,7 @@ class Keeper:
         try:
             body = await self.make(request, deadline)
         except NotYet as not_yet:
-            return Answer(to_bytes(not_yet.answer, self.name, self.max_answer_bytes))
+            return Answer(self.to_body(not_yet.answer))
         if not self.keeps:
             return Answer(body)
         await self.cache.set(key, body)
@@ -98,8 +109,10 @@ class Keeper:
     async def make(self, request: VendordataRequest, deadline: float) -> bytes:
         """Run the handler."""
         async with self.gate.entered(deadline - time.monotonic()):
-            value = await self.enabled.runner.run(request, budget=deadline - time.monotonic())
-            return to_bytes(value, self.name, self.max_answer_bytes)
+            return self.to_body(await self.enabled.runner.run(request, budget=deadline - time.monotonic()))
+
+    def to_body(self, value: Any) -> bytes:
+        return to_bytes(self.shape(value, self.enabled.handler.name), self.name, self.max_answer_bytes)
 
     async def give_instead(self, error: VendordataError, key: bytes) -> Answer:
         mode = self.enabled.on_error
