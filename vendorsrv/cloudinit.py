@@ -10,15 +10,15 @@ from typing import Any, Final
 
 import yaml
 
+from vendorsrv.cloudinit_keys import KEYS
 from vendorsrv.cloudinit_schema import find_problems
-from vendorsrv.cloudinit_text import JINJA, check_script, check_template, clean, type_of
+from vendorsrv.cloudinit_text import JINJA, MERGER, check_script, check_template, clean, type_of
 from vendorsrv.errors import CloudInitError
 from vendorsrv.strictjson import StrictJSONError, encode
 
 #: How a part is merged into those before it: lists append, mappings take each other in, and of two single values the
 #: first holds. (cloud-init's own rule for parts is that the later one replaces the key.)
 MERGE: Final = "list(append)+dict(no_replace,recurse_list)+str()"
-MERGER: Final = re.compile(r"(list|dict|str)\((\w+(,\w+)*)?\)(\+(list|dict|str)\((\w+(,\w+)*)?\))*")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 #: An end of line is no trouble for a value, which is quoted.
@@ -135,7 +135,7 @@ class Boothook(Part):
 
 
 class Jinja(Part):
-    r"""A cloud-config, a script or a boothook that the instance renders with what it knows of itself.
+    r"""A cloud-config or a script that the instance renders with what it knows of itself.
 
     What it renders to is not checked: its keys are known to the instance alone.
 
@@ -193,6 +193,8 @@ def wrong_here(config: Mapping[str, Any], replaceable: Sequence[str]) -> Iterato
             yield f"{key}: say it by CloudConfig(…, merge=…)"
         elif key in ("vendor_data", "vendor_data2"):
             yield f"{key}: only the user's user-data and the image decide about vendor data"
+        elif isinstance(value, dict) and "object" in (types := KEYS.get(key, ())) and {"array", "string"} & {*types}:
+            yield f"{key}: a mapping would take the place of the user's own list or string; do it in a Script"
         elif isinstance(value, list) and key not in replaceable:
             instead = INSTEAD.get(key, "do it in a Script")
             yield (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import re
@@ -28,6 +27,12 @@ INCLUDES: Final = ("text/x-include-url", "text/x-include-once-url")
 INCLUDE: Final = re.compile(r"^#include(-once)?\s*", re.IGNORECASE)
 #: Types that work in user-data, and in vendor data are written to disk and never run.
 NEVER_RUN: Final = ("text/x-shellscript-per-boot", "text/x-shellscript-per-instance", "text/x-shellscript-per-once")
+#: What cloud-init knows, and a vendor has no good use for.
+REFUSED: Final = {
+    "text/cloud-config-archive": "is a #cloud-config-archive, which can fail the init stage; use a MIME message",
+    "text/cloud-config-jsonp": "is a #cloud-config-jsonp, which patches other parts; use a #cloud-config",
+    "text/part-handler": "is a #part-handler, whose code runs in the init stage and can end it; use a Boothook",
+}
 #: Answers whose check is remembered; Nova asks for each six times.
 REMEMBERED: Final = 1024
 
@@ -102,15 +107,13 @@ class Guard:
         if not text.strip():
             return {}
         parts = read(text)
-        own_types = any(part.media_type == "text/part-handler" for part in parts)
         for part in parts:
-            self.part(part, WHAT if len(parts) == 1 else f"part {part.name} of {WHAT}", own_types=own_types)
+            self.part(part, WHAT if len(parts) == 1 else f"part {part.name} of {WHAT}")
         return text
 
-    def part(self, part: Part, what: str, *, own_types: bool = False) -> None:
+    def part(self, part: Part, what: str) -> None:
         """Check one part.
 
-        :param own_types: another part brings the code for types that cloud-init does not know.
         :raises CloudInitError: see :meth:`value`.
         """
         kind = part.media_type
@@ -124,9 +127,7 @@ class Guard:
             check_template(part.text, what)
         elif kind in INCLUDES:
             self.include(part.text, what)
-        elif kind == "text/part-handler":
-            check_python(part.text, what)
-        elif not own_types:
+        else:
             raise CloudInitError(f"{what} {why_not(part)}")
 
     def include(self, text: str, what: str) -> None:
@@ -161,20 +162,11 @@ def host_of(url: str) -> str | None:
     return parts.hostname if parts.scheme in ("http", "https") else None
 
 
-def check_python(text: str, what: str) -> None:
-    try:
-        ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise CloudInitError(f"{what} is a part handler that is no Python") from None
-
-
 def why_not(part: Part) -> str:
     if part.media_type in NEVER_RUN:
         return f"is {part.media_type}, which is never run for a vendor; use a Boothook, or a Script"
-    if part.media_type == "text/cloud-config-archive":
-        return "is a #cloud-config-archive, which can fail the init stage; use a MIME message"
-    if part.media_type == "text/cloud-config-jsonp":
-        return "is a #cloud-config-jsonp, which patches what other parts made of it; use a #cloud-config"
+    if part.media_type in REFUSED:
+        return REFUSED[part.media_type]
     if part.media_type != NOTHING_KNOWN and not part.media_type.startswith("text/plain"):
         return f"has the type {part.media_type}, which cloud-init ignores"
     start = part.text.lstrip()

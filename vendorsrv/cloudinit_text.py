@@ -16,6 +16,8 @@ BYTE_ORDER_MARK: Final = "\ufeff"
 #: A script may have tabs and ends of lines; everything else of these YAML refuses, and editors hide.
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 INTERPRETER: Final = re.compile(r"#![ \t]*/\S")
+#: What cloud-init's merge_how may be, as text (cloudinit/mergers).
+MERGER: Final = re.compile(r"(list|dict|str)\((\w+(,\w+)*)?\)(\+(list|dict|str)\((\w+(,\w+)*)?\))*")
 JINJA: Final = "## template: jinja"
 TEMPLATES: Final = Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701 - nothing is rendered
 
@@ -86,8 +88,10 @@ def check_template(text: str, what: str) -> None:
     :raises CloudInitError: its syntax is wrong (cloud-init drops the part), or what it renders to is nothing.
     """
     body = text.partition("\n")[2].lstrip()
-    if type_of(body) not in ("text/cloud-config", "text/x-shellscript", "text/cloud-boothook"):
-        raise CloudInitError(f"{what} must go on with #cloud-config, #! or #cloud-boothook after its first line")
+    if type_of(body) not in ("text/cloud-config", "text/x-shellscript"):
+        raise CloudInitError(
+            f"{what} must go on with #cloud-config or #! after its first line; nothing else is rendered"
+        )
     try:
         TEMPLATES.parse(text)
     except TemplateSyntaxError as error:
@@ -131,6 +135,17 @@ def is_endless(config: dict[str, Any]) -> bool:
     return count > MANY
 
 
+def is_merger(rule: Any) -> bool:
+    if isinstance(rule, str):
+        return MERGER.fullmatch(re.sub(r"\s", "", rule.lower())) is not None
+    return isinstance(rule, list) and all(
+        isinstance(each, dict)
+        and each.get("name") in ("list", "dict", "str")
+        and isinstance(each.get("settings"), list)
+        for each in rule
+    )
+
+
 def check_config(text: str, what: str) -> None:
     """Refuse a ``#cloud-config`` that cloud-init would drop, or at whose values its modules fail.
 
@@ -138,6 +153,10 @@ def check_config(text: str, what: str) -> None:
 
     :raises CloudInitError: naming the key.
     """
-    for problem in find_problems(load_config(text, what)):
+    config = load_config(text, what)
+    for key in ("merge_how", "merge_type"):
+        if key in config and not is_merger(config[key]):
+            raise CloudInitError(f"{what}: {key}: cloud-init has no such merger, and ignores the part")
+    for problem in find_problems(config):
         if not problem.unknown:
             raise CloudInitError(f"{what}: {problem}")

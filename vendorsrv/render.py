@@ -108,10 +108,13 @@ def into(old: Any, new: Any) -> Any:
 
 
 def over(high: Any, low: Any) -> Any:
-    """Merge two sources as cloud-init does: mappings take each other in, and of anything else the higher one holds."""
+    """Merge two sources as cloud-init does: mappings take each other in, and else the higher one holds.
+
+    But a mapping below takes the place of a list or a string above (cloudinit/mergers, which it is not made for).
+    """
     if isinstance(high, dict) and isinstance(low, dict):
         return {**low, **high, **{key: over(high[key], low[key]) for key in high.keys() & low.keys()}}
-    return high
+    return low if isinstance(low, dict) and isinstance(high, list | str) else high
 
 
 def replaced(user: Mapping[str, Any], vendor: Mapping[str, Any], above: str = "") -> Iterator[str]:

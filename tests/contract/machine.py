@@ -34,6 +34,7 @@ mount -t overlay overlay -o "lowerdir=$1,upperdir=/mnt/upper,workdir=/mnt/work" 
 cp -R "$2/." /mnt/root/
 mount -t proc proc /mnt/root/proc
 mount -t sysfs -o ro sysfs /mnt/root/sys
+mount -t devpts devpts /mnt/root/dev/pts
 mount -t tmpfs tmpfs /mnt/root/run
 cd /mnt/root
 exec chroot . /bin/sh -euc "$3"

@@ -52,7 +52,7 @@ def boot(folder: str, *, with_vendor_data: bool) -> dict[str, Any]:
     """Let one instance read its config drive, and say what is there afterwards."""
     cloud = os.path.join(folder, "with" if with_vendor_data else "without")
     seed = os.path.join(cloud, "seed", "config_drive")
-    shutil.copytree(os.path.join(folder, "drive"), seed)
+    copy_drive(os.path.join(folder, "drive"), cloud)
     if not with_vendor_data:
         for root, _, names in os.walk(seed):
             for name in names:
@@ -70,6 +70,11 @@ def boot(folder: str, *, with_vendor_data: bool) -> dict[str, Any]:
     return {**found, "warnings": messages.texts}
 
 
+def copy_drive(drive: str, cloud: str) -> None:
+    """Put a config drive where cloud-init looks first."""
+    shutil.copytree(drive, os.path.join(cloud, "seed", "config_drive"))
+
+
 def keep_below(cloud: str) -> None:
     """Let cloud-init find and leave everything below a folder, whatever a configuration says."""
     paths = {
@@ -82,6 +87,14 @@ def keep_below(cloud: str) -> None:
 
 def consume(cloud: str) -> dict[str, Any]:
     """Take an instance through what init does with its data."""
+    init = begin(cloud)
+    init.update()
+    init.consume_data("once-per-instance")
+    return found_in(init)
+
+
+def begin(cloud: str) -> Any:
+    """Give cloud-init's own Init, with the instance of the config drive."""
     keep_below(cloud)
     init = stages.Init(ds_deps=[])
     util.ensure_dirs([*init._initial_subdirs(), os.path.join(cloud, "run")])
@@ -91,9 +104,12 @@ def consume(cloud: str) -> dict[str, Any]:
     init.datasource = source
     init._paths = None  # it is of the instance from here on
     init.instancify()
-    init.update()
-    init.consume_data("once-per-instance")
-    merger = helpers.ConfigMerger(paths=init.paths, datasource=source, base_cfg={})
+    return init
+
+
+def found_in(init: Any) -> dict[str, Any]:
+    """Say what is there to be done on the instance."""
+    merger = helpers.ConfigMerger(paths=init.paths, datasource=init.datasource, base_cfg={})
     instance = init.paths.get_ipath_cur()
     return {
         "config": merger.cfg,
