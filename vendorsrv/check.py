@@ -19,7 +19,7 @@ from vendorsrv.handler import COMMON_OPTIONS
 from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
 from vendorsrv.pin_cipher import PinCipher
 from vendorsrv.pin_url import async_url
-from vendorsrv.registry import Found, build, find
+from vendorsrv.registry import Found, build, find, find_clashes
 from vendorsrv.sample import library_sections
 from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
 
@@ -135,6 +135,8 @@ class Check:
             yield self.ini.error(problem, GROUP, "handlers")
         if not self.settings.handlers:
             yield self.ini.warning("no handler is enabled: nothing is served", GROUP, "handlers")
+        for clash in find_clashes([each.handler for each in self.handlers]):
+            yield self.ini.error(clash, GROUP, "handlers")
         for found in self.handlers:
             _, overrides, problems = read_handler(self.conf, found.handler)
             yield from self.located(problems)

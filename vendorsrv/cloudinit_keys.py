@@ -105,7 +105,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "ubuntu_advantage": ("object",),
     "ubuntu_pro": ("object",),
     "updates": ("object",),
-    "user": ("string",),
+    "user": ("object", "string"),
     "users": ("array", "object", "string"),
     "vendor_data": ("object",),
     "vendor_data2": ("object",),

@@ -63,11 +63,8 @@ def read(text: str) -> list[Part]:
     """
     if MIME_VERSION not in text[:LOOKED_AT].lower():
         return [Part(type_of(text) or NOTHING_KNOWN, "part-001", text)]
-    try:
-        leaves = [part for part in email.message_from_string(text).walk() if part.get_content_maintype() != "multipart"]
-        return [read_leaf(leaf, number) for number, leaf in enumerate(leaves, 1)]
-    except (LookupError, TypeError, ValueError):  # what the email package raises at odd headers
-        raise CloudInitError("the MIME message for cloud-init is malformed") from None
+    leaves = [part for part in email.message_from_string(text).walk() if part.get_content_maintype() != "multipart"]
+    return [read_leaf(leaf, number) for number, leaf in enumerate(leaves, 1)]
 
 
 def read_leaf(leaf: Message, number: int) -> Part:

@@ -6,7 +6,7 @@ import json
 from typing import Any, ClassVar
 
 from vendorsrv import CloudConfig, Handler, OnError, Script, ServiceUnavailable, VendordataRequest
-from vendorsrv.cloudinit import Boothook
+from vendorsrv.cloudinit import Boothook, Jinja
 
 
 class Timezone(Handler):
@@ -94,3 +94,11 @@ class Pinned(Raw):
     async def cloud_init(self, request: VendordataRequest) -> Any:
         """Give a script that names the roles, which change."""
         return Script(f"#!/bin/sh\n# {','.join(request.boot_roles)}\n")
+
+
+class Rendering(Handler):
+    """Gives what only the instance can judge."""
+
+    async def cloud_init(self, request: VendordataRequest) -> Jinja:
+        """Give a template that renders to no cloud-config."""
+        return Jinja("#cloud-config\n- {{ 1 }}\n")
