@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +15,7 @@ from vendorsrv.errors import ConfigError
 from vendorsrv.findings import Declared, Finding, IniFile, did_you_mean
 from vendorsrv.handler import COMMON_OPTIONS
 from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
+from vendorsrv.observe import quiet
 from vendorsrv.pin_cipher import PinCipher
 from vendorsrv.pin_url import async_url
 from vendorsrv.registry import Found, build, find
@@ -192,14 +191,3 @@ class Check:
             path = values.get(option)
             if path and not Path(path).is_file():
                 yield self.ini.error(f"{path} does not exist or cannot be read", AUTHTOKEN, option)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what libraries log off the terminal, where Python prints it while logging is not set up."""
-    silence = logging.NullHandler()
-    logging.getLogger().addHandler(silence)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(silence)

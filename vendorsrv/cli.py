@@ -16,7 +16,9 @@ COMMANDS: Final = {
     "call": "cli_call",
     "check": "cli_check",
     "config": "cli_handlers",
+    "db": "cli_pins",
     "handlers": "cli_handlers",
+    "pins": "cli_pins",
     "serve": "cli",
     "demo": "cli",
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -106,3 +108,14 @@ class Access:
         milliseconds = round(seconds * 1000, 1)
         fields = {**asdict(self), "path": self.path[:200], "status": status, "milliseconds": milliseconds}
         LOG.log(level, LINE, *(fields[name] for name in LINE_FIELDS), extra={"extra": fields})
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what libraries log off the terminal, where Python prints it while logging is not set up."""
+    silence = logging.NullHandler()
+    logging.getLogger().addHandler(silence)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(silence)
