@@ -72,7 +72,7 @@ def write_config(
     }
     path = directory / "vendorsrv.conf"
     path.write_text(
-        section("vendorsrv", {"port": 0, "handlers": handlers, **options})
+        section("vendorsrv", {"port": 0, "handlers": handlers, "state_path": directory, **options})
         + section("keystone_authtoken", account)
         + sections
     )
@@ -141,7 +141,7 @@ class Process:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", SERVE, str(config)],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=log,
                 stderr=log,
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -159,6 +159,11 @@ class Process:
                 return client.get("/-/live").status_code == 200
             except httpx.TransportError:
                 return False
+
+    def wait_until_answers(self, verify: ssl.SSLContext | bool = True) -> None:
+        """Wait until it serves; a server that has ended before says why."""
+        wait_until(lambda: self.process.poll() is not None or self.answers(verify), 60)
+        assert self.process.poll() is None, f"{self.process.returncode}: {self.log.read_text()}"
 
     def wait_for(self, text: str, times: int = 1) -> None:
         """Wait until it has logged a text."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+from typing import Final
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -15,6 +16,9 @@ from vendorsrv.observe import set_up_logging
 from vendorsrv.settings import Settings
 
 LOG = logging.getLogger(__name__)
+
+#: Seconds after which a worker that does not say a word is replaced; handlers may take 30 to open.
+WORKER_TIMEOUT: Final = 60
 
 
 def uvicorn_config(settings: Settings, application: object, workers: int) -> uvicorn.Config:
@@ -35,6 +39,8 @@ def uvicorn_config(settings: Settings, application: object, workers: int) -> uvi
         access_log=False,  # ours says more, and holds no query string
         server_header=False,
         proxy_headers=False,  # nothing that we decide or log rests on the client's address
+        # Also the time that a worker has to start; with uvicorn's 5 s a busy machine starts workers without end.
+        timeout_worker_healthcheck=WORKER_TIMEOUT,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)),
         ssl_certfile=settings.cert_file,
         ssl_keyfile=settings.key_file,
