@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
@@ -52,7 +53,7 @@ STARTUP_FAILURE: Final = 3
 class Application(FastAPI):
     """The whole server as one ASGI application; :func:`create_app` builds it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(
             title="vendorsrv",
             version=version("vendorsrv"),
@@ -68,8 +69,8 @@ class Application(FastAPI):
         self.authenticator = Authenticator(settings)
         handlers = self.registry.handlers.values()
         self.pin_service = PinService(settings) if any(each.pin for each in handlers) else None
-        cache = build_cache(settings.conf, settings.cache_max_bytes)
-        self.keepers = {each.name: self.keeper(each, cache, settings.max_answer_bytes) for each in handlers}
+        cache = build_cache(settings.conf, settings.cache_max_bytes, clock)
+        self.keepers = {each.name: self.keeper(each, cache, settings.max_answer_bytes, clock) for each in handlers}
         policy = Policy(settings.conf, list(self.registry.handlers))
         pipeline = Pipeline(settings, self.authenticator, policy, self.keepers)
         self.front = Front(pipeline, settings, self.authenticator.challenge)
@@ -79,9 +80,9 @@ class Application(FastAPI):
         for enabled in handlers:
             self.add_handler_routes(enabled)
 
-    def keeper(self, enabled: Enabled, cache: Cache, max_answer_bytes: int) -> Keeper:
+    def keeper(self, enabled: Enabled, cache: Cache, max_answer_bytes: int, clock: Callable[[], float]) -> Keeper:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
-        return Keeper(enabled, cache, pins, max_answer_bytes)
+        return Keeper(enabled, cache, pins, max_answer_bytes, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give ``/`` and ``/{handler}`` to the front, everything else to FastAPI's routing."""
@@ -203,13 +204,14 @@ def error_response(error: VendordataError, headers: Mapping[str, str]) -> Respon
     return Response(body, error.status, {**headers}, media_type="application/json")
 
 
-def create_app(settings: Settings) -> Application:
+def create_app(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Application:
     """Build the server's ASGI application.
 
+    :param clock: seconds that only go forward: for the age of answers, and the rest of handlers that fail.
     :raises ConfigError: ``[keystone_authtoken]`` is incomplete, a handler cannot be loaded or built, or the policy
         is broken. Keystone itself is not needed yet.
     """
-    return Application(settings)
+    return Application(settings, clock)
 
 
 def from_environment() -> Application:
