@@ -190,7 +190,10 @@ def test_commands_exist(block: Block, words: list[str]) -> None:
     if words[0] == "make":
         assert f"\n{words[1]}: " in (ROOT / "Makefile").read_text()
         return
-    command = Commands().get_command(click.Context(click.Command("vendorsrv")), words[1])
+    context = click.Context(click.Command("vendorsrv"))
+    command = Commands().get_command(context, words[1])
+    if isinstance(command, click.Group):
+        command = command.get_command(context, words[2])
     assert command is not None
     known = {name for parameter in command.params for name in parameter.opts}
     assert set() == {word.partition("=")[0] for word in words[2:] if word.startswith("--")} - known
