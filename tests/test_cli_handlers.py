@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from tests.checking import GOOD, changed, findings, write
+from tests.checking import GOOD, KEY, changed, findings, write
 from vendorsrv.cli import main
 from vendorsrv.cli_handlers import show
 
@@ -94,9 +94,10 @@ def test_a_handler_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_the_sample_is_a_configuration(tmp_path: Path, options: list[str], expected: list[str]) -> None:
-    """The check accepts it as it is printed, once CHANGE-ME is replaced; alone, it enables no handler."""
+    """The check accepts it as it is printed, once CHANGE-ME is replaced and a key added; alone, it enables no handler."""
     result = CliRunner().invoke(main, ["config", *options])
-    assert expected == findings(tmp_path, result.stdout.replace("CHANGE-ME", "planted"))
+    text = changed(result.stdout.replace("CHANGE-ME", "planted"), {"#encryption_keys =": f"encryption_keys = {KEY}"})
+    assert expected == findings(tmp_path, text)
 
 
 def test_the_sample_begins_with_what_must_be_set() -> None:

@@ -22,7 +22,7 @@ LAYERS = (
     ("settings",),
     ("check_tls", "keystone_options", "pin_cipher", "pin_store", "shared_store"),
     ("auth", "cache", "credentials", "gate", "observe", "pin_schema", "pins", "policy", "runner", "sample"),
-    ("check_policy", "pin_service", "registry", "watchdog"),
+    ("check_pins", "check_policy", "pin_service", "registry", "watchdog"),
     ("keeper", "openapi", "pin_admin", "pipeline"),
     ("front",),
     ("app", "call", "check_nova", "keystone_process", "local_keystone"),

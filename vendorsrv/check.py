@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from oslo_config import cfg
 
 from vendorsrv.cache import find_cache_problems
+from vendorsrv.check_pins import find_in_keeping, find_in_pins
 from vendorsrv.check_policy import find_in_policy
 from vendorsrv.check_tls import find_in_tls, readable_by_others
 from vendorsrv.errors import ConfigError
@@ -16,8 +17,6 @@ from vendorsrv.findings import Declared, Finding, IniFile, did_you_mean
 from vendorsrv.handler import COMMON_OPTIONS
 from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
 from vendorsrv.observe import quiet
-from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_url import async_url
 from vendorsrv.registry import Found, build, find
 from vendorsrv.sample import library_sections
 from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
@@ -72,6 +71,7 @@ class Check:
         parse_into(self.conf, ini.path, GROUP)
         self.settings, self.problems = Settings.as_far_as_usable(self.conf)
         self.handlers, self.not_loaded = find(self.settings.handlers)
+        self.pinning: list[str] = []
 
     def find(self) -> Iterator[Finding]:
         sections = self.declared()
@@ -84,7 +84,7 @@ class Check:
         yield from self.located(self.problems)
         yield from self.find_in_handlers()
         yield from self.find_in_limits()
-        yield from self.find_in_pins()
+        yield from find_in_pins(self.ini, self.settings, self.pinning)
         tls = list(find_in_tls(self.ini, self.settings))
         yield from [*tls, *self.find_missing_files(sections)]
         names = [each.handler.name for each in self.handlers]
@@ -121,7 +121,7 @@ class Check:
         secrets = [(section, option.dest) for section, each in sections.items() for option in each if option.secret]
         held = [place for place in secrets if place in self.ini.options]
         if held and readable_by_others(self.ini.path):
-            section, option = held[0]
+            section, option = min(held, key=self.ini.options.__getitem__)
             reason = "every user of this machine can read this file, and it holds a secret"
             yield self.ini.warning(reason, section, option)
 
@@ -140,7 +140,11 @@ class Check:
             timeout = overrides.get("timeout", found.handler.timeout)
             section = f"{HANDLER}{found.handler.name}"
             yield from self.find_in_timeout(section, "timeout", timeout)
-            if not problems:
+            if overrides.get("pin", found.handler.pin):
+                self.pinning.append(found.handler.name)
+            contradictions = list(find_in_keeping(self.ini, found.handler, overrides))
+            yield from contradictions
+            if not problems and not contradictions:
                 yield from self.try_to_build(found)
 
     def try_to_build(self, found: Found) -> Iterator[Finding]:
@@ -172,17 +176,6 @@ class Check:
         if self.settings.max_body_bytes < LEGAL_REQUEST:
             reason = f"legal requests of Nova's have up to {LEGAL_REQUEST} bytes"
             yield self.ini.warning(reason, GROUP, "max_body_bytes")
-
-    def find_in_pins(self) -> Iterator[Finding]:
-        for section, option, use in (
-            ("database", "connection", lambda: async_url(self.settings.database)),
-            ("pins", "encryption_keys", lambda: PinCipher(self.settings.encryption_keys)),
-        ):
-            try:
-                use()
-            except ConfigError as error:
-                reason = str(error).removeprefix(f"[{section}] {option}").lstrip(": ")
-                yield self.ini.error(reason, section, option)
 
     def find_missing_files(self, sections: Declared) -> Iterator[Finding]:
         """Name the files for the way to Keystone that are not there."""

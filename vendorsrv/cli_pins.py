@@ -192,7 +192,7 @@ def work(config_file: str, task: Callable[[PinAdmin], Awaitable[T]]) -> T:
 
 def output(path: str) -> AbstractContextManager[BinaryIO]:
     if path == "-":
-        return nullcontext(click.get_binary_stream("stdout"))
+        return nullcontext(sys.stdout.buffer)
     return private_file(Path(path))
 
 
