@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,36 @@ def test_a_state_path_that_cannot_be_written(tmp_path: Path) -> None:
     assert [
         "vendorsrv.conf:3: error: [vendorsrv] state_path: /proc/version/pins.db cannot be written by this user"
     ] == (findings(tmp_path, changed(GOOD, {"port = 9090": "state_path = /proc/version"})))
+
+
+@pytest.mark.parametrize(
+    ("driver", "section", "expected"),
+    [
+        (
+            "asyncpg",
+            "[database]\nconnection = postgresql://planted/x",
+            "14: error: [database] connection: asyncpg is not installed: pip install 'vendorsrv[postgresql]'",
+        ),
+        (
+            "asyncmy",
+            "[database]\nconnection = mysql+pymysql://planted/x",
+            "14: error: [database] connection: asyncmy is not installed: pip install 'vendorsrv[mysql]'",
+        ),
+        (
+            "redis",
+            "[cache]\nenabled = true\nbackend = dogpile.cache.redis",
+            "13: error: [cache] backend: dogpile.cache.redis needs a driver: pip install 'vendorsrv[redis]'",
+        ),
+    ],
+)
+def test_a_driver_that_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, section: str, expected: str
+) -> None:
+    """The message says how to get it."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == driver]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, driver, None)
+    assert [f"vendorsrv.conf:{expected}"] == findings(tmp_path, changed(GOOD, {"[pins]": f"{section}\n[pins]"}))
 
 
 def test_files_that_are_there_already_can_be_used(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from oslo_config import cfg
 
-from vendorsrv.cache import find_cache_problems
+from vendorsrv.cache import build_cache, find_cache_problems
 from vendorsrv.check_pins import find_in_keeping, find_in_pins
 from vendorsrv.check_policy import find_in_policy
 from vendorsrv.check_tls import find_in_tls, readable_by_others
@@ -80,8 +80,9 @@ class Check:
         yield from self.find_readable(sections)
         for section in ("DEFAULT", "oslo_policy"):
             self.problems += read(self.conf, section, sections[section])[1]
-        self.problems += find_problems(self.conf) + find_cache_problems(self.conf)
+        self.problems += find_problems(self.conf)
         yield from self.located(self.problems)
+        yield from self.find_in_cache()
         yield from self.find_in_handlers()
         yield from self.find_in_limits()
         yield from find_in_pins(self.ini, self.settings, self.pinning)
@@ -128,6 +129,15 @@ class Check:
     def located(self, problems: Iterable[Problem]) -> Iterator[Finding]:
         for problem in problems:
             yield self.ini.error(problem.message, problem.section, problem.option)
+
+    def find_in_cache(self) -> Iterator[Finding]:
+        problems = find_cache_problems(self.conf)
+        yield from self.located(problems)
+        try:
+            if not problems:
+                build_cache(self.conf, self.settings.cache_max_bytes)
+        except ConfigError as error:
+            yield self.ini.error(str(error).removeprefix("[cache] "), "cache")
 
     def find_in_handlers(self) -> Iterator[Finding]:
         for problem in self.not_loaded:
