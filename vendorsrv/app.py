@@ -71,8 +71,8 @@ class Application(FastAPI):
         self.pin_service = PinService(settings) if any(each.pin for each in handlers) else None
         cache = build_cache(settings.conf, settings.cache_max_bytes, clock)
         self.keepers = {each.name: self.keeper(each, cache, settings.max_answer_bytes, clock) for each in handlers}
-        policy = Policy(settings.conf, list(self.registry.handlers))
-        pipeline = Pipeline(settings, self.authenticator, policy, self.keepers)
+        self.policy = Policy(settings.conf, list(self.registry.handlers))
+        pipeline = Pipeline(settings, self.authenticator, self.policy, self.keepers)
         self.front = Front(pipeline, settings, self.authenticator.challenge)
         self.max_answer_bytes = settings.max_answer_bytes
         self.is_open = False
@@ -161,6 +161,7 @@ class Application(FastAPI):
     async def ready(self) -> dict[str, Any]:
         if not self.is_open:
             raise ServiceUnavailable("the handlers are not open")
+        self.policy.check_ready()
         await self.authenticator.check_ready()
         if self.pin_service:
             await self.pin_service.check()
