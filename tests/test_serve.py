@@ -65,6 +65,7 @@ def test_sighup_takes_the_configuration_as_it_is_now(reloadable: Reloadable, pro
     reloadable.write("good morning")
     process.signal(signal.SIGHUP)
     wait_until(lambda: greeting(process, reloadable.token) == "good morning", 60)
+    process.wait_for("Finished server process")
 
 
 def test_a_broken_configuration_leaves_the_server_as_it_is(reloadable: Reloadable, process: Process) -> None:
