@@ -12,7 +12,7 @@ import pytest
 from tests.fake_keystone import FakeKeystone
 from tests.fixtures import House
 from tests.handlers import broken
-from tests.serving import error_of, run, running, write_config
+from tests.serving import BODY, JSON, error_of, run, running, write_config
 from vendorsrv import ConfigError, Settings, create_app
 
 BROKEN = "tests.handlers.broken"
@@ -156,6 +156,20 @@ def test_without_handlers_all_answers_are_none(tmp_path: Path, fake: FakeKeyston
     """Which is a legal server."""
     with running(write_config(tmp_path, fake, handlers="")) as server:
         assert b"{}" == server.ask("/", fake.issue("service")).content
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/unreadable"), ("POST", "/"), ("GET", "/unreadable/key.json")])
+def test_what_nobody_expected_is_500(
+    tmp_path: Path, fake: FakeKeystone, caplog: pytest.LogCaptureFixture, method: str, path: str
+) -> None:
+    """The log has the place, and not the text; the client has neither."""
+    headers = {**JSON, "X-Auth-Token": fake.issue("service")}
+    with running(write_config(tmp_path, fake, handlers="tests.handlers.unreadable:Unreadable")) as server:
+        response = server.client.request(method, path, content=BODY, headers=headers)
+    assert (500, "internal_error", "the server failed; its log has more") == error_of(response)
+    lines = [record.getMessage() for record in caplog.records if record.name == "vendorsrv.front"]
+    assert [True] == [line.startswith("LookupError ") and "unreadable.py:15 in items" in line for line in lines]
+    assert "planted-secret" not in "".join(lines)
 
 
 POLICY = "'vendordata:handler:echo': 'boot_role:storage-admin'\n"

@@ -187,6 +187,13 @@ def test_the_operator_overrides_what_the_class_declares(tmp_path: Path) -> None:
     assert [(1.5, 3), (4.0, 8)] == [(each.timeout, each.threads) for each in found.values()]
 
 
+def test_the_operator_can_contradict_himself(tmp_path: Path) -> None:
+    """What is refused in a class is refused in its section as well."""
+    assert [
+        "[handler:plain] pin and cache_for exclude each other: what is pinned is read from its store each time"
+    ] == problems(tmp_path, f"{GOOD}:Plain", "[handler:plain]\npin = yes\ncache_for = 60\n")
+
+
 def lifetime(directory: Path, handlers: str) -> list[str]:
     """Open and close handlers; give what happened."""
     broken.EVENTS.clear()
