@@ -152,6 +152,19 @@ def test_if_one_handler_fails_all_fail(tmp_path: Path, fake: FakeKeystone, faili
     assert f"handler {failing.lower()}" in error_of(response)[2]
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/particular", "the address service was silent for 2.5 seconds"),
+        ("/", "handler particular: the address service was silent for 2.5 seconds"),
+    ],
+)
+def test_an_error_of_a_vendor_s_own_is_taken(tmp_path: Path, fake: FakeKeystone, path: str, message: str) -> None:
+    """However it is built; asked with all others, it is named."""
+    with running(write_config(tmp_path, fake, handlers="tests.handlers.particular:Particular")) as server:
+        assert (502, "upstream_failed", message) == error_of(server.ask(path, fake.issue("service")))
+
+
 def test_without_handlers_all_answers_are_none(tmp_path: Path, fake: FakeKeystone) -> None:
     """Which is a legal server."""
     with running(write_config(tmp_path, fake, handlers="")) as server:
