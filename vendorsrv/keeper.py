@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vendorsrv.answer import Answer, to_bytes
 from vendorsrv.cache import Cache, Kept
@@ -16,9 +16,11 @@ from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, Vendordata
 from vendorsrv.flights import Flights
 from vendorsrv.gate import Gate
 from vendorsrv.handler import OnError
-from vendorsrv.pins import Pins
 from vendorsrv.registry import Enabled
 from vendorsrv.request import VendordataRequest
+
+if TYPE_CHECKING:  # SQLAlchemy is only for handlers that pin
+    from vendorsrv.pins import Pins
 
 LOG = logging.getLogger(__name__)
 

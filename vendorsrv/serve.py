@@ -10,10 +10,9 @@ from typing import Final
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from vendorsrv.app import CONFIG_FILE_VARIABLE, STARTUP_FAILURE
 from vendorsrv.errors import ConfigError
 from vendorsrv.observe import set_up_logging
-from vendorsrv.settings import Settings
+from vendorsrv.settings import CONFIG_FILE_VARIABLE, STARTUP_FAILURE, Settings
 
 LOG = logging.getLogger(__name__)
 
