@@ -24,6 +24,13 @@ def test_live_says_that_the_process_runs(house: House) -> None:
     assert (200, {"live": True}) == (response.status_code, response.json())
 
 
+@pytest.mark.parametrize("path", ["/-/live", "/-/ready"])
+def test_load_balancers_may_probe_with_head(house: House, path: str) -> None:
+    """The status is all that they want to know."""
+    response = house.server.client.head(path)
+    assert (200, b"") == (response.status_code, response.content)
+
+
 def test_ready_says_that_requests_can_be_answered(house: House) -> None:
     """Keystone answers, and every handler is open."""
     response = house.server.client.get("/-/ready")

@@ -18,6 +18,9 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds after which a worker that does not say a word is replaced; handlers may take 30 to open.
 WORKER_TIMEOUT: Final = 60
+#: Seconds that an idle connection is kept. Nova keeps its own open between boots, and a request that meets the end
+#: of one fails.
+KEEP_ALIVE: Final = 75
 
 
 class Supervisor(Multiprocess):
@@ -51,6 +54,7 @@ def uvicorn_config(settings: Settings, application: object, workers: int) -> uvi
         proxy_headers=False,  # nothing that we decide or log rests on the client's address
         # Also the time that a worker has to start; with uvicorn's 5 s a busy machine starts workers without end.
         timeout_worker_healthcheck=WORKER_TIMEOUT,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)),
         ssl_certfile=settings.cert_file,
         ssl_keyfile=settings.key_file,
