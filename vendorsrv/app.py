@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     from vendorsrv.pin_service import PinService
 
 LOG = logging.getLogger(__name__)
-
-#: What load balancers probe with.
-PROBE: Final = ["GET", "HEAD"]
 
 
 class Application(FastAPI):
@@ -132,8 +129,13 @@ class Application(FastAPI):
         return self.openapi_schema
 
     def add_own_routes(self) -> None:
-        self.add_api_route("/-/live", self.live, methods=PROBE, tags=["server"], summary="The process runs")
-        self.add_api_route("/-/ready", self.ready, methods=PROBE, tags=["server"], summary="Requests can be answered")
+        for path, answer, summary in (
+            ("/-/live", self.live, "The process runs"),
+            ("/-/ready", self.ready, "Requests can be answered"),
+        ):
+            self.add_api_route(path, answer, tags=["server"], summary=summary)
+            # What some load balancers probe with; OpenAPI would count it as the same operation.
+            self.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
         self.add_api_route("/-/docs", self.docs, include_in_schema=False)
         # A control plane has no way out to the host that FastAPI's own docs page loads its scripts from.
         self.mount("/-/docs/assets", StaticFiles(packages=[("fastapi_offline", "static")]))
