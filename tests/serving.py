@@ -10,7 +10,8 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -72,7 +73,7 @@ def write_config(
     }
     path = directory / "vendorsrv.conf"
     path.write_text(
-        section("vendorsrv", {"port": 0, "handlers": handlers, **options})
+        section("vendorsrv", {"port": 0, "handlers": handlers, "state_path": directory, **options})
         + section("keystone_authtoken", account)
         + sections
     )
@@ -88,11 +89,12 @@ def section(name: str, options: Mapping[str, object]) -> str:
 class Server:
     """The application on a real socket, in a thread of this process.
 
+    :param clock: what it takes for the time that passes.
     :ivar client: an HTTP client whose base is the server.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.app = create_app(settings)
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self.app = create_app(settings, clock)
         self.uvicorn = uvicorn.Server(uvicorn_config(settings, self.app, 1))
         self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
         self.thread.start()
@@ -119,9 +121,9 @@ class Server:
 
 
 @contextmanager
-def running(config: Path) -> Iterator[Server]:
+def running(config: Path, clock: Callable[[], float] = time.monotonic) -> Iterator[Server]:
     """Serve a configuration in a thread."""
-    server = Server(Settings.from_file(config))
+    server = Server(Settings.from_file(config), clock)
     try:
         yield server
     finally:
@@ -141,7 +143,7 @@ class Process:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", SERVE, str(config)],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=log,
                 stderr=log,
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -160,6 +162,11 @@ class Process:
             except httpx.TransportError:
                 return False
 
+    def wait_until_answers(self, verify: ssl.SSLContext | bool = True) -> None:
+        """Wait until it serves; a server that has ended before says why."""
+        wait_until(lambda: self.process.poll() is not None or self.answers(verify), 60)
+        assert self.process.poll() is None, f"{self.process.returncode}: {self.log.read_text()}"
+
     def wait_for(self, text: str, times: int = 1) -> None:
         """Wait until it has logged a text."""
         wait_until(lambda: self.log.read_text().count(text) >= times)
@@ -170,7 +177,7 @@ class Process:
 
     def end(self) -> int:
         """Wait for its end, and give the exit status."""
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @contextmanager
@@ -186,6 +193,7 @@ def serving(config: Path, port: int = 0) -> Iterator[Process]:
                 process.process.wait(20)
             except subprocess.TimeoutExpired:
                 process.process.kill()
+                process.process.wait()
                 raise
 
 

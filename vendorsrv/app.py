@@ -6,11 +6,12 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -21,7 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from vendorsrv.answer import to_bytes
 from vendorsrv.auth import Authenticator
-from vendorsrv.cache import Cache, build_cache
+from vendorsrv.cache import build_cache
 from vendorsrv.cloudinit_guard import Guard
 from vendorsrv.cloudinit_target import Target
 from vendorsrv.errors import (
@@ -36,26 +37,23 @@ from vendorsrv.front import Front, error_body
 from vendorsrv.keeper import Keeper
 from vendorsrv.observe import REQUEST_ID, set_up_logging
 from vendorsrv.openapi import add_handlers
-from vendorsrv.pin_service import PinService
 from vendorsrv.pipeline import Pipeline
 from vendorsrv.policy import Policy
 from vendorsrv.registry import Enabled, Registry
 from vendorsrv.runner import Runner
-from vendorsrv.settings import Settings
+from vendorsrv.settings import CONFIG_FILE_VARIABLE, STARTUP_FAILURE, Settings
 from vendorsrv.watchdog import Watchdog
 
-LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from vendorsrv.pin_service import PinService
 
-#: Where ``serve`` puts the path for its workers, which are spawned and inherit nothing else.
-CONFIG_FILE_VARIABLE: Final = "VENDORSRV_CONFIG_FILE"
-#: uvicorn's exit code for a worker that must not be started again.
-STARTUP_FAILURE: Final = 3
+LOG = logging.getLogger(__name__)
 
 
 class Application(FastAPI):
     """The whole server as one ASGI application; :func:`create_app` builds it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(
             title="vendorsrv",
             version=version("vendorsrv"),
@@ -70,14 +68,15 @@ class Application(FastAPI):
         self.registry = Registry(settings)
         self.authenticator = Authenticator(settings)
         handlers = self.registry.handlers.values()
-        self.pin_service = PinService(settings) if any(each.pin for each in handlers) else None
-        cache = build_cache(settings.conf, settings.cache_max_bytes)
-        guard = Guard(settings.include_hosts)
-        keep = partial(self.keeper, cache, settings.max_answer_bytes, guard)
+        self.pin_service = open_pins(settings) if any(each.pin for each in handlers) else None
+        self.cache = build_cache(settings.conf, settings.cache_max_bytes, clock)
+        self.guard = Guard(settings.include_hosts)
+        keep = partial(self.keeper, settings.max_answer_bytes, clock)
         self.keepers = {each.name: keep(each) for each in handlers}
         self.contributors = {each.name: keep(each.cloud_init) for each in handlers if each.cloud_init}
-        policy = Policy(settings.conf, list(self.registry.handlers))
-        pipeline = Pipeline(settings, self.authenticator, policy, self.keepers, Target(guard, self.contributors))
+        self.policy = Policy(settings.conf, list(self.registry.handlers))
+        target = Target(self.guard, self.contributors)
+        pipeline = Pipeline(settings, self.authenticator, self.policy, self.keepers, target)
         self.front = Front(pipeline, settings, self.authenticator.challenge)
         self.max_answer_bytes = settings.max_answer_bytes
         self.is_open = False
@@ -85,9 +84,9 @@ class Application(FastAPI):
         for enabled in handlers:
             self.add_handler_routes(enabled)
 
-    def keeper(self, cache: Cache, max_answer_bytes: int, guard: Guard, enabled: Enabled) -> Keeper:
+    def keeper(self, max_answer_bytes: int, clock: Callable[[], float], enabled: Enabled) -> Keeper:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
-        return Keeper(enabled, cache, pins, max_answer_bytes, guard)
+        return Keeper(enabled, self.cache, pins, max_answer_bytes, clock, guard=self.guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give ``/`` and ``/{handler}`` to the front, everything else to FastAPI's routing."""
@@ -121,6 +120,7 @@ class Application(FastAPI):
             self.is_open = False
             watchdog.stop()
             warm_up.cancel()
+            self.cache.close()
 
     async def warm_up(self) -> None:
         try:
@@ -136,8 +136,13 @@ class Application(FastAPI):
         return self.openapi_schema
 
     def add_own_routes(self) -> None:
-        self.add_api_route("/-/live", self.live, tags=["server"], summary="The process runs")
-        self.add_api_route("/-/ready", self.ready, tags=["server"], summary="Requests can be answered")
+        for path, answer, summary in (
+            ("/-/live", self.live, "The process runs"),
+            ("/-/ready", self.ready, "Requests can be answered"),
+        ):
+            self.add_api_route(path, answer, tags=["server"], summary=summary)
+            # What some load balancers probe with; OpenAPI would count it as the same operation.
+            self.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
         self.add_api_route("/-/docs", self.docs, include_in_schema=False)
         # A control plane has no way out to the host that FastAPI's own docs page loads its scripts from.
         self.mount("/-/docs/assets", StaticFiles(packages=[("fastapi_offline", "static")]))
@@ -166,6 +171,7 @@ class Application(FastAPI):
     async def ready(self) -> dict[str, Any]:
         if not self.is_open:
             raise ServiceUnavailable("the handlers are not open")
+        self.policy.check_ready()
         await self.authenticator.check_ready()
         if self.pin_service:
             await self.pin_service.check()
@@ -184,6 +190,13 @@ class Application(FastAPI):
             swagger_css_url="docs/assets/swagger-ui.css",
             swagger_favicon_url="docs/assets/favicon.png",
         )
+
+
+def open_pins(settings: Settings) -> PinService:
+    # SQLAlchemy takes half as long to import as all the rest: only who pins shall wait for it.
+    from vendorsrv.pin_service import PinService
+
+    return PinService(settings)
 
 
 async def render(_: Request, error: Exception) -> Response:
@@ -210,13 +223,14 @@ def error_response(error: VendordataError, headers: Mapping[str, str]) -> Respon
     return Response(body, error.status, {**headers}, media_type="application/json")
 
 
-def create_app(settings: Settings) -> Application:
+def create_app(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Application:
     """Build the server's ASGI application.
 
+    :param clock: seconds that only go forward: for the age of answers, and the rest of handlers that fail.
     :raises ConfigError: ``[keystone_authtoken]`` is incomplete, a handler cannot be loaded or built, or the policy
         is broken. Keystone itself is not needed yet.
     """
-    return Application(settings)
+    return Application(settings, clock)
 
 
 def from_environment() -> Application:

@@ -25,8 +25,8 @@ from vendorsrv.request import Caller
 from vendorsrv.settings import Settings
 
 LOG = logging.getLogger(__name__)
-#: Below warnings the middleware repeats what Keystone answered, and older Keystones put the token into it.
-MIDDLEWARE_LOG: Final = logging.getLogger("keystonemiddleware.auth_token")
+#: Below warnings these repeat what Keystone answered, and older Keystones put the token into it.
+TALKATIVE: Final = ("keystonemiddleware.auth_token", "keystoneauth.session")
 
 #: Keystone is away or refuses us; or a CA file cannot be read (requests); or something else answers in Keystone's
 #: place (keystoneclient takes every answer for Keystone's).
@@ -65,7 +65,8 @@ class Authenticator:
         conf = settings.conf
         self.keep_for, self.challenge = register(conf)
         self.session = own_session(conf)
-        MIDDLEWARE_LOG.setLevel(logging.WARNING)
+        for name in TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
         self.middleware = AuthProtocol(accept, {"oslo_config_config": conf})
         self.timeout = min(settings.auth_timeout, settings.request_timeout)
         self.clock = clock

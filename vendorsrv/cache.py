@@ -5,33 +5,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Final, Protocol
 
 from cachetools import FIFOCache
-from dogpile.cache.api import NO_VALUE
-from dogpile.cache.region import CacheRegion, make_region
 from oslo_cache import core as oslo_cache
 from oslo_config import cfg
 
 from vendorsrv.errors import ConfigError
 from vendorsrv.settings import Problem
+from vendorsrv.shared_store import STORES, SharedStore, StoreAway, StoreRefused, open_store
 from vendorsrv.threads import NoThreadFree, Threads
 
 LOG = logging.getLogger(__name__)
 
 #: Backends that hand out the stored bytes. The others of dogpile and oslo.cache unpickle what they find, and so let
 #: everybody who can write to the store run code here.
-DRIVERS: Final = {
-    "dogpile.cache.redis": ("redis.exceptions", "RedisError", "redis"),
-    "dogpile.cache.redis_sentinel": ("redis.exceptions", "RedisError", "redis"),
-    "dogpile.cache.pymemcache": ("pymemcache.exceptions", "MemcacheError", "memcached"),
-}
-SHARED: Final = tuple(DRIVERS)
+SHARED: Final = tuple(STORES)
 IN_PROCESS: Final = ("dogpile.cache.null", "dogpile.cache.memory")
 #: Seconds that asking the store may cost a request, and for which a store that failed is not asked.
 STORE_TIMEOUT: Final = 0.5
@@ -56,7 +50,12 @@ class Kept:
 
 
 class Cache(Protocol):
-    """Where answers are kept; a store that is away has none."""
+    """Where answers are kept; a store that is away has none.
+
+    :ivar patience: seconds that :meth:`get` may take, and :meth:`set` as well.
+    """
+
+    patience: float
 
     def peek(self, key: bytes) -> Kept | None:
         """Give an answer if that costs no waiting."""
@@ -67,6 +66,9 @@ class Cache(Protocol):
     async def set(self, key: bytes, body: bytes) -> None:
         """Keep an answer from now on."""
 
+    def close(self) -> None:
+        """Give back what asking took."""
+
 
 class MemoryCache:
     """Keeps answers in this process, oldest out first.
@@ -74,6 +76,8 @@ class MemoryCache:
     :param max_bytes: what all answers may take together, some 250 bytes of bookkeeping each included.
     :param clock: seconds that only go forward.
     """
+
+    patience = 0.0
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.answers: FIFOCache[bytes, tuple[bytes, float]] = FIFOCache(max_bytes, lambda kept: len(kept[0]) + 250)
@@ -95,31 +99,36 @@ class MemoryCache:
         except ValueError:
             LOG.warning("an answer of %d bytes is too large for the cache", len(body))
 
+    def close(self) -> None:
+        """Forget all answers."""
+        self.answers.clear()
+
 
 class SharedCache:
-    """Keeps answers in memcached or Redis, as our own bytes: never a pickle, in neither direction.
+    """Keeps answers in memcached or Redis, as our own bytes.
 
-    A store that fails or is slow is a miss, and is left alone for :data:`STORE_REST` seconds.
+    A store that is away or slow is a miss, and is left alone for :data:`STORE_REST` seconds; one that answers and
+    refuses (it is full, say) is a miss.
 
-    :param region: a configured one of dogpile.
-    :param failures: what the store's driver raises, besides OSError.
+    :param clock: seconds that only go forward.
     :param wall_clock: seconds since the epoch, which hosts more or less agree on.
     """
 
+    patience = STORE_TIMEOUT
+
     def __init__(
         self,
-        region: CacheRegion,
-        failures: type[Exception],
+        store: SharedStore,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self.backend = region.actual_backend
-        self.failures = (failures, OSError, NoThreadFree)
+        self.store = store
         self.threads = Threads(STORE_THREADS)
+        self.places = asyncio.Semaphore(STORE_THREADS)
         self.clock = clock
         self.wall_clock = wall_clock
         self.rests_until = float("-inf")
-        self.complained = False
+        self.complaints: set[str] = set()
 
     def peek(self, _: bytes) -> Kept | None:
         """Give nothing: the store has to be asked."""
@@ -127,60 +136,59 @@ class SharedCache:
 
     async def get(self, key: bytes) -> Kept | None:
         """Give an answer, however old; what is no answer of ours is none."""
-        found = await self.ask(self.backend.get_serialized, name_of(key))
-        if found is None or found is NO_VALUE:
+        found = await self.ask(self.store.get, name_of(key))
+        if found is None:
             return None
         kept = unwrap(key, found, self.wall_clock())
-        if kept is None and not self.complained:
-            self.complained = True
-            LOG.warning("the cache holds values that are not ours or are damaged; they are not used")
+        if kept is None:
+            self.complain_once("the cache holds values that are not ours or are damaged; they are not used")
         return kept
 
     async def set(self, key: bytes, body: bytes) -> None:
         """Keep an answer, if the store takes it."""
-        await self.ask(self.backend.set_serialized, name_of(key), wrap(key, body, self.wall_clock()))
+        await self.ask(self.store.set, name_of(key), wrap(key, body, self.wall_clock()))
+
+    def close(self) -> None:
+        """Close the connections to the store."""
+        self.store.close()
 
     async def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self.clock() < self.rests_until:
             return None
         try:
-            async with asyncio.timeout(STORE_TIMEOUT):
+            # All places can be free while threads still hang: then there is no use in waiting.
+            async with asyncio.timeout(self.patience), self.places:
                 return await self.threads.run(function, *arguments)
-        except self.failures as error:  # TimeoutError is an OSError
-            self.rests_until = self.clock() + STORE_REST
-            LOG.warning("the cache does not answer (%s); it is left alone for %g s", type(error).__name__, STORE_REST)
-            return None
+        except StoreRefused as error:
+            self.complain_once(f"the cache refuses what it is asked ({error})")
+        except (StoreAway, NoThreadFree, TimeoutError) as error:
+            self.rest(str(error) or type(error).__name__)
+        return None
+
+    def rest(self, reason: str) -> None:
+        if self.clock() >= self.rests_until:  # one line for all that asked at the same time
+            LOG.warning("the cache does not answer (%s); it is left alone for %g s", reason, STORE_REST)
+        self.rests_until = self.clock() + STORE_REST
+
+    def complain_once(self, complaint: str) -> None:
+        if complaint not in self.complaints:
+            self.complaints.add(complaint)
+            LOG.warning("%s", complaint)
 
 
-class RawSerde:
-    """Stands where pymemcache would pickle and, worse, unpickle."""
-
-    def serialize(self, _: Any, value: bytes) -> tuple[bytes, int]:
-        """Give the bytes as they are."""
-        return value, 0
-
-    def deserialize(self, _: Any, value: bytes, __: int) -> bytes:
-        """Give the bytes as they are, whatever flags they were stored with."""
-        return value
-
-
-def build_cache(conf: cfg.ConfigOpts, max_bytes: int) -> Cache:
+def build_cache(conf: cfg.ConfigOpts, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> Cache:
     """Give the cache that ``[cache]`` asks for; without ``enabled = true``, one in this process.
 
     :param max_bytes: the size of the one in this process.
+    :param clock: seconds that only go forward.
     :raises ConfigError: an option is wrong, or the backend would unpickle what it finds.
     """
     problems = find_cache_problems(conf)
     if problems:
         raise ConfigError("\n".join(map(str, problems)))
     if not conf.cache.enabled or conf.cache.backend in IN_PROCESS:
-        return MemoryCache(max_bytes)
-    failures = driver_failures(conf.cache.backend)
-    region = make_region()
-    oslo_cache.configure_cache_region(conf, region)
-    if conf.cache.backend == "dogpile.cache.pymemcache":
-        region.actual_backend.serde = RawSerde()
-    return SharedCache(region, failures)
+        return MemoryCache(max_bytes, clock)
+    return SharedCache(open_store(conf, STORE_TIMEOUT), clock)
 
 
 def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:
@@ -202,19 +210,6 @@ def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:
     return []
 
 
-def driver_failures(backend: str) -> type[Exception]:
-    """Import the driver of a backend and give the base of what it raises.
-
-    :raises ConfigError: the driver is not installed.
-    """
-    module, name, extra = DRIVERS[backend]
-    try:
-        failures: type[Exception] = getattr(import_module(module), name)
-    except ImportError:
-        raise ConfigError(f"[cache] backend: {backend} needs a driver: pip install 'vendorsrv[{extra}]'") from None
-    return failures
-
-
 def name_of(key: bytes) -> str:
     return f"vendorsrv:{key.hex()}"
 
@@ -232,7 +227,7 @@ def unwrap(key: bytes, found: object, now: float) -> Kept | None:
     stamp = found[start : start + STAMP.size]
     digest, body = found[start + STAMP.size :][:DIGEST_SIZE], found[start + STAMP.size + DIGEST_SIZE :]
     age = now - STAMP.unpack(stamp)[0]
-    if seal(key, stamp, body) != digest or not age > -CLOCK_SKEW:
+    if seal(key, stamp, body) != digest or not -CLOCK_SKEW < age < math.inf:
         return None
     return Kept(body, max(0.0, age))
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from oslo_config import cfg
 
-from vendorsrv.cache import find_cache_problems
+from vendorsrv.cache import build_cache, find_cache_problems
+from vendorsrv.check_pins import find_in_keeping, find_in_pins
 from vendorsrv.check_policy import find_in_policy
 from vendorsrv.check_tls import find_in_tls, readable_by_others
 from vendorsrv.errors import ConfigError
 from vendorsrv.findings import Declared, Finding, IniFile, did_you_mean
 from vendorsrv.handler import COMMON_OPTIONS
 from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
-from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_url import async_url
+from vendorsrv.observe import quiet
 from vendorsrv.registry import Found, build, find, find_clashes
 from vendorsrv.sample import library_sections
 from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
@@ -73,6 +71,7 @@ class Check:
         parse_into(self.conf, ini.path, GROUP)
         self.settings, self.problems = Settings.as_far_as_usable(self.conf)
         self.handlers, self.not_loaded = find(self.settings.handlers)
+        self.pinning: list[str] = []
 
     def find(self) -> Iterator[Finding]:
         sections = self.declared()
@@ -81,11 +80,12 @@ class Check:
         yield from self.find_readable(sections)
         for section in ("DEFAULT", "oslo_policy"):
             self.problems += read(self.conf, section, sections[section])[1]
-        self.problems += find_problems(self.conf) + find_cache_problems(self.conf)
+        self.problems += find_problems(self.conf)
         yield from self.located(self.problems)
+        yield from self.find_in_cache()
         yield from self.find_in_handlers()
         yield from self.find_in_limits()
-        yield from self.find_in_pins()
+        yield from find_in_pins(self.ini, self.settings, self.pinning)
         tls = list(find_in_tls(self.ini, self.settings))
         yield from [*tls, *self.find_missing_files(sections)]
         names = [each.handler.name for each in self.handlers]
@@ -122,13 +122,22 @@ class Check:
         secrets = [(section, option.dest) for section, each in sections.items() for option in each if option.secret]
         held = [place for place in secrets if place in self.ini.options]
         if held and readable_by_others(self.ini.path):
-            section, option = held[0]
+            section, option = min(held, key=self.ini.options.__getitem__)
             reason = "every user of this machine can read this file, and it holds a secret"
             yield self.ini.warning(reason, section, option)
 
     def located(self, problems: Iterable[Problem]) -> Iterator[Finding]:
         for problem in problems:
             yield self.ini.error(problem.message, problem.section, problem.option)
+
+    def find_in_cache(self) -> Iterator[Finding]:
+        problems = find_cache_problems(self.conf)
+        yield from self.located(problems)
+        try:
+            if not problems:
+                build_cache(self.conf, self.settings.cache_max_bytes)
+        except ConfigError as error:
+            yield self.ini.error(str(error).removeprefix("[cache] "), "cache")
 
     def find_in_handlers(self) -> Iterator[Finding]:
         for problem in self.not_loaded:
@@ -143,7 +152,11 @@ class Check:
             timeout = overrides.get("timeout", found.handler.timeout)
             section = f"{HANDLER}{found.handler.name}"
             yield from self.find_in_timeout(section, "timeout", timeout)
-            if not problems:
+            if overrides.get("pin", found.handler.pin):
+                self.pinning.append(found.handler.name)
+            contradictions = list(find_in_keeping(self.ini, found.handler, overrides))
+            yield from contradictions
+            if not problems and not contradictions:
                 yield from self.try_to_build(found)
 
     def try_to_build(self, found: Found) -> Iterator[Finding]:
@@ -176,17 +189,6 @@ class Check:
             reason = f"legal requests of Nova's have up to {LEGAL_REQUEST} bytes"
             yield self.ini.warning(reason, GROUP, "max_body_bytes")
 
-    def find_in_pins(self) -> Iterator[Finding]:
-        for section, option, use in (
-            ("database", "connection", lambda: async_url(self.settings.database)),
-            ("pins", "encryption_keys", lambda: PinCipher(self.settings.encryption_keys)),
-        ):
-            try:
-                use()
-            except ConfigError as error:
-                reason = str(error).removeprefix(f"[{section}] {option}").lstrip(": ")
-                yield self.ini.error(reason, section, option)
-
     def find_missing_files(self, sections: Declared) -> Iterator[Finding]:
         """Name the files for the way to Keystone that are not there."""
         values = read(self.conf, AUTHTOKEN, sections[AUTHTOKEN])[0]
@@ -194,14 +196,3 @@ class Check:
             path = values.get(option)
             if path and not Path(path).is_file():
                 yield self.ini.error(f"{path} does not exist or cannot be read", AUTHTOKEN, option)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what libraries log off the terminal, where Python prints it while logging is not set up."""
-    silence = logging.NullHandler()
-    logging.getLogger().addHandler(silence)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(silence)

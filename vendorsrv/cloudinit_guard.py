@@ -46,8 +46,6 @@ class Guard:
 
     def __init__(self, include_hosts: Iterable[str] = ()) -> None:
         self.include_hosts = frozenset(host.lower() for host in include_hosts)
-        #: What is kept under one mark is not used under another.
-        self.mark = "cloud-init " + " ".join(sorted(self.include_hosts))
         self.fine: LRUCache[bytes, bool] = LRUCache(REMEMBERED)
 
     def value(self, value: Any, handler: str) -> Any:

@@ -12,19 +12,19 @@ from vendorsrv.cloudinit_guard import Guard
 from vendorsrv.cloudinit_mime import from_json, join, numbered
 from vendorsrv.cloudinit_text import load_config
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 LOG = logging.getLogger(__name__)
 
 
-class Target(Generic[T]):
+class Target(Generic[T_co]):
     """Joins parts; one for each worker.
 
     :param guard: sees every answer before it leaves.
     :param contributors: what gives the JSON of a handler's parts, by the handler's name.
     """
 
-    def __init__(self, guard: Guard, contributors: Mapping[str, T]) -> None:
+    def __init__(self, guard: Guard, contributors: Mapping[str, T_co]) -> None:
         self.guard = guard
         self.contributors = contributors
 

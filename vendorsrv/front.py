@@ -64,7 +64,7 @@ class Front:
             await self.respond_error(send, error, request_id)
         except Exception as error:
             LOG.error("%s %s", type(error).__name__, where(error))
-            status = 500
+            status, access.error = 500, f"{ServerError.code}: {type(error).__name__}"
             await self.respond_error(send, ServerError("the server failed; its log has more"), request_id)
         access.log(status, time.monotonic() - started)
 
@@ -85,7 +85,8 @@ class Front:
             await application(scope, receive, send_with_id)
         except Exception as error:  # the framework has answered it with 500 already
             LOG.error("%s %s", type(error).__name__, where(error))
-        Access(scope["method"], scope["path"], polled=True).log(statuses[0], time.monotonic() - started)
+        own = scope["path"].startswith("/-/")
+        Access(scope["method"], scope["path"], polled=own).log(statuses[0], time.monotonic() - started)
 
     async def answer(
         self, scope: Scope, headers: dict[bytes, str], receive: Receive, request_id: str, access: Access
@@ -137,12 +138,9 @@ async def respond(
     send: Send, status: int, body: bytes, request_id: str, headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
     """Send a whole JSON response."""
-    start = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (REQUEST_ID_HEADER, request_id.encode()),
-        *headers,
-    ]
+    start = [(b"content-type", b"application/json"), (REQUEST_ID_HEADER, request_id.encode()), *headers]
+    if status != 304:  # where it would be the length of what is not sent (RFC 9110, 8.6)
+        start.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
 

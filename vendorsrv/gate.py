@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from vendorsrv.errors import Busy, Resting, VendordataError
+from vendorsrv.errors import Busy, NotYet, Resting, VendordataError
 
 LOG = logging.getLogger(__name__)
 
@@ -20,6 +20,9 @@ REST: Final = 10.0
 
 class Gate:
     """Limits one handler, and rests it while it keeps failing (a circuit breaker).
+
+    It rests for the instances that it failed for, and for all of them only when those are :data:`FAILURES`: Nova asks
+    six times and more, and an instance that a handler stumbles over must not close it for the others.
 
     After :data:`REST` seconds one request is let through; when it succeeds, so are all.
 
@@ -35,35 +38,44 @@ class Gate:
         self.clock = clock
         self.waiting = 0
         self.failures = 0
-        self.rests_until = 0.0
+        self.failed_for: set[str] = set()
+        self.rests_until = float("-inf")
 
     @property
     def resting(self) -> bool:
-        """Whether the handler is left alone now."""
-        return self.failures >= FAILURES and self.clock() < self.rests_until
+        """Whether the handler is left alone now, by some instances or by all."""
+        return self.clock() < self.rests_until
 
     @asynccontextmanager
-    async def entered(self, budget: float) -> AsyncIterator[None]:
-        """Hold one of the places while the handler runs, and learn from how it ends.
+    async def entered(self, instance_id: str, budget: float) -> AsyncIterator[None]:
+        """Hold one of the places while the handler runs for an instance, and learn from how it ends.
 
         :param budget: seconds that waiting for a place may take.
         :raises Resting: the handler is left alone now.
         :raises Busy: the queue is full, or the budget ran out in it.
         """
-        if self.resting:
-            raise Resting(f"handler {self.handler} failed too often and is not asked for some seconds")
+        self.refuse_while_resting(instance_id)
         await self.take_place(budget)
-        if self.failures >= FAILURES:
-            self.rests_until = self.clock() + REST  # this one is the trial; the others go on resting
         try:
+            self.refuse_while_resting(instance_id)  # it may have begun to while this request stood in the queue
+            if self.failures >= FAILURES:
+                self.rests_until = self.clock() + REST  # this one is the trial; the others go on resting
             yield
         except VendordataError as error:
-            self.learn(failed=error.status >= 500 and not isinstance(error, Busy))
+            if not isinstance(error, Busy | Resting):
+                self.learn(instance_id, failed=error.status >= 500)
+            raise
+        except NotYet:
+            self.learn(instance_id, failed=False)
             raise
         else:
-            self.learn(failed=False)
+            self.learn(instance_id, failed=False)
         finally:
             self.places.release()
+
+    def refuse_while_resting(self, instance_id: str) -> None:
+        if self.resting and (instance_id in self.failed_for or len(self.failed_for) >= FAILURES):
+            raise Resting(f"handler {self.handler} failed too often and is not asked for some seconds")
 
     async def take_place(self, budget: float) -> None:
         if self.places.locked() and self.waiting >= self.queue:
@@ -77,11 +89,18 @@ class Gate:
         finally:
             self.waiting -= 1
 
-    def learn(self, *, failed: bool) -> None:
+    def learn(self, instance_id: str, *, failed: bool) -> None:
         if not failed:
+            if self.failures >= FAILURES:
+                LOG.info("handler %s works again", self.handler)
             self.failures = 0
+            self.failed_for.clear()
+            self.rests_until = float("-inf")
             return
         self.failures += 1
+        if len(self.failed_for) < FAILURES:
+            self.failed_for.add(instance_id)
+        if self.failures == FAILURES:
+            LOG.warning("handler %s failed %d times in a row and rests", self.handler, FAILURES)
         if self.failures >= FAILURES:
             self.rests_until = self.clock() + REST
-            LOG.warning("handler %s failed %d times in a row and rests", self.handler, self.failures)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -96,13 +98,25 @@ class Access:
     error: str | None = None
 
     def log(self, status: int, seconds: float) -> None:
-        """Write the line: at warning level for 5xx, at debug level for what is polled, else at info.
+        """Write the line: at warning level for 5xx, at debug level for what is polled and succeeds, else at info.
 
         :param seconds: from the first header to the last byte given to the socket.
         """
-        level = logging.WARNING if status >= 500 else logging.DEBUG if self.polled else logging.INFO
+        quiet = self.polled and status < 400  # a target with a wrong path in nova.conf has to be seen
+        level = logging.WARNING if status >= 500 else logging.DEBUG if quiet else logging.INFO
         if not LOG.isEnabledFor(level):
             return
         milliseconds = round(seconds * 1000, 1)
         fields = {**asdict(self), "path": self.path[:200], "status": status, "milliseconds": milliseconds}
         LOG.log(level, LINE, *(fields[name] for name in LINE_FIELDS), extra={"extra": fields})
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what libraries log off the terminal, where Python prints it while logging is not set up."""
+    silence = logging.NullHandler()
+    logging.getLogger().addHandler(silence)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(silence)

@@ -25,11 +25,13 @@ class PinCipher:
 
     def __init__(self, keys: Sequence[str]) -> None:
         try:
-            self.fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
+            fernets = [Fernet(key) for key in keys]
         except ValueError:
             raise ConfigError(
                 "[pins] encryption_keys: each must be a Fernet key, 32 bytes in URL-safe base64"
             ) from None
+        self.fernet = MultiFernet(fernets) if fernets else None
+        self.newest = fernets[0] if fernets else None
 
     def seal(self, instance_id: str, handler: str, body: bytes) -> bytes:
         """Give what is stored of an answer."""
@@ -55,6 +57,25 @@ class PinCipher:
         if not plain.startswith(prefix):
             raise PinsUnavailable("the pinned answer belongs to another instance")
         return plain[len(prefix) :]
+
+    def renew(self, instance_id: str, handler: str, stored: bytes) -> bytes | None:
+        """Give what is stored of the same answer with the newest key; None when that is what is stored.
+
+        :raises PinsUnavailable: see :meth:`unseal`.
+        """
+        body = self.unseal(instance_id, handler, stored)
+        try:
+            if is_sealed(stored) and self.newest:
+                self.newest.decrypt(stored[1:])
+                return None
+        except InvalidToken:
+            pass
+        return self.seal(instance_id, handler, body)
+
+
+def is_sealed(stored: bytes) -> bool:
+    """Say whether what is stored is encrypted."""
+    return stored[:1] == SEALED
 
 
 def owner_of(instance_id: str, handler: str) -> bytes:

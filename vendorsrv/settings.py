@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
@@ -15,6 +16,11 @@ from vendorsrv.errors import ConfigError
 from vendorsrv.handler import COMMON_OPTIONS, Handler, OnError
 
 GROUP: Final = "vendorsrv"
+
+#: Where ``serve`` puts the path for its workers, which are spawned and inherit nothing else.
+CONFIG_FILE_VARIABLE: Final = "VENDORSRV_CONFIG_FILE"
+#: uvicorn's exit code for a worker that must not be started again.
+STARTUP_FAILURE: Final = 3
 
 
 def default_state_path() -> str:
@@ -227,8 +233,11 @@ def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[
             # Their text quotes what follows the $, which may be half a password.
             problems.append(Problem(group, option.dest, "has a $ before no option's name; write it as $$"))
         else:
-            if option.required and values[option.dest] is None:
+            value = values[option.dest]
+            if option.required and value is None:
                 problems.append(Problem(group, option.dest, f"missing; {option.help or 'it has no default'}"))
+            elif isinstance(value, float) and not math.isfinite(value):  # which passes every min and max
+                problems.append(Problem(group, option.dest, "must be a finite number"))
     return values, problems
 
 

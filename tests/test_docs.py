@@ -1,0 +1,274 @@
+"""The documentation is whole and true: what is missing, or leads nowhere, is named by the failing test."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import json
+import re
+import runpy
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from oslo_config import cfg
+
+import vendorsrv
+from tests.pages import PAGES, ROOT, Block, all_blocks, anchors, blocks, code, links, page, prose, rows, section, shown
+from tests.test_layers import LAYERS
+from vendorsrv import errors
+from vendorsrv.check import find_all
+from vendorsrv.cli import COMMANDS, Commands
+from vendorsrv.handler import COMMON_OPTIONS, Handler
+from vendorsrv.policy import Policy
+from vendorsrv.settings import SECTIONS, open_config
+
+PRODUCT = ROOT / "vendorsrv"
+ERRORS = [
+    value
+    for value in vars(errors).values()
+    if isinstance(value, type) and issubclass(value, errors.VendordataError) and value is not errors.VendordataError
+]
+#: Handlers' words for errors; their authors document them.
+STAND_INS = {"any other"}
+
+
+def strings(tree: ast.AST) -> Iterator[str]:
+    """The string literals below a node; what is computed in an f-string is `…`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def literals() -> list[str]:
+    """Every string literal of the product."""
+    return [text for path in PRODUCT.glob("*.py") for text in strings(ast.parse(path.read_text()))]
+
+
+def messages() -> list[str]:
+    """The messages of the product's own errors, as they stand where these are made."""
+    names = {"StrictJSONError", *(error.__name__ for error in ERRORS)}
+    found = []
+    for path in PRODUCT.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names and node.args:
+                found += list(strings(node.args[0]))[:1]
+    return sorted({text for text in found if not text.endswith(" …")})
+
+
+def documented_messages() -> list[str]:
+    """The messages in the tables of errors.md."""
+    cells = [row[0] for row in rows(section(page("errors"), "## Causes and cures"))]
+    return [code(cell) for cell in cells if cell not in STAND_INS]
+
+
+def documented_options(heading: str) -> dict[str, str]:
+    """The options of a section of configuration.md, with their defaults."""
+    return {code(row[0]): code(row[1]) for row in rows(section(page("configuration"), heading))}
+
+
+def default_of(option: cfg.Opt) -> str:
+    """An option's default as configuration.md has it."""
+    default = option.sample_default or option.default
+    return str(default) if default else "none"
+
+
+def commands(language: str) -> list[tuple[Block, list[str]]]:
+    """The words of each `vendorsrv` or `make` command in the blocks of a language."""
+    lines = [(block, line) for block in all_blocks(language) for line in block.text.splitlines()]
+    words = [(block, line.partition("  #")[0].removeprefix("$ ").split()) for block, line in lines]
+    bare = [(block, [word for word in each if not re.match(r"[A-Z_]+=", word)] or [""]) for block, each in words]
+    return [(block, each) for block, each in bare if Path(each[0]).name in {"vendorsrv", "make"}]
+
+
+def complete_config(block: Block, directory: Path) -> Path:
+    """Write a block that is a whole configuration, with an account if it has none."""
+    path = directory / (Path(block.name).name or "vendorsrv.conf")
+    path.touch(0o600)
+    path.write_text(block.text)
+    return path
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_every_error_is_in_the_table(error: type[errors.VendordataError]) -> None:
+    """errors.md has each class with its code and its status, and a section on its code."""
+    table = [[code(cell) for cell in row[:3]] for row in rows(section(page("errors"), "## Codes"))]
+    assert [error.code, str(error.status), error.__name__] in table
+    assert f"\n### {error.code}\n" in prose(page("errors"))
+
+
+def test_no_error_is_in_the_table_that_is_gone() -> None:
+    """errors.md has no class that vendorsrv.errors lacks."""
+    table = {code(row[2]) for row in rows(section(page("errors"), "## Codes"))}
+    assert {error.__name__ for error in ERRORS} == table
+
+
+def ends_with(documented: str, literal: str) -> bool:
+    """Say whether a documented message is, or ends with, one of the code, where `…` stands for anything."""
+    return re.search(".*".join(map(re.escape, literal.split("…"))) + "$", documented) is not None
+
+
+@pytest.mark.parametrize("message", messages())
+def test_every_message_is_documented(message: str) -> None:
+    """errors.md has what the product raises, word for word; what differs from case to case is `…`."""
+    assert any(ends_with(documented, message) for documented in documented_messages())
+
+
+@pytest.mark.parametrize("message", documented_messages())
+def test_no_message_is_documented_that_is_gone(message: str) -> None:
+    """Each message in errors.md ends with words that stand in the product's code."""
+    assert any(ends_with(message, literal) for literal in literals() if len(literal.strip("… ")) > 8)
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [(group, option) for group, options in SECTIONS.items() for option in options],
+    ids=lambda each: getattr(each, "name", each),
+)
+def test_every_option_is_documented(group: str, option: cfg.Opt) -> None:
+    """configuration.md has each option of our sections with its default."""
+    assert default_of(option) == documented_options(f"## `[{group}]`").get(option.name)
+
+
+def test_no_option_is_documented_that_is_gone() -> None:
+    """configuration.md has no option that our sections, or a handler's, lack."""
+    for section_name, options in SECTIONS.items():
+        assert {option.name for option in options} == set(documented_options(f"## `[{section_name}]`"))
+    assert {option.name for option in COMMON_OPTIONS} == set(documented_options("## `[handler:<name>]`"))
+
+
+@pytest.mark.parametrize("name", sorted(vendorsrv.__all__))
+def test_every_public_name_is_documented(name: str) -> None:
+    """handlers.md has each public name in its table."""
+    assert f"`{name}`" in section(page("handlers"), "## Public names")
+
+
+@pytest.mark.parametrize("name", ["name", *(name for name in vars(Handler) if not name.startswith("_"))])
+def test_every_declaration_is_documented(name: str) -> None:
+    """handlers.md has each attribute and method of Handler in its tables."""
+    names = [code(row[0]) for row in rows(section(page("handlers"), "## What a class declares"))]
+    assert name in [re.sub(r"^async |\(.*", "", each) for each in names]
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_is_documented(command: str) -> None:
+    """The admin guide says what each command is for."""
+    assert f"vendorsrv {command}" in page("admin-guide").read_text()
+
+
+def test_every_module_is_documented() -> None:
+    """architecture.md has the table of layers as tests/test_layers.py has it."""
+    table = [(int(row[0]), code(row[1])) for row in rows(section(page("architecture"), "## Layers"))]
+    assert [(number, name) for number, names in enumerate(LAYERS) for name in names] == table
+
+
+@pytest.mark.parametrize("path", [*PAGES, *sorted(ROOT.glob("examples/*/README.md"))], ids=shown)
+def test_links_lead_somewhere(path: Path) -> None:
+    """A relative link names a file of the checkout, and its anchor a heading of it."""
+    broken = []
+    for link in links(path):
+        target, _, anchor = link.partition("#")
+        file = (path.parent / target).resolve() if target else path
+        if not link.startswith("https://") and not (file.exists() and (not anchor or anchor in anchors(file))):
+            broken.append(link)
+    assert [] == broken
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    """README.md links to each page of docs/."""
+    assert {shown(path) for path in PAGES[1:]} <= set(links(PAGES[0]))
+
+
+@pytest.mark.parametrize(("block", "words"), commands("sh") + commands("console"), ids=str)
+def test_commands_exist(block: Block, words: list[str]) -> None:
+    """A `vendorsrv` command has its options, and a `make` command its target."""
+    if words[0] == "make":
+        assert f"\n{words[1]}: " in (ROOT / "Makefile").read_text()
+        return
+    context = click.Context(click.Command("vendorsrv"))
+    command = Commands().get_command(context, words[1])
+    if isinstance(command, click.Group):
+        command = command.get_command(context, words[2])
+    assert command is not None
+    known = {name for parameter in command.params for name in parameter.opts}
+    assert set() == {word.partition("=")[0] for word in words[2:] if word.startswith("--")} - known
+
+
+@pytest.mark.parametrize("block", all_blocks("python"), ids=str)
+def test_python_is_formatted_as_ours(block: Block) -> None:
+    """Python in the documentation can be parsed, and keeps to our line length."""
+    ast.parse(block.text)
+    assert [] == [line for line in block.text.splitlines() if len(line) > 120]
+
+
+@pytest.mark.parametrize("block", [each for each in all_blocks("python") if "(Handler)" in each.text], ids=str)
+def test_handlers_can_be_defined(block: Block, tmp_path: Path) -> None:
+    """Each handler class of the documentation declares what can hold together, and says what it is for."""
+    path = tmp_path / block.name
+    path.write_text(block.text)
+    defined = [value for value in runpy.run_path(str(path)).values() if isinstance(value, type)]
+    classes = [each for each in defined if issubclass(each, Handler) and each is not Handler]
+    assert [] == [each for each in classes if not each.__doc__]
+    assert classes
+
+
+@pytest.mark.parametrize("block", all_blocks("json", "yaml", "toml"), ids=str)
+def test_data_can_be_parsed(block: Block) -> None:
+    """JSON, YAML and TOML in the documentation are such."""
+    parsers: dict[str, Callable[[str], object]] = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
+    assert parsers[block.language](block.text)
+
+
+@pytest.mark.parametrize("block", all_blocks("toml"), ids=str)
+def test_entry_points_are_in_our_group(block: Block) -> None:
+    """A package in the documentation offers its handler where vendorsrv looks for it."""
+    assert "vendorsrv.handlers" in tomllib.loads(block.text)["project"]["entry-points"]
+
+
+@pytest.mark.parametrize("block", all_blocks("systemd"), ids=str)
+def test_units_start_commands_that_exist(block: Block) -> None:
+    """A unit has its three sections, and runs commands of ours that exist."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(block.text)
+    assert ["Unit", "Service", "Install"] == parser.sections()
+    started = re.findall(r"^Exec\w+=\S+/vendorsrv (\w+) --config-file ", block.text, re.MULTILINE)
+    assert ["serve", "check"] == started
+
+
+@pytest.mark.parametrize("block", all_blocks("yaml"), ids=str)
+def test_policies_can_be_loaded(block: Block, tmp_path: Path) -> None:
+    """Rules in the documentation are rules that vendorsrv has."""
+    (tmp_path / "vendorsrv.conf").write_text("")
+    (tmp_path / "policy.yaml").write_text(block.text)
+    policy = Policy(open_config(tmp_path / "vendorsrv.conf"), ["mailserver"])
+    assert set(yaml.safe_load(block.text)) <= set(policy.enforcer.registered_rules)
+
+
+@pytest.mark.parametrize("block", all_blocks("ini"), ids=str)
+def test_configurations_hold_options_that_exist(block: Block, tmp_path: Path) -> None:
+    """No INI block has an option or a section that nothing reads, but the page that shows mistakes."""
+    if block.name == "mistakes.conf":
+        return
+    text = block.text if block.text.startswith("[") else f"[vendorsrv]\n{block.text}"
+    path, ours = tmp_path / (Path(block.name).name or "vendorsrv.conf"), tmp_path / "ours.conf"
+    path.write_text(text)
+    ours.write_text("[vendorsrv]\n")
+    findings = find_all(ours, path) if path.name == "nova.conf" else find_all(path)
+    assert [] == [str(finding) for finding in findings if "no such" in finding.message]
+
+
+def test_the_whole_configurations_are_without_findings(tmp_path: Path) -> None:
+    """The admin guide's two files, side by side, pass the check; only the key has to be the reader's own."""
+    ours, nova = (complete_config(each, tmp_path) for each in blocks(page("admin-guide"), "ini")[:2])
+    assert ["the answers of mailserver are pinned unencrypted"] == [each.message for each in find_all(ours, nova)]
+
+
+def test_the_release_notes_begin_with_this_version() -> None:
+    """The newest version in the release notes is the package's."""
+    assert [vendorsrv.__version__] == re.findall(r"^## (\S+)$", prose(page("release-notes")), re.MULTILINE)[:1]
