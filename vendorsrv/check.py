@@ -14,7 +14,7 @@ from vendorsrv.check_policy import find_in_policy
 from vendorsrv.check_tls import find_in_tls, readable_by_others
 from vendorsrv.errors import ConfigError
 from vendorsrv.findings import Declared, Finding, IniFile, did_you_mean
-from vendorsrv.handler import COMMON_OPTIONS
+from vendorsrv.handler import COMMON_OPTIONS, answers
 from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
 from vendorsrv.observe import quiet
 from vendorsrv.registry import Found, build, find, find_clashes
@@ -92,7 +92,16 @@ class Check:
         yield from find_in_policy(self.ini, self.conf, names)
         if self.nova:
             usable = not any(finding.severity == "error" for finding in tls)
-            yield from self.nova.find(self.settings, names, usable_tls=usable)
+            yield from self.nova.find(self.settings, names, usable_tls=usable, guarded=self.guarded())
+
+    def guarded(self) -> list[str]:
+        """Name the handlers whose answers are what cloud-init takes."""
+        return [
+            each.handler.name
+            for each in self.handlers
+            if not answers(each.handler)
+            or read_handler(self.conf, each.handler)[1].get("for_cloud_init", each.handler.for_cloud_init)
+        ]
 
     def declared(self) -> Declared:
         """Give the options of every section that something reads."""
