@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Final, NamedTuple
@@ -13,8 +14,10 @@ from tests.databases import KINDS, Database, database
 from tests.fleet import Fleet, Reply, instances
 from tests.pin_stores import make_table
 from tests.relay import Relay
-from tests.serving import section
+from tests.serving import run, section
 from tests.waiting import wait_until
+from vendorsrv.pin_store import PinStore
+from vendorsrv.pin_url import async_url
 
 NUMBERS: Final = count(1000, 100)
 PATHS: Final = ("/pinned", "/pinned-or-empty")
@@ -80,6 +83,23 @@ def test_without_the_store_there_is_503_and_no_answer_that_is_not_pinned(site: S
     assert 5.0 > max(reply.seconds for _, reply in replies)
     wait_until(lambda: {200} == {reply.status for _, reply in site.ask(old, new, newer, newest)})
     assert before == {path: site.fleet.ask(path, old).body for path in PATHS}
+
+
+def test_a_store_that_hangs_does_not_keep_the_server_from_stopping(site: Site) -> None:
+    """Its connections are left behind after a while."""
+
+    async def use_and_close() -> float:
+        store = PinStore(async_url(site.database.url_by(site.relay.port)), 0.5)
+        await store.get("", "")
+        site.relay.hang()
+        started = time.monotonic()
+        await store.close()
+        return time.monotonic() - started
+
+    try:
+        assert 3.0 > run(use_and_close())
+    finally:
+        site.relay.heal()
 
 
 def test_a_store_that_was_restarted_is_used_again_at_once(site: Site) -> None:
