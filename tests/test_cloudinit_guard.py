@@ -15,6 +15,7 @@ from vendorsrv.cloudinit_mime import from_json, join, numbered, read, to_json
 from vendorsrv.errors import CloudInitError
 
 MIME = 'Content-Type: multipart/mixed; boundary="=="\nMIME-Version: 1.0\n\n--==\n%s\n--==--\n'
+GZIP = "Content-Type: application/gzip\nContent-Transfer-Encoding: base64\n\n"
 WHAT = "the answer for cloud-init"
 NOTHING_KNOWN = "begins with nothing that cloud-init knows, such as #cloud-config or #!"
 
@@ -61,6 +62,14 @@ def refused(value: Any, *hosts: str) -> str:
         (MIME % "Content-Type: text/x-none\n\nx", f"{WHAT} has the type text/x-none, which cloud-init ignores"),
         (
             MIME % "Content-Type: application/gzip\n\nx",
+            "part part-001 for cloud-init is no gzip, or too large; the init stage would fail at it",
+        ),
+        (
+            MIME % f"{GZIP}{encodebytes(b'none').decode()}",
+            "part part-001 for cloud-init is no gzip, or too large; the init stage would fail at it",
+        ),
+        (
+            MIME % f"{GZIP}{encodebytes(gzip.compress(b'#!/bin/sh') * 2).decode()}",
             "part part-001 for cloud-init is no gzip, or too large; the init stage would fail at it",
         ),
         (

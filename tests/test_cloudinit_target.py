@@ -14,7 +14,10 @@ from tests.fake_keystone import FakeKeystone
 from tests.serving import BODY, INSTANCE, Server, error_of, running, write_config
 from vendorsrv import ConfigError, Handler, HandlerDefinitionError, Settings
 from vendorsrv.check import find_all
-from vendorsrv.cloudinit_mime import read
+from vendorsrv.cloudinit import CloudConfig
+from vendorsrv.cloudinit_guard import Guard
+from vendorsrv.cloudinit_mime import read, to_json
+from vendorsrv.cloudinit_target import Target
 from vendorsrv.registry import Registry
 
 NAMES = ("Timezone", "Five", "Raw", "Optional", "Named", "AlsoNamed", "Pinned")
@@ -117,6 +120,12 @@ def test_nothing_is_an_empty_object(tmp_path: Path) -> None:
     """Also of a server whose handlers have nothing to do with cloud-init."""
     with FakeKeystone() as keystone, running(write_config(tmp_path, keystone)) as server:
         assert {} == server.ask("/cloud-init", keystone.issue("service")).json()
+
+
+def test_one_handler_alone() -> None:
+    """Its parts are joined without a look at keys, which nobody else can have set."""
+    kept = json.dumps(to_json([CloudConfig({"hostname": "a"})])).encode()
+    assert json.loads(Target(Guard(), {}).join({"x": kept, "y": b"{}"})).startswith("#cloud-config\nhostname: a\n")
 
 
 def clashing(directory: Path) -> Path:

@@ -91,7 +91,7 @@ def decompressed(data: bytes, name: str) -> bytes:
         found = decompressor.decompress(data, DECOMPRESSED)
     except zlib.error:
         found = b""
-    if not decompressor.eof:
+    if not decompressor.eof or decompressor.unused_data:  # cloud-init would read on, or fail at what follows
         raise CloudInitError(f"part {name} for cloud-init is no gzip, or too large; the init stage would fail at it")
     return found
 
