@@ -13,7 +13,8 @@ from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.handler import CLOUD_INIT, NAME
 from vendorsrv.pin_cipher import PinCipher, is_sealed
 from vendorsrv.pin_schema import is_missing, sqlite_path, upgrade, verify
-from vendorsrv.pin_store import PinStore, Row, reason_of
+from vendorsrv.pin_store import PinStore, reason_of
+from vendorsrv.pin_table import Row
 from vendorsrv.pin_url import async_url
 from vendorsrv.request import UUID
 from vendorsrv.settings import Settings
