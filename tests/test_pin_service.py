@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -121,6 +122,7 @@ def test_a_store_that_is_away_is_checked_when_it_is_back(tmp_path: Path, url: st
         await execute(service.store, "UPDATE vendorsrv_version SET version_num = '0001'")
         await read()
         await service.check()
+        await read()
 
     path, back = tmp_path / "state" / "pins.db", tmp_path / "back.db"
     path.mkdir(parents=True)  # which no database can be read from
@@ -139,11 +141,14 @@ def test_a_server_does_not_start_on_another_schema(tmp_path: Path, url: str) -> 
         in_service(service, service.check)
 
 
-def test_a_sweep_deletes_old_answers(tmp_path: Path, url: str) -> None:
+def test_a_sweep_deletes_old_answers(tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture) -> None:
     """Every hour or so, and again when the store was away meanwhile."""
 
     async def is_empty() -> bool:
         return await number_of_rows(service.store) == 0
+
+    async def is_logged() -> bool:
+        return "deleted pins that were older than 1 days: 1" in caplog.text
 
     async def work() -> None:
         loop = asyncio.get_running_loop()
@@ -157,7 +162,9 @@ def test_a_sweep_deletes_old_answers(tmp_path: Path, url: str) -> None:
                 await execute(service.store, "ALTER TABLE away RENAME TO pins")
             loop.moved += 7200
             await until(is_empty)
+        await until(is_logged)
 
+    caplog.set_level(logging.INFO, "vendorsrv")
     service = service_of(tmp_path, url, purge_after=1)
     in_service(service, work)
 

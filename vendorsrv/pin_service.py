@@ -107,7 +107,7 @@ class PinService:
             await asyncio.sleep(SWEEP_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - workers apart, no secret
             with suppress(PinsUnavailable):
                 count = await purge(self.store, older_than)
-                LOG.info("%d pins older than %s days are deleted", count, self.purge_after)
+                LOG.info("deleted pins that were older than %s days: %d", self.purge_after, count)
 
 
 async def purge(store: PinStore, older_than: float) -> int:
