@@ -81,14 +81,15 @@ def test_a_block_outside_of_a_task_is_something_s(caplog: pytest.LogCaptureFixtu
 def test_a_loop_that_runs_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     """And the watchdog ends when it is told to."""
 
+    watchdog = Watchdog()
+
     async def watch() -> None:
-        watchdog = Watchdog()
         watchdog.start()
         await asyncio.sleep(0.6)
         watchdog.stop()
 
     run(watch())
-    wait_until(lambda: "watchdog" not in {thread.name for thread in threading.enumerate()})
+    wait_until(lambda: not watchdog.thread.is_alive())
     assert [] == caplog.messages
 
 

@@ -116,11 +116,13 @@ class Application(FastAPI):
             # Discovery, our own token and a validation cost the first request up to a second otherwise.
             warm_up = asyncio.create_task(self.warm_up())
             watchdog.start()
-            yield
-            self.is_open = False
-            watchdog.stop()
-            warm_up.cancel()
-            self.cache.close()
+            try:
+                yield
+            finally:
+                self.is_open = False
+                watchdog.stop()
+                warm_up.cancel()
+                self.cache.close()
 
     async def warm_up(self) -> None:
         try:

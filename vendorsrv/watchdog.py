@@ -26,13 +26,14 @@ class Watchdog:
         self.stopped = threading.Event()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread_id = 0
+        self.thread = threading.Thread(target=self.watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
         """Begin to watch the running loop."""
         self.loop = asyncio.get_running_loop()
         self.thread_id = threading.get_ident()
         self.beat()
-        threading.Thread(target=self.watch, name="watchdog", daemon=True).start()
+        self.thread.start()
 
     def stop(self) -> None:
         """Stop watching."""
