@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,7 +79,6 @@ def test_a_block_outside_of_a_task_is_something_s(caplog: pytest.LogCaptureFixtu
 
 def test_a_loop_that_runs_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     """And the watchdog ends when it is told to."""
-
     watchdog = Watchdog()
 
     async def watch() -> None:
