@@ -16,12 +16,14 @@ EXAMPLES = ROOT / "examples"
 
 # Each row may import the rows above it, and nothing of its own row.
 LAYERS = (
-    ("errors", "flights", "pin_table", "strictjson", "threads"),
-    ("answer", "findings", "payload", "pin_url", "request", "traps"),
+    ("errors", "flights", "lifetime", "pin_table", "strictjson", "threads", "upstream"),
+    ("answer", "findings", "http_caching", "payload", "pin_url", "request", "traps"),
     ("handler",),
     ("settings",),
     ("check_tls", "keystone_options", "pin_cipher", "pin_store", "shared_store"),
-    ("auth", "cache", "credentials", "gate", "observe", "pin_schema", "pins", "policy", "runner", "sample"),
+    ("auth", "cache", "credentials", "gate", "observe", "pin_schema", "pins", "policy", "runner", "service_account"),
+    ("proxy_options", "sample"),
+    ("proxy",),
     ("check_policy", "pin_service", "registry", "watchdog"),
     ("keeper", "openapi", "pin_admin", "pipeline"),
     ("front",),
@@ -44,9 +46,11 @@ ONLY_IN = {
     "dogpile": {"shared_store"},
     "fastapi": {"app"},
     "fastapi_offline": {"app"},
+    "httpx": {"upstream"},
     "keystone": {"keystone_process"},
     "keystoneauth1": {
         *("auth", "call", "check_nova", "cli_call", "credentials", "demo", "keystone_options", "local_keystone"),
+        "service_account",
     },
     "keystonemiddleware": {"auth", "keystone_options"},
     "openstack": {"credentials"},

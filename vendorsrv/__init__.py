@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         VendordataError,
     )
     from vendorsrv.handler import Handler, HandlerDefinitionError, OnError
+    from vendorsrv.proxy import Proxy
     from vendorsrv.request import BootRoles, Caller, VendordataRequest
     from vendorsrv.settings import Settings
 
@@ -32,6 +33,7 @@ __all__ = [
     "HandlerError",
     "NotYet",
     "OnError",
+    "Proxy",
     "ServiceUnavailable",
     "Settings",
     "UpstreamError",
@@ -55,6 +57,7 @@ HOMES = {
     "HandlerError": "errors",
     "NotYet": "errors",
     "OnError": "handler",
+    "Proxy": "proxy",
     "ServiceUnavailable": "errors",
     "Settings": "settings",
     "UpstreamError": "errors",
