@@ -6,8 +6,11 @@ from pathlib import Path
 
 from vendorsrv.check import find_all
 
+#: Of a Fernet.
+KEY = "dmVuZG9yc3J2LXRlc3RzLXZlbmRvcnNydi10ZXN0cy0="
+
 #: Nothing is wrong with it, as long as no other user can read the file.
-GOOD = """\
+GOOD = f"""\
 [vendorsrv]
 handlers = mailserver
 port = 9090
@@ -20,6 +23,8 @@ project_name = service
 default_domain_id = default
 [handler:mailserver]
 domain = example.org
+[pins]
+encryption_keys = {KEY}
 """
 
 #: Nothing is wrong with it either, beside the configuration above.

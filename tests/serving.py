@@ -10,7 +10,8 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -88,11 +89,12 @@ def section(name: str, options: Mapping[str, object]) -> str:
 class Server:
     """The application on a real socket, in a thread of this process.
 
+    :param clock: what it takes for the time that passes.
     :ivar client: an HTTP client whose base is the server.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.app = create_app(settings)
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self.app = create_app(settings, clock)
         self.uvicorn = uvicorn.Server(uvicorn_config(settings, self.app, 1))
         self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
         self.thread.start()
@@ -119,9 +121,9 @@ class Server:
 
 
 @contextmanager
-def running(config: Path) -> Iterator[Server]:
+def running(config: Path, clock: Callable[[], float] = time.monotonic) -> Iterator[Server]:
     """Serve a configuration in a thread."""
-    server = Server(Settings.from_file(config))
+    server = Server(Settings.from_file(config), clock)
     try:
         yield server
     finally:
@@ -175,7 +177,7 @@ class Process:
 
     def end(self) -> int:
         """Wait for its end, and give the exit status."""
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @contextmanager
@@ -191,6 +193,7 @@ def serving(config: Path, port: int = 0) -> Iterator[Process]:
                 process.process.wait(20)
             except subprocess.TimeoutExpired:
                 process.process.kill()
+                process.process.wait()
                 raise
 
 

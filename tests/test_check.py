@@ -84,13 +84,6 @@ def test_nothing_is_wrong_with_a_good_configuration(tmp_path: Path) -> None:
         ),
         ({"domain = example.org": "domain = -"}, ["12: error: [handler:mailserver] domain: - is an invalid hostname"]),
         (
-            {"[handler:m": "[database]\nconnection = oracle://planted\n[pins]\nencryption_keys = planted\n[handler:m"},
-            [
-                "12: error: [database] connection: oracle is not one of sqlite, postgresql, mysql, mariadb",
-                "14: error: [pins] encryption_keys: each must be a Fernet key, 32 bytes in URL-safe base64",
-            ],
-        ),
-        (
             {"[handler:m": "[cache]\nenabled = planted\n[pins]\npurge_after = 0\n[handler:m"},
             [
                 "12: error: [cache] enabled: not a valid value",

@@ -11,14 +11,14 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from tests.checking import GOOD, changed, findings, write
+from tests.checking import GOOD, KEY, changed, findings, write
 from vendorsrv.cli import main
 from vendorsrv.cli_handlers import show
 
 BOTH = {
     "handlers = mailserver": "handlers = mailserver, tests.handlers.good:Plain",
     "domain =": "timeout = 2.5\npin = false\ncache_for = 60\non_error = empty\ndomain =",
-    "[handler:m": "[handler:plain]\npin = true\nthreads = 2\n[handler:m",
+    "[handler:m": "[handler:plain]\npin = true\nthreads = 2\nqueue = 0\n[handler:m",
 }
 
 
@@ -32,14 +32,18 @@ def test_handlers_in_columns(config_file: str) -> None:
     """Piped, each handler is one line, and no column is cut."""
     result = CliRunner().invoke(main, ["handlers", "--config-file", config_file])
     assert [
-        ["name", "asked by", "runs in", "timeout", "at once", "kept", "on error", "public routes", "from", "does"],
         [
-            *("mailserver", "POST /mailserver", "event loop", "2.5 s (configured)", "64", "60 s (configured)"),
+            *("name", "asked by", "runs in", "timeout", "at once", "queue", "kept", "on error", "public routes"),
+            *("from", "does"),
+        ],
+        [
+            *("mailserver", "POST /mailserver", "event loop", "2.5 s (configured)", "64", "256", "60 s (configured)"),
             *("empty (configured)", "-", "vendorsrv-example-mailserver 1.0.0"),
             "Make an instance a mail server when a mail administrator booted it.",
         ],
         [
-            *("plain", "POST /plain", "thread", "4 s", "2 (configured)", "for ever (configured)", "fail"),
+            *("plain", "POST /plain", "thread", "4 s", "2 (configured)", "0 (configured)", "for ever (configured)"),
+            "fail",
             "/plain/key.json /plain/async-key.json /plain/broken.json",
             *("tests.handlers.good:Plain", "Run in a thread."),
         ],
@@ -70,10 +74,35 @@ def test_handlers_as_json(config_file: str) -> None:
 def test_a_terminal_gets_a_table() -> None:
     """A narrow one, too: what a handler is stands below each other."""
     console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80)
-    show([("plain", "POST /plain", "thread", "4 s", "2", "-", "fail", "-", "x 1", "Run in a thread.")], console)
+    show([("plain", "POST /plain", "thread", "4 s", "2", "9", "-", "fail", "-", "x 1", "Run in a thread.")], console)
     assert isinstance(console.file, io.StringIO)
     lines = [line.strip("│ ") for line in console.file.getvalue().splitlines()]
     assert ["plain   │ Run in a thread.", "asked by: POST /plain", "runs in: thread", "timeout: 4 s"] == lines[3:7]
+
+
+def test_what_becomes_of_an_instance(config_file: str) -> None:
+    """The whole table is shown, with the enabled handlers of each mode."""
+    result = CliRunner().invoke(main, ["handlers", "--config-file", config_file, "--modes"])
+    lines = [re.split(r" {2,}", line) for line in result.stdout.splitlines()]
+    assert ["on_error", "when", "fatal", "config drive", "metadata service", "handlers"] == lines[0]
+    assert [
+        *("fail", "always", "on", "ERROR: our message, after up to three hosts"),
+        *("ACTIVE: this read of vendor_data2.json fails", "plain"),
+    ] == lines[2]
+    assert (["mailserver"], 8) == (lines[3][-1:], len(lines))
+
+
+def test_what_becomes_of_an_instance_as_json(config_file: str) -> None:
+    """A program gets the same."""
+    result = CliRunner().invoke(main, ["handlers", "--config-file", config_file, "--modes", "--json"])
+    assert {
+        "on_error": "empty",
+        "when": "always",
+        "fatal": "off or on",
+        "config drive": "ACTIVE: {} on the drive, for good",
+        "metadata service": "ACTIVE: {} at this read",
+        "handlers": "mailserver",
+    } == json.loads(result.stdout)[2]
 
 
 def test_a_handler_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
@@ -94,9 +123,10 @@ def test_a_handler_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_the_sample_is_a_configuration(tmp_path: Path, options: list[str], expected: list[str]) -> None:
-    """The check accepts it as it is printed, once CHANGE-ME is replaced; alone, it enables no handler."""
+    """The check accepts it, once CHANGE-ME is replaced and a key is there; alone, it enables no handler."""
     result = CliRunner().invoke(main, ["config", *options])
-    assert expected == findings(tmp_path, result.stdout.replace("CHANGE-ME", "planted"))
+    text = changed(result.stdout.replace("CHANGE-ME", "planted"), {"#encryption_keys =": f"encryption_keys = {KEY}"})
+    assert expected == findings(tmp_path, text)
 
 
 def test_the_sample_begins_with_what_must_be_set() -> None:

@@ -167,7 +167,7 @@ def test_every_module_is_documented() -> None:
     assert [(number, name) for number, names in enumerate(LAYERS) for name in names] == table
 
 
-@pytest.mark.parametrize("path", [*PAGES, ROOT / "examples/mailserver/README.md"], ids=shown)
+@pytest.mark.parametrize("path", [*PAGES, *sorted(ROOT.glob("examples/*/README.md"))], ids=shown)
 def test_links_lead_somewhere(path: Path) -> None:
     """A relative link names a file of the checkout, and its anchor a heading of it."""
     broken = []
@@ -190,7 +190,10 @@ def test_commands_exist(block: Block, words: list[str]) -> None:
     if words[0] == "make":
         assert f"\n{words[1]}: " in (ROOT / "Makefile").read_text()
         return
-    command = Commands().get_command(click.Context(click.Command("vendorsrv")), words[1])
+    context = click.Context(click.Command("vendorsrv"))
+    command = Commands().get_command(context, words[1])
+    if isinstance(command, click.Group):
+        command = command.get_command(context, words[2])
     assert command is not None
     known = {name for parameter in command.params for name in parameter.opts}
     assert set() == {word.partition("=")[0] for word in words[2:] if word.startswith("--")} - known
@@ -261,9 +264,9 @@ def test_configurations_hold_options_that_exist(block: Block, tmp_path: Path) ->
 
 
 def test_the_whole_configurations_are_without_findings(tmp_path: Path) -> None:
-    """The admin guide's two files, side by side, pass the check with not even a warning."""
+    """The admin guide's two files, side by side, pass the check; only the key has to be the reader's own."""
     ours, nova = (complete_config(each, tmp_path) for each in blocks(page("admin-guide"), "ini")[:2])
-    assert [] == [str(finding) for finding in find_all(ours, nova)]
+    assert ["the answers of mailserver are pinned unencrypted"] == [each.message for each in find_all(ours, nova)]
 
 
 def test_the_release_notes_begin_with_this_version() -> None:

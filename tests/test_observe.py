@@ -137,6 +137,14 @@ def test_what_is_polled_is_for_debugging(text: Logged) -> None:
     assert " DEBUG vendorsrv.access " in next(line for line in text.text.splitlines() if "'/-/live'" in line)
 
 
+def test_a_target_with_a_wrong_path_is_no_matter_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever mistyped a URL in nova.conf looks into this log."""
+    with caplog.at_level("DEBUG", "vendorsrv.access"):
+        Access("POST", "/mail/", polled=True).log(404, 0.001)
+        Access("GET", "/-/live", polled=True).log(200, 0.001)
+    assert ["INFO", "DEBUG"] == [record.levelname for record in caplog.records]
+
+
 def test_a_handler_s_own_lines_have_the_request_s_id(text: Logged) -> None:
     """A vendor's log line can be found by what Nova logged."""
     lines = [line for line in text.text.splitlines() if "a handler's own line" in line]

@@ -194,6 +194,17 @@ def test_a_policy_that_breaks_later_admits_nobody(make: Make, clock: Clock, tmp_
     assert (False, True) == (admits(policy, NOVA), admits(policy, TENANT))
 
 
+def test_a_policy_that_breaks_later_makes_the_server_unready(make: Make, tmp_path: Path) -> None:
+    """Load balancers go elsewhere, and come back when it is mended."""
+    policy = make("'vendordata:ask': 'role:service'\n")
+    policy.check_ready()
+    rewrite(tmp_path, next(iter(BROKEN.values()))[0], 1)
+    with pytest.raises(PolicyUnavailable):
+        policy.check_ready()
+    rewrite(tmp_path, "'vendordata:ask': 'role:service'\n", 2)
+    policy.check_ready()
+
+
 def test_the_sample_has_every_rule() -> None:
     """``oslopolicy-sample-generator --namespace vendorsrv`` gives an operator something to start with."""
     command = [str(Path(sys.executable).with_name("oslopolicy-sample-generator")), "--namespace", "vendorsrv"]

@@ -47,6 +47,14 @@ def test_every_wrong_value_is_named(path: Path) -> None:
     ) == str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_time_that_never_ends_is_wrong(path: Path, value: str) -> None:
+    """Python reads these as numbers; no deadline can be counted with them."""
+    write(path, changed(GOOD, {"port = 9090": f"port = 9090\nbody_timeout = {value}"}))
+    with pytest.raises(ConfigError, match=r"^\[vendorsrv\] body_timeout: "):
+        Settings.from_file(path)
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from vendorsrv.answer import to_bytes
 from vendorsrv.auth import Authenticator
-from vendorsrv.cache import Cache, build_cache
+from vendorsrv.cache import build_cache
 from vendorsrv.errors import (
     ConfigError,
     MethodNotAllowed,
@@ -69,10 +69,10 @@ class Application(FastAPI):
         self.authenticator = Authenticator(settings)
         handlers = self.registry.handlers.values()
         self.pin_service = PinService(settings) if any(each.pin for each in handlers) else None
-        cache = build_cache(settings.conf, settings.cache_max_bytes, clock)
-        self.keepers = {each.name: self.keeper(each, cache, settings.max_answer_bytes, clock) for each in handlers}
-        policy = Policy(settings.conf, list(self.registry.handlers))
-        pipeline = Pipeline(settings, self.authenticator, policy, self.keepers)
+        self.cache = build_cache(settings.conf, settings.cache_max_bytes, clock)
+        self.keepers = {each.name: self.keeper(each, settings.max_answer_bytes, clock) for each in handlers}
+        self.policy = Policy(settings.conf, list(self.registry.handlers))
+        pipeline = Pipeline(settings, self.authenticator, self.policy, self.keepers)
         self.front = Front(pipeline, settings, self.authenticator.challenge)
         self.max_answer_bytes = settings.max_answer_bytes
         self.is_open = False
@@ -80,9 +80,9 @@ class Application(FastAPI):
         for enabled in handlers:
             self.add_handler_routes(enabled)
 
-    def keeper(self, enabled: Enabled, cache: Cache, max_answer_bytes: int, clock: Callable[[], float]) -> Keeper:
+    def keeper(self, enabled: Enabled, max_answer_bytes: int, clock: Callable[[], float]) -> Keeper:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
-        return Keeper(enabled, cache, pins, max_answer_bytes, clock)
+        return Keeper(enabled, self.cache, pins, max_answer_bytes, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give ``/`` and ``/{handler}`` to the front, everything else to FastAPI's routing."""
@@ -116,6 +116,7 @@ class Application(FastAPI):
             self.is_open = False
             watchdog.stop()
             warm_up.cancel()
+            self.cache.close()
 
     async def warm_up(self) -> None:
         try:
@@ -161,6 +162,7 @@ class Application(FastAPI):
     async def ready(self) -> dict[str, Any]:
         if not self.is_open:
             raise ServiceUnavailable("the handlers are not open")
+        self.policy.check_ready()
         await self.authenticator.check_ready()
         if self.pin_service:
             await self.pin_service.check()

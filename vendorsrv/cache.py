@@ -66,6 +66,9 @@ class Cache(Protocol):
     async def set(self, key: bytes, body: bytes) -> None:
         """Keep an answer from now on."""
 
+    def close(self) -> None:
+        """Give back what asking took."""
+
 
 class MemoryCache:
     """Keeps answers in this process, oldest out first.
@@ -95,6 +98,10 @@ class MemoryCache:
             self.answers[key] = (body, self.clock())
         except ValueError:
             LOG.warning("an answer of %d bytes is too large for the cache", len(body))
+
+    def close(self) -> None:
+        """Forget all answers."""
+        self.answers.clear()
 
 
 class SharedCache:
@@ -140,6 +147,10 @@ class SharedCache:
     async def set(self, key: bytes, body: bytes) -> None:
         """Keep an answer, if the store takes it."""
         await self.ask(self.store.set, name_of(key), wrap(key, body, self.wall_clock()))
+
+    def close(self) -> None:
+        """Close the connections to the store."""
+        self.store.close()
 
     async def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self.clock() < self.rests_until:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from oslo_config import cfg
 
-from vendorsrv.cache import find_cache_problems
+from vendorsrv.cache import build_cache, find_cache_problems
+from vendorsrv.check_pins import find_in_keeping, find_in_pins
 from vendorsrv.check_policy import find_in_policy
 from vendorsrv.check_tls import find_in_tls, readable_by_others
 from vendorsrv.errors import ConfigError
@@ -16,8 +17,6 @@ from vendorsrv.findings import Declared, Finding, IniFile, did_you_mean
 from vendorsrv.handler import COMMON_OPTIONS
 from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
 from vendorsrv.observe import quiet
-from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_url import async_url
 from vendorsrv.proxy import Proxy
 from vendorsrv.registry import Found, build, find_enabled, read_options
 from vendorsrv.sample import library_sections
@@ -74,6 +73,7 @@ class Check:
         parse_into(self.conf, ini.path, GROUP)
         self.settings, self.problems = Settings.as_far_as_usable(self.conf)
         self.handlers, self.not_loaded = find_enabled(self.settings)
+        self.pinning: list[str] = []
 
     def find(self) -> Iterator[Finding]:
         sections = self.declared()
@@ -82,11 +82,12 @@ class Check:
         yield from self.find_readable(sections)
         for section in ("DEFAULT", "oslo_policy"):
             self.problems += read(self.conf, section, sections[section])[1]
-        self.problems += find_problems(self.conf) + find_cache_problems(self.conf)
+        self.problems += find_problems(self.conf)
         yield from self.located(self.problems)
+        yield from self.find_in_cache()
         yield from self.find_in_handlers()
         yield from self.find_in_limits()
-        yield from self.find_in_pins()
+        yield from find_in_pins(self.ini, self.settings, self.pinning)
         tls = list(find_in_tls(self.ini, self.settings))
         yield from [*tls, *self.find_missing_files(sections)]
         names = [each.handler.name for each in self.handlers]
@@ -130,13 +131,22 @@ class Check:
         secrets = [(section, option.dest) for section, each in sections.items() for option in each if option.secret]
         held = [place for place in secrets if place in self.ini.options]
         if held and readable_by_others(self.ini.path):
-            section, option = held[0]
+            section, option = min(held, key=self.ini.options.__getitem__)
             reason = "every user of this machine can read this file, and it holds a secret"
             yield self.ini.warning(reason, section, option)
 
     def located(self, problems: Iterable[Problem]) -> Iterator[Finding]:
         for problem in problems:
             yield self.ini.error(problem.message, problem.section, problem.option)
+
+    def find_in_cache(self) -> Iterator[Finding]:
+        problems = find_cache_problems(self.conf)
+        yield from self.located(problems)
+        try:
+            if not problems:
+                build_cache(self.conf, self.settings.cache_max_bytes)
+        except ConfigError as error:
+            yield self.ini.error(str(error).removeprefix("[cache] "), "cache")
 
     def find_in_handlers(self) -> Iterator[Finding]:
         for problem in self.not_loaded:
@@ -148,7 +158,11 @@ class Check:
             yield from self.located(problems)
             timeout = overrides.get("timeout", found.handler.timeout)
             yield from self.find_in_timeout(found.handler.section, "timeout", timeout)
-            if not problems:
+            if overrides.get("pin", found.handler.pin):
+                self.pinning.append(found.handler.name)
+            contradictions = list(find_in_keeping(self.ini, found.handler, overrides))
+            yield from contradictions
+            if not problems and not contradictions:
                 yield from self.try_to_build(found)
 
     def try_to_build(self, found: Found) -> Iterator[Finding]:
@@ -180,17 +194,6 @@ class Check:
         if self.settings.max_body_bytes < LEGAL_REQUEST:
             reason = f"legal requests of Nova's have up to {LEGAL_REQUEST} bytes"
             yield self.ini.warning(reason, GROUP, "max_body_bytes")
-
-    def find_in_pins(self) -> Iterator[Finding]:
-        for section, option, use in (
-            ("database", "connection", lambda: async_url(self.settings.database)),
-            ("pins", "encryption_keys", lambda: PinCipher(self.settings.encryption_keys)),
-        ):
-            try:
-                use()
-            except ConfigError as error:
-                reason = str(error).removeprefix(f"[{section}] {option}").lstrip(": ")
-                yield self.ini.error(reason, section, option)
 
     def find_missing_files(self, sections: Declared) -> Iterator[Finding]:
         """Name the files for the way to Keystone that are not there."""

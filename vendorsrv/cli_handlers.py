@@ -12,23 +12,30 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vendorsrv.columns import show_columns, show_table
 from vendorsrv.errors import ConfigError
+from vendorsrv.outcomes import table
 from vendorsrv.registry import DECLARED, Enabled, Registry, find
 from vendorsrv.sample import render
 from vendorsrv.settings import Settings
 
 HEADINGS: Final = (
-    *("name", "asked by", "runs in", "timeout", "at once", "kept", "on error", "public routes", "from", "does"),
+    *("name", "asked by", "runs in", "timeout", "at once", "queue", "kept", "on error", "public routes", "from"),
+    "does",
 )
 
 
 @click.command()
 @click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
+@click.option("--modes", is_flag=True, help="Show what becomes of an instance when a handler has no answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def handlers(config_file: str, as_json: bool) -> None:
+def handlers(config_file: str, modes: bool, as_json: bool) -> None:
     """Show the enabled handlers and what they declare, with the configuration's overrides."""
     registry = Registry(Settings.from_file(config_file))
     described = [describe(enabled) for enabled in registry.handlers.values()]
+    if modes:
+        show_modes(described, Console(), as_json=as_json)
+        return
     if as_json:
         click.echo(json.dumps(described, indent=2))
     else:
@@ -72,6 +79,7 @@ def row(described: dict[str, Any]) -> tuple[str, ...]:
         described["runs_in"],
         cell(f"{described['timeout']:g} s", "timeout"),
         cell(str(described["concurrency"]), "concurrency", "threads"),
+        cell(str(described["queue"]), "queue"),
         cell(keeps, "pin", "cache_for"),
         cell(described["on_error"], "on_error"),
         " ".join(described["routes"]) or "-",
@@ -83,13 +91,23 @@ def row(described: dict[str, Any]) -> tuple[str, ...]:
 def show(rows: Sequence[tuple[str, ...]], console: Console) -> None:
     """Print the handlers: in a table on a terminal, and else in columns that are never cut."""
     if console.is_terminal:
-        table = Table("handler", "what it is", show_lines=True)
+        facts_of = Table("handler", "what it is", show_lines=True)
         for name, *cells, description in rows:
             facts = [f"{heading}: {cell}" for heading, cell in zip(HEADINGS[1:], cells, strict=False)]
-            table.add_row(Text(name, style="bold", no_wrap=True), Text("\n".join([description, *facts])))
-        console.print(table)
+            facts_of.add_row(Text(name, style="bold", no_wrap=True), Text("\n".join([description, *facts])))
+        console.print(facts_of)
         return
-    lines = [HEADINGS, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    show_columns(HEADINGS, rows)
+
+
+def show_modes(described: Sequence[dict[str, Any]], console: Console, *, as_json: bool) -> None:
+    """Print what becomes of an instance, and for which handlers."""
+    headings, *rows = [
+        (*row, ", ".join(each["name"] for each in described if each["on_error"] == row[0])) for row in table()
+    ]
+    headings = (*headings[:-1], "handlers")
+    if as_json:
+        click.echo(json.dumps([dict(zip(headings, row, strict=True)) for row in rows], indent=2))
+        return
+    show_table(headings, rows, console)
+    click.echo("A handler that pins answers with an error while its store is away, whatever its on_error.")

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, Final, TypeVar
 
 import click
 from rich.console import Console
-from rich.table import Table
 
+from vendorsrv.columns import show_table
 from vendorsrv.errors import ConfigError
 from vendorsrv.observe import quiet
 from vendorsrv.pin_admin import Pin, PinAdmin, Rotation, open_pins, upgrade_pins
@@ -77,7 +77,7 @@ def list_pins(config_file: str, limit: int, after: str, handler: str | None, as_
     if as_json:
         click.echo(json.dumps([asdict(each) for each in listed], indent=2))
     else:
-        show([(each.instance_id, each.handler, each.pinned_at, each.stored) for each in listed], Console())
+        show_table(HEADINGS, [tuple(asdict(each).values()) for each in listed], Console())
     if more:
         click.echo(f"There are more: --after {rows[-1].instance_id}", err=True)
 
@@ -192,7 +192,7 @@ def work(config_file: str, task: Callable[[PinAdmin], Awaitable[T]]) -> T:
 
 def output(path: str) -> AbstractContextManager[BinaryIO]:
     if path == "-":
-        return nullcontext(click.get_binary_stream("stdout"))
+        return nullcontext(sys.stdout.buffer)
     return private_file(Path(path))
 
 
@@ -223,16 +223,3 @@ def described(pin: dict[str, Any]) -> Iterator[str]:
 
 def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def show(rows: Sequence[tuple[str, ...]], console: Console) -> None:
-    """Print pins: in a table on a terminal, and else in columns that are never cut."""
-    if console.is_terminal:
-        table = Table(*HEADINGS)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-        return
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
-    for line in (HEADINGS, *rows):
-        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())

@@ -98,11 +98,12 @@ class Access:
     error: str | None = None
 
     def log(self, status: int, seconds: float) -> None:
-        """Write the line: at warning level for 5xx, at debug level for what is polled, else at info.
+        """Write the line: at warning level for 5xx, at debug level for what is polled and succeeds, else at info.
 
         :param seconds: from the first header to the last byte given to the socket.
         """
-        level = logging.WARNING if status >= 500 else logging.DEBUG if self.polled else logging.INFO
+        quiet = self.polled and status < 400  # a target with a wrong path in nova.conf has to be seen
+        level = logging.WARNING if status >= 500 else logging.DEBUG if quiet else logging.INFO
         if not LOG.isEnabledFor(level):
             return
         milliseconds = round(seconds * 1000, 1)

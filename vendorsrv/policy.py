@@ -22,6 +22,7 @@ SAME_AS_ASK: Final = f"rule:{ASK}"
 #: Seconds until a changed policy file holds for a caller who was let in before.
 REMEMBER_FOR: Final = 5.0
 CALLERS: Final = 16_384
+NOBODY: Final = Caller(user_id="")
 #: A policy file that is no YAML, or no mapping of names to strings, or may not be read.
 UNREADABLE: Final = (ValueError, TypeError, AttributeError, cfg.Error)
 
@@ -102,6 +103,13 @@ class Policy:
             allowed = self.admitted[caller] = self.enforce(ASK, {}, caller)
         if not allowed:
             raise Forbidden("the owner of the token may not ask for vendordata")
+
+    def check_ready(self) -> None:
+        """Find out whether the rules can be read.
+
+        :raises PolicyUnavailable: the policy file is broken.
+        """
+        self.enforce(ASK, {}, NOBODY)
 
     def allows(self, handler: str, request: VendordataRequest, caller: Caller) -> bool:
         """Say whether the request may be given to this handler.

@@ -135,7 +135,7 @@ class Proxy(Handler):
             async with asyncio.timeout(seconds):
                 reply = await self.send(server, request, known)
         except (UpstreamFailure, TimeoutError) as failure:
-            LOG.warning("upstream %s: %s: %s", self.name, server.url, failure or f"no answer in {seconds:.1f} s")
+            LOG.warning("upstream %s: %s: %s", self.name, server.url, str(failure) or f"no answer in {seconds:.1f} s")
             raise self.failed(failure) from None
         if known and reply.status in UNCHANGED:
             return self.unchanged(reply, known, server, time.monotonic() - started)

@@ -51,7 +51,14 @@ NovaBody = TypedDict(
         "image-id": NotRequired[Annotated[str | None, Field(description="the image; empty when booted from a volume")]],
         "user-data": NotRequired[Annotated[str | None, Field(description="base64, as the user sent it")]],
         "hostname": NotRequired[
-            Annotated[str | None, AfterValidator(printable), Field(description="the short name, without a domain")]
+            Annotated[
+                str | None,
+                AfterValidator(printable),
+                Field(
+                    description="the short name, without a domain",
+                    json_schema_extra={"pattern": f"^{CONTROL.pattern.replace('[', '[^')}*$"},
+                ),
+            ]
         ],
         "metadata": NotRequired[Annotated[dict[str, str], Field(description="the user's key-value pairs")]],
         "boot-roles": NotRequired[

@@ -21,6 +21,17 @@ LOG = logging.getLogger(__name__)
 WORKER_TIMEOUT: Final = 60
 
 
+class Supervisor(Multiprocess):
+    """uvicorn's, which also notices at once that a worker has died."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Ask every worker whether it is there, and replace those that are not."""
+        for process in self.processes:
+            # The worker's end of the pipe: as long as it is open here, too, a dead worker's silence has no end.
+            process.child_conn.close()
+        super().keep_subprocess_alive()
+
+
 def uvicorn_config(settings: Settings, application: object, workers: int) -> uvicorn.Config:
     """Give uvicorn's configuration for our settings.
 
@@ -65,7 +76,7 @@ def serve(config_file: str, workers: int | None = None) -> None:
         socket = config.bind_socket()
     except SystemExit:  # uvicorn has logged why
         raise ConfigError(f"cannot listen on {settings.host} port {settings.port}") from None
-    supervisor = Multiprocess(config, sockets=[socket])
+    supervisor = Supervisor(config, sockets=[socket])
     supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise ConfigError("a worker could not start; the log says why")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
@@ -212,8 +213,11 @@ def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[
             # Their text quotes what follows the $, which may be half a password.
             problems.append(Problem(group, option.dest, "has a $ before no option's name; write it as $$"))
         else:
-            if option.required and values[option.dest] is None:
+            value = values[option.dest]
+            if option.required and value is None:
                 problems.append(Problem(group, option.dest, f"missing; {option.help or 'it has no default'}"))
+            elif isinstance(value, float) and not math.isfinite(value):  # which passes every min and max
+                problems.append(Problem(group, option.dest, "must be a finite number"))
     return values, problems
 
 

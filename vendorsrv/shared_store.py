@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final, Protocol
 
-from dogpile.cache.api import NO_VALUE
 from dogpile.cache.region import make_region
 from oslo_cache import core as oslo_cache
 from oslo_cache.exception import ConfigurationError
 from oslo_config import cfg
 
 from vendorsrv.errors import ConfigError
-
-#: Seconds for which a memcached that failed is left out of those that keys are spread over.
-DEAD_FOR: Final = 2.5
 
 
 class StoreAway(Exception):
@@ -39,11 +35,14 @@ class SharedStore(Protocol):
     def set(self, name: str, value: bytes) -> None:
         """Put something under a name, for ``[cache] backend_expiration_time`` seconds."""
 
+    def close(self) -> None:
+        """Close the connections that nobody uses now."""
+
 
 class RedisStore:
-    """Redis, alone or behind sentinels, by the backend of dogpile, which adds nothing to the bytes.
+    """Redis, alone or behind sentinels.
 
-    :param backend: a configured one.
+    :param backend: dogpile's, which has the clients that ``[cache]`` describes.
     """
 
     def __init__(self, backend: Any, _: float) -> None:
@@ -51,15 +50,19 @@ class RedisStore:
         self.errors = import_module("redis.exceptions")
 
     def get(self, name: str) -> bytes | None:
-        found = self.run(self.backend.get_serialized, name)
-        return None if found is NO_VALUE else found
+        found: bytes | None = self.run(self.backend.reader_client.get, name)
+        return found
 
     def set(self, name: str, value: bytes) -> None:
-        self.run(self.backend.set_serialized, name, value)
+        self.run(self.backend.writer_client.set, name, value, ex=self.backend.redis_expiration_time)
 
-    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def close(self) -> None:
+        for client in (self.backend.reader_client, self.backend.writer_client):
+            client.close()
+
+    def run(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         try:
-            return function(*arguments)
+            return function(*arguments, **options)
         except self.errors.ResponseError as error:
             raise StoreRefused(type(error).__name__) from None
         except (self.errors.RedisError, OSError, ValueError) as error:  # ValueError: it speaks another protocol
@@ -83,11 +86,9 @@ class MemcachedStore:
             "socket_keepalive": backend.socket_keepalive,
             "connect_timeout": timeout,
             "timeout": timeout,
-            "retry_attempts": 1,
-            "retry_timeout": 0,
-            "dead_timeout": DEAD_FOR,
+            "retry_attempts": 0,  # a server that fails is left out for a minute, and the others have its keys
         }
-        self.local = threading.local()  # a client is not safe between threads
+        self.idle: list[Any] = []  # a client is not safe between threads
 
     def get(self, name: str) -> bytes | None:
         found: bytes | None = self.run("get", name)
@@ -96,23 +97,32 @@ class MemcachedStore:
     def set(self, name: str, value: bytes) -> None:
         self.run("set", name, value, expire=self.expire, noreply=False)
 
+    def close(self) -> None:
+        while self.idle:
+            self.idle.pop().close()
+
     def run(self, command: str, *arguments: Any, **options: Any) -> Any:
+        with suppress(IndexError, StoreAway):  # its connections may be from before a restart
+            return self.call(self.idle.pop(), command, *arguments, **options)
+        client = self.hash_client(**self.options)
+        with suppress(StoreAway):  # it knows then which server is dead, and asks another one
+            return self.call(client, command, *arguments, **options)
+        return self.call(client, command, *arguments, **options)
+
+    def call(self, client: Any, command: str, *arguments: Any, **options: Any) -> Any:
         try:
-            try:
-                return getattr(self.client(), command)(*arguments, **options)
-            except (self.errors.MemcacheUnexpectedCloseError, ConnectionError):
-                return getattr(self.client(), command)(*arguments, **options)  # restarted since this thread's last call
+            answer = getattr(client, command)(*arguments, **options)
         except (self.errors.MemcacheUnexpectedCloseError, OSError, ValueError) as error:
+            client.close()
             raise StoreAway(type(error).__name__) from None
         except (self.errors.MemcacheServerError, self.errors.MemcacheClientError) as error:
+            self.idle.append(client)
             raise StoreRefused(type(error).__name__) from None
         except self.errors.MemcacheError as error:
+            client.close()
             raise StoreAway(type(error).__name__) from None
-
-    def client(self) -> Any:
-        if not hasattr(self.local, "client"):
-            self.local.client = self.hash_client(**self.options)
-        return self.local.client
+        self.idle.append(client)
+        return answer
 
 
 #: By the name of the backend: what uses its driver, and the extra that brings the driver.

@@ -1,0 +1,197 @@
+"""The server in a process of its own: TLS, workers, signals, and what it says when it cannot start."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+
+from tests.fake_keystone import FakeKeystone
+from tests.serving import BODY, JSON, Process, free_port, serving, write_config
+from tests.waiting import wait_until
+from vendorsrv import ConfigError, Settings
+from vendorsrv.serve import serve, uvicorn_config
+
+PLAIN = "tests.handlers.good:Plain"
+
+
+def greeting(process: Process, token: str) -> str:
+    """What the plain handler says, over a new connection."""
+    with process.client() as client:
+        response = client.post("/plain", content=BODY, headers={**JSON, "X-Auth-Token": token})
+    assert 200 == response.status_code
+    return str(response.json()["greeting"])
+
+
+class Reloadable:
+    """A running server whose configuration can be rewritten."""
+
+    def __init__(self, directory: Path, keystone: FakeKeystone) -> None:
+        self.directory, self.keystone, self.port = directory, keystone, free_port()
+        self.token = keystone.issue("service")
+
+    def write(self, word: str, handlers: str = PLAIN) -> Path:
+        """Write a configuration in which the handler greets with this word."""
+        sections = f"[handler:plain]\ngreeting = {word}\n"
+        return write_config(self.directory, self.keystone, handlers=handlers, sections=sections, port=self.port)
+
+
+@pytest.fixture(scope="module")
+def reloadable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reloadable]:
+    """The parts of one server for the tests of SIGHUP."""
+    with FakeKeystone() as keystone:
+        yield Reloadable(tmp_path_factory.mktemp("reload"), keystone)
+
+
+@pytest.fixture(scope="module")
+def process(reloadable: Reloadable) -> Iterator[Process]:
+    """The server itself."""
+    with serving(reloadable.write("hello"), reloadable.port) as process:
+        process.wait_until_answers()
+        yield process
+
+
+def test_sighup_takes_the_configuration_as_it_is_now(reloadable: Reloadable, process: Process) -> None:
+    """And meanwhile no request fails."""
+    reloadable.write("good morning")
+    process.signal(signal.SIGHUP)
+    wait_until(lambda: greeting(process, reloadable.token) == "good morning", 60)
+
+
+def test_a_broken_configuration_leaves_the_server_as_it_is(reloadable: Reloadable, process: Process) -> None:
+    """The log says what is wrong, and the old worker goes on."""
+    before = greeting(process, reloadable.token)
+    reloadable.write("never", handlers="nosuch")
+    process.signal(signal.SIGHUP)
+    process.wait_for("aborting the restart")
+    assert "CRITICAL vendorsrv.app [-] handler nosuch: no installed package has it" in process.log.read_text()
+    assert before == greeting(process, reloadable.token)
+
+
+def test_sigterm_finishes_what_has_begun(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Whoever was accepted gets the answer; the server ends with status 0 and without a traceback."""
+    port = free_port()
+    sections = f"[handler:patient]\ndirectory = {tmp_path}\n"
+    config = write_config(tmp_path, fake, handlers="tests.handlers.patient:Patient", sections=sections, port=port)
+    headers = {**JSON, "X-Auth-Token": fake.issue("service")}
+    answers: list[str] = []
+    with serving(config, port) as process:
+        process.wait_until_answers()
+
+        def ask() -> None:
+            with process.client() as client:
+                answers.append(client.post("/patient", content=BODY, headers=headers).text)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        wait_until((tmp_path / "begun").exists)
+        process.signal(signal.SIGTERM)
+        process.wait_for("Shutting down")
+        (tmp_path / "go on").touch()
+        asking.join(10)
+        assert 0 == process.end()
+    assert ['"finished"'] == answers
+    assert "Traceback" not in process.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Who signs the certificates of the tests."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Iterator[Process]:
+    """A server with two workers that asks clients for a certificate."""
+    directory = tmp_path_factory.mktemp("tls")
+    port = free_port()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(str(directory / "cert.pem"))
+    certificate.private_key_pem.write_to_path(str(directory / "key.pem"))
+    authority.cert_pem.write_to_path(str(directory / "ca.pem"))
+    files: dict[str, Any] = {f"{name}_file": directory / f"{name}.pem" for name in ("cert", "key", "ca")}
+    with (
+        FakeKeystone() as keystone,
+        serving(write_config(directory, keystone, port=port, workers=2, **files), port) as process,
+    ):
+        process.wait_until_answers(context(authority, authority))
+        yield process
+
+
+def context(authority: trustme.CA, signer: trustme.CA | None) -> ssl.SSLContext:
+    """What a client trusts, and whose certificate it shows."""
+    made = ssl.create_default_context()
+    authority.configure_trust(made)
+    if signer:
+        signer.issue_cert("nova.example").configure_cert(made)
+    return made
+
+
+def test_a_client_with_a_certificate_is_served(tls: Process, authority: trustme.CA) -> None:
+    """Over TLS that it can verify."""
+    assert True is tls.answers(context(authority, authority))
+
+
+@pytest.mark.parametrize("signer", [None, trustme.CA()], ids=["none", "a stranger's"])
+def test_a_client_without_the_right_certificate_is_refused(
+    tls: Process, authority: trustme.CA, signer: trustme.CA | None
+) -> None:
+    """With no certificate, and with one that somebody else signed."""
+    with tls.client(context(authority, signer)) as client, pytest.raises(httpx.TransportError):
+        client.get("/-/live")
+
+
+def test_without_tls_nothing_is_answered(tls: Process) -> None:
+    """A token in clear text is not taken."""
+    with tls.client() as client, pytest.raises(httpx.TransportError):
+        client.get("/-/live")
+
+
+def test_as_many_workers_serve_as_are_configured(tls: Process) -> None:
+    """Two processes, with the handlers open in each."""
+    tls.wait_for("Application startup complete", times=2)
+    assert 2 == len(set(re.findall(r"Started server process \[(\d+)\]", tls.log.read_text())))
+
+
+def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
+    """And no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with serving(write_config(tmp_path, port=port), port) as process:
+            assert 1 == process.end()
+    lines = process.log.read_text().splitlines()
+    assert f"error: cannot listen on 127.0.0.1 port {port}" == lines[-1]
+    assert 2 == len(lines)
+
+
+def test_a_handler_that_is_not_there_stops_the_server(tmp_path: Path) -> None:
+    """With the reason in the log, once, instead of workers without end."""
+    with serving(write_config(tmp_path, handlers="nosuch"), 0) as process:
+        assert 1 == process.end()
+    text = process.log.read_text()
+    assert 1 == text.count("handler nosuch: no installed package has it")
+    assert "error: a worker could not start; the log says why" == text.splitlines()[-1]
+    assert "Traceback" not in text
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """Before anything else happens."""
+    with pytest.raises(ConfigError) as caught:
+        serve(str(tmp_path / "none.conf"))
+    assert f"{tmp_path}/none.conf does not exist or cannot be read" == str(caught.value)
+
+
+@pytest.mark.parametrize(("seconds", "rounded"), [(0.0, 1), (0.4, 1), (5.0, 5), (7.6, 8)])
+def test_stopping_has_a_bound(tmp_path: Path, seconds: float, rounded: int) -> None:
+    """In whole seconds, and one at least."""
+    settings = Settings.from_file(write_config(tmp_path, shutdown_timeout=seconds))
+    assert rounded == uvicorn_config(settings, "vendorsrv.app:from_environment", 1).timeout_graceful_shutdown
