@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from oslo_config import cfg
 
 from vendorsrv.errors import KeystoneUnavailable
 from vendorsrv.flights import Flights
-from vendorsrv.keystone_options import USUAL_PLUGIN, find_account_problems, plugin_options
+from vendorsrv.keystone_options import USUAL_PLUGIN, cafile_option, find_account_problems, plugin_options
 from vendorsrv.settings import Problem, read
 from vendorsrv.threads import NoThreadFree, Threads
 
@@ -25,8 +24,6 @@ KEYSTONE_THREADS: Final = 4
 #: Seconds before its end from which a token is renewed; keystoneauth's own (``identity/base.py``).
 MIN_TOKEN_LIFE: Final = 120
 
-CAFILE: Final = cfg.StrOpt("cafile", help="PEM certificates that Keystone's is checked with.")
-
 
 def account_options(conf: cfg.ConfigOpts, section: str) -> dict[str, list[cfg.Opt]]:
     """Give the options of an account by section: the given one, and the one that its ``auth_section`` names.
@@ -37,7 +34,7 @@ def account_options(conf: cfg.ConfigOpts, section: str) -> dict[str, list[cfg.Op
     shared = read(conf, section, common)[0].get("auth_section") or section
     auth_type = read(conf, shared, common)[0].get("auth_type")
     own = [*common, *plugin_options(auth_type or USUAL_PLUGIN)]
-    return {section: own} if shared == section else {section: common, shared: [*own, CAFILE]}
+    return {section: own} if shared == section else {section: common, shared: [*own, cafile_option()]}
 
 
 def find_service_problems(conf: cfg.ConfigOpts, section: str) -> list[Problem]:
@@ -46,8 +43,7 @@ def find_service_problems(conf: cfg.ConfigOpts, section: str) -> list[Problem]:
     values: dict[str, Any] = {}
     shared = section
     for shared, options in account_options(conf, section).items():
-        register_cafile(conf, shared)
-        values, found = read(conf, shared, [option for option in options if option is not CAFILE])
+        values, found = read(conf, shared, options)
         problems += found
     problems += find_account_problems(shared, values)
     if not problems:
@@ -56,12 +52,6 @@ def find_service_problems(conf: cfg.ConfigOpts, section: str) -> list[Problem]:
         except ClientException as error:
             problems.append(Problem(shared, "auth_type", str(error)))
     return problems
-
-
-def register_cafile(conf: cfg.ConfigOpts, section: str) -> None:
-    # [keystone_authtoken], and a proxy, have one of their own.
-    with contextlib.suppress(cfg.DuplicateOptError):
-        conf.register_opt(CAFILE, group=section)
 
 
 def service_session(conf: cfg.ConfigOpts, section: str) -> Session:
