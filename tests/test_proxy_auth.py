@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -27,7 +28,7 @@ def other() -> Iterator[Other]:
         yield other
 
 
-def account(keystone: FakeKeystone, **options: object) -> dict[str, object]:
+def account(keystone: FakeKeystone, **options: object) -> dict[str, Any]:
     """Give the options of the account that the fake Keystone knows."""
     return {
         "auth_type": "password",

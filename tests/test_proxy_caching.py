@@ -138,7 +138,7 @@ def test_stale_while_revalidate_has_its_end(tmp_path: Path, other: Other, clock:
     ],
 )
 def test_the_operator_s_bound(
-    tmp_path: Path, other: Other, clock: Clock, control: str, cache_for: int | None, age: int, reached: int
+    tmp_path: Path, other: Other, clock: Clock, *, control: str, cache_for: int | None, age: int, reached: int
 ) -> None:
     """``cache_for`` is the most that an answer is used, and all of it where the other server is silent."""
     other.reply = says(control)

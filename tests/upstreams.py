@@ -1,4 +1,4 @@
-"""Vendordata servers to put a proxy in front of: they keep connections, say how long answers last, and fail on demand."""
+"""Vendordata servers to put a proxy in front of: they keep connections, and say how long answers last."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Other:
         self.connections = 0
         self.context = context
         self.port = 0
-        self.server: ThreadingHTTPServer | None = None
+        self.server: Listening | None = None
 
     @property
     def url(self) -> str:
@@ -151,7 +151,7 @@ class Front(NamedTuple):
         return response.status_code, body if response.status_code == 200 else body["error"]["message"]
 
 
-def proxy(name: str = "rack", **options: object) -> str:
+def proxy(name: str = "rack", /, **options: object) -> str:
     """Give the text of a proxy's section; a list of URLs becomes a line for each."""
     urls = options.pop("url")
     lines = [f"url = {url}\n" for url in (urls if isinstance(urls, list) else [urls])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -107,25 +108,37 @@ def find_in_files(values: Any) -> Iterator[tuple[str, str]]:
         yield name, f"{paths[name]} does not exist or cannot be read"
     if missing:
         return
-    try:
-        tls_context(paths["cafile"], None, None)
-    except (ssl.SSLError, OSError):
-        yield "cafile", "holds no PEM certificates, or cannot be read"
-        return
-    try:
-        tls_context(None, paths["certfile"], paths["keyfile"])
-    except (ssl.SSLError, OSError):
-        yield "certfile", "is no PEM certificate with its key in keyfile or behind it, or cannot be read"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for name, reason in (
+        ("cafile", "holds no PEM certificates, or cannot be read"),
+        ("certfile", "is no PEM certificate with its key in keyfile or behind it, or cannot be read"),
+    ):
+        try:
+            load(context, **{**dict.fromkeys(paths), name: paths[name], "keyfile": paths["keyfile"]})
+        except OSError:  # ssl.SSLError is one
+            yield name, reason
 
 
 def tls_context(cafile: str | None, certfile: str | None, keyfile: str | None) -> ssl.SSLContext:
     """Give what certificates are checked with, and shown; there is no way to turn the check off.
 
-    :raises ssl.SSLError: a file does not hold what it should.
-    :raises OSError: a file cannot be read.
+    :raises OSError: a file cannot be read, or does not hold what it should.
     """
+    if not cafile and not certfile:
+        return system_trust()
     context = ssl.create_default_context(cafile=cafile)
-    if certfile:
-        # A pass phrase would be asked for on the terminal.
-        context.load_cert_chain(certfile, keyfile, password="")
+    load(context, None, certfile, keyfile)
     return context
+
+
+@lru_cache(maxsize=1)
+def system_trust() -> ssl.SSLContext:
+    # 70 ms, which dozens of proxies need not pay each.
+    return ssl.create_default_context()
+
+
+def load(context: ssl.SSLContext, cafile: str | None, certfile: str | None, keyfile: str | None) -> None:
+    if cafile:
+        context.load_verify_locations(cafile)
+    if certfile:
+        context.load_cert_chain(certfile, keyfile, password="")  # else it would be asked for on the terminal
