@@ -79,7 +79,7 @@ def find_in_urls(values: Any) -> Iterator[tuple[str, str]]:
             yield "url", "has credentials in it; use auth = basic"
         elif parts.fragment:
             yield "url", "has a fragment (#), which is never sent"
-        elif values.auth == "relay" and not may_relay(parts, values.relay_hosts):
+        elif getattr(values, "auth", None) == "relay" and not may_relay(parts, values.relay_hosts):
             yield "relay_hosts", f"does not have {parts.hostname}, and auth = relay sends the caller's token there"
 
 
