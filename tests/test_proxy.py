@@ -167,3 +167,25 @@ def test_a_subclass_is_a_handler_of_its_own(tmp_path: Path, other: Other) -> Non
         assert (200, {"rack": "r1"}) == front.outcome("/declared")
         assert (200, {"rack": "r1"}) == front.outcome("/declared")
     assert 1 == len(other.received)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "outcome"),
+    [
+        ("application/json; charset=iso-8859-1", b'"M\xfcller"', (200, "M\u00fcller")),
+        ('text/plain; Charset="UTF-8"', b'"M\xc3\xbcller"', (200, "M\u00fcller")),
+        ("application/json; charset=utf-16", '"M\u00fcller"'.encode("utf-16"), (200, "M\u00fcller")),
+        (
+            "application/json; charset=ascii",
+            b'"M\xfcller"',
+            (502, "upstream rack answered text that cannot be decoded"),
+        ),
+        ("application/json; charset=nosuch", b"{}", (502, "upstream rack answered text that cannot be decoded")),
+        ("application/json; charset=punycode", b"{}", (502, "upstream rack answered text that cannot be decoded")),
+        ("application/octet-stream", b"{}", (200, {})),
+    ],
+)
+def test_character_sets(front: Front, other: Other, content_type: str, body: bytes, outcome: tuple[int, Any]) -> None:
+    """Those that Nova understands become UTF-8; the others are no answer, where Nova would take broken text."""
+    other.reply = Reply(body, {"Content-Type": content_type})
+    assert outcome == front.outcome()

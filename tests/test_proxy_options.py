@@ -79,7 +79,7 @@ AUTH = "error: [proxy:rack] "
         (f"{GOOD}auth = service\n{ACCOUNT}", [f"{AUTH}project_name: missing"]),
         (
             f"{GOOD}auth = service\n{ACCOUNT}auth_type = v3applicationcredential\napplication_credential_secret = s\n",
-            [f"{AUTH}auth_type: You have provided a username"],
+            [f"{AUTH}auth_type: You must provide either an application credential ID"],
         ),
         (f"{GOOD}auth = service\nauth_section = shared\n", ["error: [shared] auth_type: missing"]),
         (f"{GOOD}cache_fro = 60\n", [f"{AUTH}cache_fro: there is no such option; did you mean cache_for?"]),

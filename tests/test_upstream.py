@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.misbehaviour import Peer, body, hangs_up, raw, sends
+from tests.misbehaviour import Peer, Received, body, hangs_up, raw, sends
 from tests.serving import free_port, run
 from tests.upstreams import Other
+from tests.upstreams import Reply as Answer
 from vendorsrv.proxy_options import tls_context
 from vendorsrv.upstream import (
     BrokenOff,
@@ -160,6 +161,23 @@ def test_a_new_connection_that_is_closed_is_a_failure() -> None:
         peer.routes["/"] = hangs_up
         assert BrokenOff is failure(f"{peer.url}/")
         assert 1 == len(peer.received)
+
+
+def test_a_request_that_a_kept_connection_swallowed_is_sent_again() -> None:
+    """The server closed it while the request was on its way; once, and only on a connection that was kept."""
+
+    def swallow(_: Received) -> Answer:
+        if len(other.received) in {2, 3}:
+            raise ConnectionError
+        return Answer()
+
+    with Other() as other:
+        other.reply = swallow
+        with pytest.raises(BrokenOff):
+            run(posted(other.url, times=2))
+        assert 3 == len(other.received)
+        other.received.clear()
+        assert 200 == run(posted(other.url)).status
 
 
 def test_a_kept_connection_that_is_closed_is_asked_again() -> None:

@@ -113,18 +113,25 @@ class Proxy(Handler):
         """
         deadline = DEADLINE.get() - MARGIN
         now = self.clock()
-        servers = sorted(self.servers, key=lambda server: max(server.rests_until, now))
-        for left in range(len(servers), 0, -1):
-            server = servers[-left]
+        *others, last = sorted(self.servers, key=lambda server: max(server.rests_until, now))
+        for left, server in zip(range(len(self.servers), 1, -1), others, strict=True):
             try:
-                return await self.ask(server, request, (deadline - time.monotonic()) / left)
+                return await self.ask_or_rest(server, request, (deadline - time.monotonic()) / left)
             except UpstreamRefused:
                 raise
             except (UpstreamError, HandlerTimeout):
-                server.rests_until = self.clock() + REST
-                if left == 1:
-                    raise
-        raise AssertionError("a proxy has a url")
+                continue
+        return await self.ask_or_rest(last, request, deadline - time.monotonic())
+
+    async def ask_or_rest(self, server: Server, request: VendordataRequest, seconds: float) -> Reusable:
+        """Ask one server, and ask it last from now on when it fails."""
+        try:
+            return await self.ask(server, request, seconds)
+        except UpstreamRefused:
+            raise
+        except (UpstreamError, HandlerTimeout):
+            server.rests_until = self.clock() + REST
+            raise
 
     async def ask(self, server: Server, request: VendordataRequest, seconds: float) -> Reusable:
         """Ask one server, and hold its answer to what we promise."""
@@ -144,6 +151,7 @@ class Proxy(Handler):
         return Reusable(body, self.lifetime(reply, server, time.monotonic() - started))
 
     async def send(self, server: Server, request: VendordataRequest, known: str) -> Reply:
+        """Send the request; with a token of our own, and that is refused, once more with another."""
         headers = {**HEADERS, "X-Openstack-Request-Id": request.request_id, **self.credentials(request)}
         if known:
             headers["If-None-Match"] = known
@@ -157,6 +165,7 @@ class Proxy(Handler):
         return await self.upstream.post(server.url, {**headers, "X-Auth-Token": token}, request.body)
 
     def credentials(self, request: VendordataRequest) -> dict[str, str]:
+        """Give the headers that need no account of our own."""
         if self.settings.auth == "relay" and request.token:
             return {"X-Auth-Token": request.token}
         if self.settings.auth == "basic":
@@ -165,6 +174,7 @@ class Proxy(Handler):
         return {}
 
     def failed(self, failure: Exception) -> VendordataError:
+        """Give the error for a request that got no answer."""
         match failure:
             case TooSlow() | TimeoutError():
                 return HandlerTimeout(f"upstream {self.name} gave no answer in time")
@@ -175,6 +185,7 @@ class Proxy(Handler):
         return UpstreamError(f"upstream {self.name} gave an answer that is not whole")
 
     def check_status(self, status: int, server: Server) -> None:
+        """Refuse every status but 2xx."""
         if 200 <= status < 300:
             return
         LOG.warning("upstream %s: %s: status %d", self.name, server.url, status)
@@ -198,6 +209,7 @@ class Proxy(Handler):
         return body
 
     def lifetime(self, reply: Reply, server: Server, delay: float) -> Lifetime:
+        """Read how long an answer lasts; its tag is this server's alone."""
         found = lifetime_of(reply.headers, delay)
         return replace(found, validator=f"{server.number} {found.validator}" if found.validator else "")
 

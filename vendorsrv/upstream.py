@@ -83,7 +83,7 @@ class Upstream:
         await self.client.aclose()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Ask, and once more when a kept connection turns out to be closed: the request did not arrive then.
+        """Ask, and once more when a kept connection turns out to be closed: then the server did not want the request.
 
         :raises UpstreamFailure: there is no answer, or none that can be read.
         """
