@@ -64,11 +64,10 @@ class Relay:
 
     async def end(self) -> None:
         """Leave nothing behind."""
-        await self.close()
+        await self.become(listens=False)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
 
     async def become(self, *, listens: bool, flows: bool = True, delay: float = 0.0) -> None:
         """Change the way it works."""

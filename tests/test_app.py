@@ -12,7 +12,7 @@ import pytest
 from tests.fake_keystone import FakeKeystone
 from tests.fixtures import House
 from tests.handlers import broken
-from tests.serving import error_of, run, running, write_config
+from tests.serving import BODY, JSON, error_of, run, running, write_config
 from vendorsrv import ConfigError, Settings, create_app
 
 BROKEN = "tests.handlers.broken"
@@ -22,6 +22,13 @@ def test_live_says_that_the_process_runs(house: House) -> None:
     """Nothing else is looked at."""
     response = house.server.client.get("/-/live")
     assert (200, {"live": True}) == (response.status_code, response.json())
+
+
+@pytest.mark.parametrize("path", ["/-/live", "/-/ready"])
+def test_load_balancers_may_probe_with_head(house: House, path: str) -> None:
+    """The status is all that they want to know."""
+    response = house.server.client.head(path)
+    assert (200, b"") == (response.status_code, response.content)
 
 
 def test_ready_says_that_requests_can_be_answered(house: House) -> None:
@@ -152,10 +159,37 @@ def test_if_one_handler_fails_all_fail(tmp_path: Path, fake: FakeKeystone, faili
     assert f"handler {failing.lower()}" in error_of(response)[2]
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/particular", "the address service was silent for 2.5 seconds"),
+        ("/", "handler particular: the address service was silent for 2.5 seconds"),
+    ],
+)
+def test_an_error_of_a_vendor_s_own_is_taken(tmp_path: Path, fake: FakeKeystone, path: str, message: str) -> None:
+    """However it is built; asked with all others, it is named."""
+    with running(write_config(tmp_path, fake, handlers="tests.handlers.particular:Particular")) as server:
+        assert (502, "upstream_failed", message) == error_of(server.ask(path, fake.issue("service")))
+
+
 def test_without_handlers_all_answers_are_none(tmp_path: Path, fake: FakeKeystone) -> None:
     """Which is a legal server."""
     with running(write_config(tmp_path, fake, handlers="")) as server:
         assert b"{}" == server.ask("/", fake.issue("service")).content
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/unreadable"), ("POST", "/"), ("GET", "/unreadable/key.json")])
+def test_what_nobody_expected_is_500(
+    tmp_path: Path, fake: FakeKeystone, caplog: pytest.LogCaptureFixture, method: str, path: str
+) -> None:
+    """The log has the place, and not the text; the client has neither."""
+    headers = {**JSON, "X-Auth-Token": fake.issue("service")}
+    with running(write_config(tmp_path, fake, handlers="tests.handlers.unreadable:Unreadable")) as server:
+        response = server.client.request(method, path, content=BODY, headers=headers)
+    assert (500, "internal_error", "the server failed; its log has more") == error_of(response)
+    lines = [record.getMessage() for record in caplog.records if record.name == "vendorsrv.front"]
+    assert [True] == [line.startswith("LookupError ") and "unreadable.py:15 in items" in line for line in lines]
+    assert "planted-secret" not in "".join(lines)
 
 
 POLICY = "'vendordata:handler:echo': 'boot_role:storage-admin'\n"

@@ -172,3 +172,23 @@ def test_an_incomplete_section_is_refused(authenticator_of: Build) -> None:
         authenticator_of({"auth_url": None, "password": None})
     text = str(caught.value)
     assert (True, True) == ("[keystone_authtoken] auth_url" in text, "[keystone_authtoken] password" in text)
+
+
+@pytest.mark.parametrize(
+    ("authtoken", "problem"),
+    [
+        ({"auth_type": "nosuch"}, "auth_type: there is no plugin 'nosuch'; most clouds use password"),
+        ({"auth_type": None}, "auth_type: missing"),
+        ({"delay_auth_decision": True}, "delay_auth_decision: must be off"),
+        ({"token_cache_time": "soon"}, "token_cache_time: invalid literal for int() with base 10: 'soon'"),
+        ({"project_name": None}, "project_name: missing"),
+        ({"auth_type": "v3applicationcredential"}, "application_credential_secret: missing"),
+    ],
+)
+def test_a_section_that_cannot_work_is_refused(
+    authenticator_of: Build, authtoken: dict[str, object], problem: str
+) -> None:
+    """Each with its own sentence."""
+    with pytest.raises(ConfigError) as caught:
+        authenticator_of(authtoken)
+    assert f"[keystone_authtoken] {problem}" in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -100,6 +101,18 @@ def test_a_store_that_hangs_costs_half_a_second_once(bench: Bench, way: str, cap
     assert 1 == complaints(caplog)
     (bench.store.resume if way == "paused" else bench.relay.heal)()
     assert bench.recovers()
+
+
+def test_all_who_wait_for_a_store_that_hangs_give_up_together(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """That is one line in the log."""
+    bench.relay.hang()
+
+    async def get_all() -> list[object]:
+        return await asyncio.gather(*(bench.cache.get(key) for key in KEYS[:5]))
+
+    assert [None] * 5 == run(get_all())
+    assert 1 == complaints(caplog)
+    bench.relay.heal()
 
 
 def test_a_store_that_takes_connections_and_then_hangs_is_found_again(bench: Bench) -> None:

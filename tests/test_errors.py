@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vendorsrv import errors
-from vendorsrv.errors import HandlerError, VendordataError
+from vendorsrv.errors import HandlerError, NotYet, VendordataError
 
 #: What clients and documents rely on.
 ERRORS = {
@@ -51,3 +51,12 @@ def test_an_error_may_be_raised_from_another() -> None:
     """A vendor who gives the exception itself means its text."""
     error: VendordataError = HandlerError(ValueError("no address left"))  # type: ignore[arg-type]
     assert "no address left" == error.message
+
+
+def test_not_yet_is_no_error() -> None:
+    """It carries what Nova gets this time."""
+    assert ({"ready": False}, None, False) == (
+        NotYet({"ready": False}).answer,
+        NotYet().answer,
+        issubclass(NotYet, VendordataError),
+    )

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from oslo_config import cfg
 
-from vendorsrv import ConfigError, Handler, HandlerDefinitionError, VendordataRequest
+from vendorsrv import ConfigError, Handler, HandlerDefinitionError, OnError, VendordataRequest
 from vendorsrv.handler import check_complete, is_async
 
 MINE = cfg.StrOpt("mine")
@@ -33,6 +33,19 @@ MINE = cfg.StrOpt("mine")
         ({"threads": 0}, "threads is 0; it must be a whole number above 0"),
         ({"threads": 1.5}, "threads is 1.5; it must be a whole number above 0"),
         ({"threads": True}, "threads is True; it must be a whole number above 0"),
+        ({"concurrency": 0}, "concurrency is 0; it must be a whole number above 0"),
+        ({"queue": -1}, "queue is -1; it must be a whole number of 0 or more"),
+        ({"cache_for": -1}, "cache_for is -1; it must be a number of seconds"),
+        ({"cache_for": float("inf")}, "cache_for is inf; it must be a number of seconds"),
+        ({"on_error": "fail"}, "on_error is 'fail'; it must be a member of OnError"),
+        (
+            {"pin": True, "cache_for": 1.0},
+            "pin and cache_for exclude each other: what is pinned is read from its store each time",
+        ),
+        (
+            {"pin": True, "on_error": OnError.STALE},
+            "pin and OnError.STALE exclude each other: a pinned answer is never stale",
+        ),
         ({"handle": "no"}, "handle is no method"),
         ({"open": lambda self: None}, "open must be an async def"),
         ({"close": lambda self: None}, "close must be an async def"),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 
 from tests.fake_keystone import PASSWORD, FakeKeystone
-from tests.serving import INSTANCE, JSON, free_port, section, serving, write_config
+from tests.serving import INSTANCE, JSON, ROOT, free_port, section, serving, write_config
 from vendorsrv.observe import GLOBAL_REQUEST_ID, Access, begin, new_request_id
 
 GLOBAL = "req-11111111-2222-3333-4444-555555555555"
@@ -52,26 +55,22 @@ class Logged(NamedTuple):
     ids: list[str]
 
 
-def log_of(directory: Path, **options: object) -> Logged:
-    """Serve all requests with these options of ``[DEFAULT]``, and give the log."""
-    levels = ", ".join(["stevedore=WARN", *(f"{name}=DEBUG" for name in LOUD)])
+def configure(directory: Path, keystone: FakeKeystone, port: int = 0, **options: object) -> Path:
+    """Write the configuration of a server at debug level, with these options of ``[DEFAULT]``."""
+    levels = ", ".join(["stevedore=WARN", "httpx=WARN", "httpcore=WARN", *(f"{name}=DEBUG" for name in LOUD)])
     sections = section("DEFAULT", {"debug": True, "default_log_levels": levels, **options})
-    port = free_port()
     names = ("good:Echo", "good:Plain", "good:Raising", "grumbling:Grumbling")
     handlers = ", ".join(f"tests.handlers.{name}" for name in names)
     (directory / "policy.yaml").write_text("'vendordata:handler:echo': 'boot_role:member'\n")
-    with FakeKeystone() as keystone:
-        keystone.issue("service", token=TOKEN)
-        config = write_config(directory, keystone, handlers=handlers, sections=sections, port=port)
-        with serving(config, port) as process:
-            process.wait_until_answers()
-            with process.client() as client:
-                ids = [ask(client, *each) for each in REQUESTS]
-            process.wait_for(ids[-1])
-        return Logged(process.log.read_text(), ids)
+    return write_config(directory, keystone, handlers=handlers, sections=sections, port=port)
 
 
-def ask(client: Any, path: str, token: str, body: dict[str, Any] | bytes) -> str:
+def ask_all(client: httpx.Client) -> list[str]:
+    """Make all requests; give their ids."""
+    return [ask(client, *each) for each in REQUESTS]
+
+
+def ask(client: httpx.Client, path: str, token: str, body: dict[str, Any] | bytes) -> str:
     """Make one request; give its id."""
     nova = {"instance-id": INSTANCE, "hostname": "web-1", "boot-roles": "member"}
     content = body if isinstance(body, bytes) else json.dumps({**nova, **body}).encode()
@@ -81,14 +80,43 @@ def ask(client: Any, path: str, token: str, body: dict[str, Any] | bytes) -> str
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Logged:
-    """The log as text."""
-    return log_of(tmp_path_factory.mktemp("text"))
+    """The log of a server in a process of its own, as text."""
+    port = free_port()
+    with FakeKeystone() as keystone:
+        keystone.issue("service", token=TOKEN)
+        with serving(configure(tmp_path_factory.mktemp("text"), keystone, port), port) as process:
+            process.wait_until_answers()
+            with process.client() as client:
+                ids = ask_all(client)
+            process.wait_for(ids[-1])
+        return Logged(process.log.read_text(), ids)
+
+
+#: The same server in a thread, which takes a second less to start, with the logging that a worker sets up.
+IN_A_THREAD = """\
+import sys
+from pathlib import Path
+from tests.fake_keystone import FakeKeystone
+from tests.serving import running
+from tests.test_observe import TOKEN, ask_all, configure
+from vendorsrv import Settings
+from vendorsrv.observe import set_up_logging
+with FakeKeystone() as keystone:
+    keystone.issue("service", token=TOKEN)
+    config = configure(Path(sys.argv[1]), keystone, use_json=True)
+    set_up_logging(Settings.from_file(config).conf)
+    with running(config) as server:
+        ids = ask_all(server.client)
+print(*ids, file=sys.stderr)
+"""
 
 
 @pytest.fixture(scope="module")
 def as_json(tmp_path_factory: pytest.TempPathFactory) -> Logged:
     """The log as JSON."""
-    return log_of(tmp_path_factory.mktemp("json"), use_json=True)
+    command = [sys.executable, "-c", IN_A_THREAD, str(tmp_path_factory.mktemp("json"))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return Logged(done.stdout, done.stderr.split())
 
 
 def test_nothing_that_was_planted_is_in_the_log(text: Logged) -> None:

@@ -119,7 +119,7 @@ def test_a_module_that_is_no_python_is_named(tmp_path: Path, monkeypatch: pytest
         (f"{BROKEN}:Handler", f"handler {BROKEN}:Handler: {BROKEN} has no Handler 'Handler'; "),
         ("json:", "handler json:: json has no Handler ''"),
         (":X", "handler :X: import of  raised ValueError: Empty module name ("),
-        ("ekho-of-nobody", "handler ekho-of-nobody: no installed package has it; there are: "),
+        ("ekho-of-nobody", "handler ekho-of-nobody: no installed package has it"),
         (f"{BROKEN}:Abstract", "handler abstract: class Abstract has no handle method"),
         (
             f"{GOOD}:Echo, {BROKEN}:Echo",
@@ -185,6 +185,13 @@ def test_the_operator_overrides_what_the_class_declares(tmp_path: Path) -> None:
     sections = "[handler:plain]\ntimeout = 1.5\nthreads = 3\n"
     found = registry(tmp_path, f"{GOOD}:Plain, {GOOD}:Echo", sections).handlers
     assert [(1.5, 3), (4.0, 8)] == [(each.timeout, each.threads) for each in found.values()]
+
+
+def test_the_operator_can_contradict_himself(tmp_path: Path) -> None:
+    """What is refused in a class is refused in its section as well."""
+    assert [
+        "[handler:plain] pin and cache_for exclude each other: what is pinned is read from its store each time"
+    ] == problems(tmp_path, f"{GOOD}:Plain", "[handler:plain]\npin = yes\ncache_for = 60\n")
 
 
 def lifetime(directory: Path, handlers: str) -> list[str]:

@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 from vendorsrv import ConfigError, Settings
 from vendorsrv.serve import serve, uvicorn_config
 
-PLAIN = "tests.handlers.good:Plain"
+HANDLERS = "tests.handlers.good:Plain, tests.handlers.patient:Patient"
 
 
 def greeting(process: Process, token: str) -> str:
@@ -39,9 +39,9 @@ class Reloadable:
         self.directory, self.keystone, self.port = directory, keystone, free_port()
         self.token = keystone.issue("service")
 
-    def write(self, word: str, handlers: str = PLAIN) -> Path:
+    def write(self, word: str, handlers: str = HANDLERS) -> Path:
         """Write a configuration in which the handler greets with this word."""
-        sections = f"[handler:plain]\ngreeting = {word}\n"
+        sections = f"[handler:plain]\ngreeting = {word}\n[handler:patient]\ndirectory = {self.directory}\n"
         return write_config(self.directory, self.keystone, handlers=handlers, sections=sections, port=self.port)
 
 
@@ -65,6 +65,7 @@ def test_sighup_takes_the_configuration_as_it_is_now(reloadable: Reloadable, pro
     reloadable.write("good morning")
     process.signal(signal.SIGHUP)
     wait_until(lambda: greeting(process, reloadable.token) == "good morning", 60)
+    process.wait_for("Finished server process")
 
 
 def test_a_broken_configuration_leaves_the_server_as_it_is(reloadable: Reloadable, process: Process) -> None:
@@ -77,28 +78,23 @@ def test_a_broken_configuration_leaves_the_server_as_it_is(reloadable: Reloadabl
     assert before == greeting(process, reloadable.token)
 
 
-def test_sigterm_finishes_what_has_begun(tmp_path: Path, fake: FakeKeystone) -> None:
+def test_sigterm_finishes_what_has_begun(reloadable: Reloadable, process: Process) -> None:
     """Whoever was accepted gets the answer; the server ends with status 0 and without a traceback."""
-    port = free_port()
-    sections = f"[handler:patient]\ndirectory = {tmp_path}\n"
-    config = write_config(tmp_path, fake, handlers="tests.handlers.patient:Patient", sections=sections, port=port)
-    headers = {**JSON, "X-Auth-Token": fake.issue("service")}
     answers: list[str] = []
-    with serving(config, port) as process:
-        process.wait_until_answers()
 
-        def ask() -> None:
-            with process.client() as client:
-                answers.append(client.post("/patient", content=BODY, headers=headers).text)
+    def ask() -> None:
+        with process.client() as client:
+            headers = {**JSON, "X-Auth-Token": reloadable.token}
+            answers.append(client.post("/patient", content=BODY, headers=headers).text)
 
-        asking = threading.Thread(target=ask)
-        asking.start()
-        wait_until((tmp_path / "begun").exists)
-        process.signal(signal.SIGTERM)
-        process.wait_for("Shutting down")
-        (tmp_path / "go on").touch()
-        asking.join(10)
-        assert 0 == process.end()
+    asking = threading.Thread(target=ask)
+    asking.start()
+    wait_until((reloadable.directory / "begun").exists)
+    process.signal(signal.SIGTERM)
+    process.wait_for("Waiting for connections to close")
+    (reloadable.directory / "go on").touch()
+    asking.join(10)
+    assert 0 == process.end()
     assert ['"finished"'] == answers
     assert "Traceback" not in process.log.read_text()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,8 @@ def to_bytes(value: Any, handler: str, max_bytes: int) -> bytes:
     try:
         body = encode(value)
     except StrictJSONError as error:
+        if inspect.iscoroutine(value):
+            value.close()  # else Python warns that nobody awaited it, long after the request
         raise AnswerError(f"the answer of handler {handler} {error}") from None
     if len(body) > max_bytes:
         raise AnswerError(f"the answer of handler {handler} has {len(body)} bytes; {max_bytes} are allowed")

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -34,20 +34,17 @@ from vendorsrv.front import Front, error_body
 from vendorsrv.keeper import Keeper
 from vendorsrv.observe import REQUEST_ID, set_up_logging
 from vendorsrv.openapi import add_handlers
-from vendorsrv.pin_service import PinService
 from vendorsrv.pipeline import Pipeline
 from vendorsrv.policy import Policy
 from vendorsrv.registry import Enabled, Registry
 from vendorsrv.runner import Runner
-from vendorsrv.settings import Settings
+from vendorsrv.settings import CONFIG_FILE_VARIABLE, STARTUP_FAILURE, Settings
 from vendorsrv.watchdog import Watchdog
 
-LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from vendorsrv.pin_service import PinService
 
-#: Where ``serve`` puts the path for its workers, which are spawned and inherit nothing else.
-CONFIG_FILE_VARIABLE: Final = "VENDORSRV_CONFIG_FILE"
-#: uvicorn's exit code for a worker that must not be started again.
-STARTUP_FAILURE: Final = 3
+LOG = logging.getLogger(__name__)
 
 
 class Application(FastAPI):
@@ -68,7 +65,7 @@ class Application(FastAPI):
         self.registry = Registry(settings)
         self.authenticator = Authenticator(settings)
         handlers = self.registry.handlers.values()
-        self.pin_service = PinService(settings) if any(each.pin for each in handlers) else None
+        self.pin_service = open_pins(settings) if any(each.pin for each in handlers) else None
         self.cache = build_cache(settings.conf, settings.cache_max_bytes, clock)
         self.keepers = {each.name: self.keeper(each, settings.max_answer_bytes, clock) for each in handlers}
         self.policy = Policy(settings.conf, list(self.registry.handlers))
@@ -132,8 +129,13 @@ class Application(FastAPI):
         return self.openapi_schema
 
     def add_own_routes(self) -> None:
-        self.add_api_route("/-/live", self.live, tags=["server"], summary="The process runs")
-        self.add_api_route("/-/ready", self.ready, tags=["server"], summary="Requests can be answered")
+        for path, answer, summary in (
+            ("/-/live", self.live, "The process runs"),
+            ("/-/ready", self.ready, "Requests can be answered"),
+        ):
+            self.add_api_route(path, answer, tags=["server"], summary=summary)
+            # What some load balancers probe with; OpenAPI would count it as the same operation.
+            self.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
         self.add_api_route("/-/docs", self.docs, include_in_schema=False)
         # A control plane has no way out to the host that FastAPI's own docs page loads its scripts from.
         self.mount("/-/docs/assets", StaticFiles(packages=[("fastapi_offline", "static")]))
@@ -180,6 +182,13 @@ class Application(FastAPI):
             swagger_css_url="docs/assets/swagger-ui.css",
             swagger_favicon_url="docs/assets/favicon.png",
         )
+
+
+def open_pins(settings: Settings) -> PinService:
+    # SQLAlchemy takes half as long to import as all the rest: only who pins shall wait for it.
+    from vendorsrv.pin_service import PinService
+
+    return PinService(settings)
 
 
 async def render(_: Request, error: Exception) -> Response:

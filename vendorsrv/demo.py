@@ -29,7 +29,7 @@ BOOTS: Final = {"mail-admin": "member,mail-admin", "member": "member"}
 CONFIGURATION: Final = """
 [DEFAULT]
 use_stderr = true
-default_log_levels = uvicorn=WARN,keystonemiddleware=ERROR,keystoneauth=WARN,urllib3=WARN,vendorsrv={level}
+default_log_levels = alembic=WARN,uvicorn=WARN,keystonemiddleware=ERROR,keystoneauth=WARN,urllib3=WARN,vendorsrv={level}
 
 [vendorsrv]
 port = 0
@@ -72,7 +72,9 @@ def run_demo(say: Say, booted: Booted, *, once: bool) -> None:
         server = uvicorn.Server(uvicorn_config(settings, create_app(settings), workers=1))
         nova = keystone.session("nova", passwords["nova"], "service")
         invitation = try_next(keystone.url, passwords["nova"])
-        asyncio.run(serve_and_boot(server, nova, say, booted, None if once else invitation))
+        end = asyncio.run(serve_and_boot(server, nova, say, booted, None if once else invitation))
+        if end:
+            raise end
 
 
 def add_accounts(keystone: LocalKeystone) -> dict[str, str]:
@@ -86,8 +88,8 @@ def add_accounts(keystone: LocalKeystone) -> dict[str, str]:
 
 async def serve_and_boot(
     server: uvicorn.Server, nova: Session, say: Say, booted: Booted, invitation: Callable[[str], str] | None
-) -> None:
-    serving = asyncio.create_task(server.serve())
+) -> SystemExit | None:
+    serving = asyncio.create_task(serve(server))
     try:
         while not server.started:
             if serving.done():
@@ -101,7 +103,21 @@ async def serve_and_boot(
             await serving
     finally:
         server.should_exit = True
-        await serving
+        end = await serving
+    return end
+
+
+async def serve(server: uvicorn.Server) -> SystemExit | None:
+    """Serve until told to stop, and give what the signal's handler raised, if it did.
+
+    uvicorn raises each signal again when it has stopped. An exit in the middle of the loop would leave threads behind
+    that keep the process alive.
+    """
+    try:
+        await server.serve()
+    except SystemExit as end:
+        return end
+    return None
 
 
 def boot(nova: Session, url: str, roles: str, say: Say) -> dict[str, Any]:

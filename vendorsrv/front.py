@@ -64,7 +64,7 @@ class Front:
             await self.respond_error(send, error, request_id)
         except Exception as error:
             LOG.error("%s %s", type(error).__name__, where(error))
-            status = 500
+            status, access.error = 500, f"{ServerError.code}: {type(error).__name__}"
             await self.respond_error(send, ServerError("the server failed; its log has more"), request_id)
         access.log(status, time.monotonic() - started)
 

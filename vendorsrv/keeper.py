@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vendorsrv.answer import Answer, to_bytes
 from vendorsrv.cache import Cache, Kept
@@ -18,9 +18,11 @@ from vendorsrv.flights import Flights
 from vendorsrv.gate import Gate
 from vendorsrv.handler import OnError
 from vendorsrv.lifetime import SILENT, Lifetime, Reusable, pack, unpack
-from vendorsrv.pins import Pins
 from vendorsrv.registry import Enabled
 from vendorsrv.request import VendordataRequest
+
+if TYPE_CHECKING:  # SQLAlchemy is only for handlers that pin
+    from vendorsrv.pins import Pins
 
 LOG = logging.getLogger(__name__)
 

@@ -59,7 +59,8 @@ def main() -> None:
         application = build(directory, url, order["password"])
         import waitress
 
-        server = waitress.create_server(application, sockets=[listener], threads=8)
+        # One request at a time: of two that read and then write, as first log-ins do, SQLite refuses one.
+        server = waitress.create_server(application, sockets=[listener], threads=1)
         print(json.dumps({"port": port, "url": url}), file=answers, flush=True)
         server.run()
 

@@ -129,11 +129,12 @@ def newer(found: str) -> ConfigError:
 
 
 def migrate(connection: Connection) -> None:
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it names each of its own plugins as it is imported
+
     # Imported here: of all the processes only the one that upgrades needs alembic.
     from alembic import command
     from alembic.config import Config
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it names each of its own plugins
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection

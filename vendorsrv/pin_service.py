@@ -25,6 +25,7 @@ BATCH: Final = 500
 PAUSE: Final = 0.05
 #: Seconds after which a claim is surely nobody's any more.
 ABANDONED: Final = 60.0
+DAY: Final = 86_400.0
 #: Seconds between two sweeps.
 SWEEP_EVERY: Final = 3600.0
 #: Seconds that one statement may take: two of them have to fit into a request.
@@ -53,16 +54,26 @@ class PinService:
         :raises ConfigError: the schema is not ours.
         """
         try:
+            await self.prepare_if_there()
+            async with self.sweeping():
+                yield
+        finally:
+            await self.store.close()
+
+    async def prepare_if_there(self) -> None:
+        try:
             await self.prepare()
         except PinsUnavailable as error:
             LOG.warning("not ready yet: %s", error.message)
-        sweeping = asyncio.create_task(self.sweep_for_ever()) if self.purge_after else None
+
+    @asynccontextmanager
+    async def sweeping(self) -> AsyncIterator[None]:
+        sweep = asyncio.create_task(self.sweep_for_ever(float(self.purge_after or 0) * DAY))
         try:
             yield
         finally:
-            if sweeping:
-                sweeping.cancel()
-            await self.store.close()
+            sweep.cancel()
+            await asyncio.wait([sweep])  # its connection has to be given back
 
     async def check(self) -> None:
         """Find out whether the store can be used now.
@@ -90,11 +101,11 @@ class PinService:
         await prepare(self.store)
         self.is_checked = True
 
-    async def sweep_for_ever(self) -> None:
-        while True:
+    async def sweep_for_ever(self, older_than: float) -> None:
+        while older_than:  # 0 is never
             await asyncio.sleep(SWEEP_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - workers apart, no secret
             with suppress(PinsUnavailable):
-                count = await purge(self.store, float(self.purge_after or 0) * 86_400)
+                count = await purge(self.store, older_than)
                 LOG.info("%d pins older than %s days are deleted", count, self.purge_after)
 
 

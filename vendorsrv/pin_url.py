@@ -43,7 +43,7 @@ def url_for_asyncpg(url: URL) -> URL:
     own = {name: value for name, value in url.query.items() if name in ASYNCPG}
     of_libpq = {name: value for name, value in url.query.items() if name not in ASYNCPG}
     if of_libpq:
-        own["dsn"] = f"postgresql://?{urlencode(of_libpq, doseq=True)}"
+        own["dsn"] = f"postgresql://?{urlencode(sorted(of_libpq.items()), doseq=True)}"
     return url.set(query=own)
 
 

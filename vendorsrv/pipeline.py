@@ -121,6 +121,7 @@ async def name_failure(keeper: Answers, request: VendordataRequest, deadline: fl
     try:
         return await keeper.answer(request, deadline)
     except VendordataError as error:
-        if keeper.name in error.message:
-            raise
-        raise type(error)(f"handler {keeper.name}: {error.message}") from None
+        if keeper.name not in error.message:
+            # Changed, since an error of a vendor's own cannot be built again: nobody knows what it is built from.
+            error.message = f"handler {keeper.name}: {error.message}"
+        raise

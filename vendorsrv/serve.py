@@ -10,15 +10,17 @@ from typing import Final
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from vendorsrv.app import CONFIG_FILE_VARIABLE, STARTUP_FAILURE
 from vendorsrv.errors import ConfigError
 from vendorsrv.observe import set_up_logging
-from vendorsrv.settings import Settings
+from vendorsrv.settings import CONFIG_FILE_VARIABLE, STARTUP_FAILURE, Settings
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds after which a worker that does not say a word is replaced; handlers may take 30 to open.
 WORKER_TIMEOUT: Final = 60
+#: Seconds that an idle connection is kept. Nova keeps its own open between boots, and a request that meets the end
+#: of one fails.
+KEEP_ALIVE: Final = 75
 
 
 class Supervisor(Multiprocess):
@@ -52,6 +54,7 @@ def uvicorn_config(settings: Settings, application: object, workers: int) -> uvi
         proxy_headers=False,  # nothing that we decide or log rests on the client's address
         # Also the time that a worker has to start; with uvicorn's 5 s a busy machine starts workers without end.
         timeout_worker_healthcheck=WORKER_TIMEOUT,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)),
         ssl_certfile=settings.cert_file,
         ssl_keyfile=settings.key_file,

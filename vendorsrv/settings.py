@@ -17,6 +17,11 @@ from vendorsrv.handler import COMMON_OPTIONS, Handler, OnError
 
 GROUP: Final = "vendorsrv"
 
+#: Where ``serve`` puts the path for its workers, which are spawned and inherit nothing else.
+CONFIG_FILE_VARIABLE: Final = "VENDORSRV_CONFIG_FILE"
+#: uvicorn's exit code for a worker that must not be started again.
+STARTUP_FAILURE: Final = 3
+
 
 def default_state_path() -> str:
     """Give the usual place for a service's state, or that of a user who tries vendorsrv out (XDG)."""

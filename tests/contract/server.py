@@ -72,10 +72,10 @@ class Server:
                 start_new_session=True,
             )
         try:
-            wait_until(self.listens)
+            wait_until(self.listens, 60)
             self.url = LISTENING.findall(self.log)[0]
             self.client = httpx.Client(base_url=self.url, verify=self.trust, timeout=20)
-            wait_until(self.lives)
+            wait_until(self.lives, 60)
         except BaseException:
             self.signal_all(signal.SIGKILL)
             raise

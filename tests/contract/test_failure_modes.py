@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -11,13 +11,15 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from tests.contract.failing import GOOD, HOLDING, NEVER_GOOD, VARIANTS
-from tests.contract.nova import INSTANCE, ROOT, Nova
+from tests.contract.nova import INSTANCE, Nova
 from tests.contract.server import BODY, Options, Server
 from tests.keystone import NOVA, Keystone
+from tests.pages import page
 from tests.serving import free_port
 from tests.waiting import wait_until
+from vendorsrv.outcomes import OUTCOMES, table
+from vendorsrv.outcomes import Outcome as PredictedOutcome
 
-PAGE: Final = ROOT / "docs" / "admin-guide.md"
 #: Each way to fail, as the page has it.
 WAYS: Final = {
     "raises": "raises an exception",
@@ -155,12 +157,6 @@ def test_stale_serves_the_last_good_answer(outcomes: Mapping[tuple[str, str], Ou
     assert Outcome(f"200, {good}", good, good) == outcomes[way, "stale"]
 
 
-def test_stale_needs_an_answer(nova: Nova, server: Server, nova_token: str) -> None:
-    """With OnError.STALE an instance that never had an answer gets the error."""
-    asker = Asker(nova, server, nova_token, "raises-stale")
-    assert "raises `InternalServerError`" == asker.ask_nova(fatal=True, uuid=OTHER, hostname=NEVER_GOOD)
-
-
 def test_nothing_unpinned_is_given(outcomes: Mapping[tuple[str, str], Outcome]) -> None:
     """When the store of pins is away, not even OnError.EMPTY lets an instance with a pin look like one without."""
     assert outcomes["pinning", "fail"] == outcomes["pinning", "empty"]
@@ -172,11 +168,41 @@ def test_what_is_wrong_with_the_request_is_said(outcomes: Mapping[tuple[str, str
     assert "400 `bad_request`" == outcomes["refuses", mode].answered
 
 
+@pytest.mark.parametrize("of", OUTCOMES, ids=lambda of: f"{of.mode.on_error.value}-{of.fatal}-{of.way}")
+def test_the_outcomes_say_what_nova_does(
+    nova: Nova, server: Server, nova_token: str, outcomes: Mapping[tuple[str, str], Outcome], of: PredictedOutcome
+) -> None:
+    """The table of the command `handlers --modes` has Nova raise when it does, and have our answer when it has it."""
+    if of.mode.when == "there is none":
+        measured = Asker(nova, server, nova_token, "raises-stale").ask_nova(
+            fatal=of.fatal, uuid=OTHER, hostname=NEVER_GOOD
+        )
+    else:
+        outcome = outcomes["raises", of.mode.on_error.value]
+        measured = outcome.on if of.fatal else outcome.off
+    seen = {"error": "`{}`", "{}": "`{}`", "earlier answer": "the last good answer"}[of.mode.answered]
+    # Asked so often about one instance, the handler rests: the error is another one then.
+    assert measured.startswith("raises `" if of.raises else seen)
+
+
 def test_the_page_says_what_was_measured(outcomes: Mapping[tuple[str, str], Outcome]) -> None:
     """The admin guide has exactly this table between its two markers."""
-    lines = ["| the handler | `on_error` | we answer | Nova, with fatal off | Nova, with fatal on |"]
-    lines += ["|---|---|---|---|---|"]
-    lines += [f"| {WAYS[way]} | `{mode}` | {' | '.join(outcome)} |" for (way, mode), outcome in outcomes.items()]
-    table = "\n".join(lines)
-    written = PAGE.read_text().partition("<!-- failure-modes -->\n")[2].partition("\n<!-- /failure-modes -->")[0]
-    assert table == written, f"{PAGE.name} must have:\n{table}"
+    head = ("the handler", "`on_error`", "we answer", "Nova, with fatal off", "Nova, with fatal on")
+    lines = [head, *((WAYS[way], f"`{mode}`", *outcome) for (way, mode), outcome in outcomes.items())]
+    assert in_markdown(lines) == between("failure-modes"), f"the admin guide must have:\n{in_markdown(lines)}"
+
+
+def test_the_page_has_the_outcomes() -> None:
+    """The admin guide has the table of the command between its two markers."""
+    assert in_markdown(table()) == between("outcomes"), f"the admin guide must have:\n{in_markdown(table())}"
+
+
+def in_markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table as the page has it; the first line is its head."""
+    text = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([text[0], "|---" * len(lines[0]) + "|", *text[1:]])
+
+
+def between(marker: str) -> str:
+    """What the page has between two markers."""
+    return page("admin-guide").read_text().partition(f"<!-- {marker} -->\n")[2].partition(f"\n<!-- /{marker} -->")[0]

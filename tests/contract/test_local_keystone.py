@@ -8,13 +8,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.contract.conftest import NO_KEYSTONE
-from tests.keystone import NOVA, VENDORSRV, Keystone
+from tests.keystone import NOVA, VENDORSRV, Account, Keystone
 from tests.peers import require
+from tests.processes import environment_of, processes_of
 from tests.waiting import wait_until
 from vendorsrv.errors import ConfigError
 from vendorsrv.local_keystone import LocalKeystone
@@ -57,21 +59,6 @@ def starting(parent: subprocess.Popen[bytes]) -> None:
     """Wait until the parent's Keystone has its directory, seconds before it answers."""
     directory = Path(environment_of(parent.pid)["TMPDIR"])
     wait_until(lambda: list(directory.glob("vendorsrv-keystone-*")))
-
-
-def environment_of(pid: int) -> dict[str, str]:
-    """Return the environment that a process was started with; that of a process that is gone is empty."""
-    try:
-        text = Path(f"/proc/{pid}/environ").read_text(errors="replace")
-    except OSError:
-        return {}
-    return dict(entry.partition("=")[::2] for entry in text.split("\0"))
-
-
-def processes_of(directory: Path) -> list[int]:
-    """Return the processes that have this directory for temporary files."""
-    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    return [pid for pid in pids if environment_of(pid).get("TMPDIR") == str(directory)]
 
 
 @pytest.mark.parametrize("moment", [starting, serving])
@@ -126,6 +113,15 @@ def test_a_new_role_can_be_given(keystone: Keystone) -> None:
     session = keystone.session("postmaster", "postmaster-password", "demo")
     roles = session.get(f"{keystone.url}/auth/tokens", headers={"X-Subject-Token": str(session.get_token())})
     assert {"member", "reader", "mail-admin"} == {role["name"] for role in roles.json()["token"]["roles"]}
+
+
+def test_first_log_ins_at_once(keystone: Keystone) -> None:
+    """Users who have never logged in all get a token when they ask at the same time: each is written down."""
+    accounts = [Account(f"newcomer-{number}", "newcomer-password", "demo") for number in range(8)]
+    for account in accounts:
+        keystone.create_user(*account, ["member"])
+    with ThreadPoolExecutor(len(accounts)) as pool:
+        assert all(pool.map(keystone.token, accounts))
 
 
 def test_a_kept_directory_survives_a_kill(fragile_keystone: Keystone, monkeypatch: pytest.MonkeyPatch) -> None:

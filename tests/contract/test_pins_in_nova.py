@@ -78,6 +78,11 @@ def instance() -> str:
     return str(uuid.uuid4())
 
 
+def test_the_log_has_nothing_of_how_the_table_was_made(cloud: Cloud) -> None:
+    """A server that creates its SQLite file, or finds its database, logs nothing of the library that does it."""
+    assert [] == [line for line in cloud.first.log.splitlines() if "alembic" in line]
+
+
 def test_the_first_answer_holds(cloud: Cloud, instance: str) -> None:
     """The instance stays what it was at boot: without the role, and asked of another server with other settings."""
     assert MAIL_SERVER == cloud.ask(cloud.first, instance, MAIL_ADMIN)

@@ -13,12 +13,15 @@ from typing import Any, Final
 import pytest
 
 from tests.contract.handlers import names
-from tests.contract.nova import INSTANCE, Nova, listening
+from tests.contract.nova import INSTANCE, ROOT, Nova, listening
 from tests.contract.responses import OUTAGES, REFUSALS, Failure, says
 from tests.contract.server import BODY, Options, Server
 from tests.keystone import NOVA, Keystone
 from vendorsrv.local_keystone import LocalKeystone
 
+GUIDE: Final = ROOT / "docs" / "admin-guide.md"
+#: Begins of what the guide has for a message that it cannot quote.
+IN_OTHER_WORDS: Final = ("the same", "the handler's words")
 RULES: Final = '"vendordata:handler:received": "rule:vendordata:ask and boot_role:member"\n'
 #: What a handler's JSON becomes in the instance.
 ANSWERS: Final = {
@@ -248,3 +251,37 @@ def test_outages(nova: Nova, request: pytest.FixtureRequest, name: str) -> None:
         fatal = nova.vendordata(INSTANCE, [f"mail@{url}"], fatal=True, **unusual)
         lenient = nova.vendordata(INSTANCE, [f"mail@{url}"], **unusual)
     check(OUTAGES[name], url, fatal, lenient)
+
+
+def guide_rows() -> list[list[str]]:
+    """The rows of the guide's table of failures: answer, log, and class."""
+    table = GUIDE.read_text().partition("| we answer |")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")][1:] for line in table.splitlines()[2:]]
+
+
+def normal(text: str) -> str:
+    """A message without what differs from server to server."""
+    text = re.sub(r"handler [a-z-]+", "handler NAME", text)
+    text = re.sub(r"https?://[a-z.…]+(:\d+)?/", "URL/", text)
+    return re.sub(r"\d+(\.\d+)?", "N", text)
+
+
+def shown_by(failure: Failure, answer: str, log: str, raises: str) -> bool:
+    """Say whether a row of the guide has this answer, its class, and what is quoted of its message."""
+    quoted = re.findall(r"`([^`]+)`", log)
+    patterns = [" *.* *".join(re.escape(part.strip()) for part in normal(each).split("…")) for each in quoted]
+    said = any(re.search(pattern, normal(failure.message)) for pattern in patterns)
+    ours = failure.answer == answer.replace("`", "") if failure.answer else not answer[:3].isdecimal()
+    return ours and raises in failure.raises and (said or log.startswith(IN_OTHER_WORDS))
+
+
+def test_the_guide_has_nothing_else() -> None:
+    """Each row of the admin guide's table of failures is shown by one of these tests."""
+    failures = [*REFUSALS.values(), *OUTAGES.values()]
+    assert [] == [row for row in guide_rows() if not any(shown_by(each, *row) for each in failures)]
+
+
+def test_the_guide_has_all_codes() -> None:
+    """Each code that Nova can meet at a handler's path has a row."""
+    codes = {failure.answer for failure in [*REFUSALS.values(), *OUTAGES.values()] if failure.answer}
+    assert {"405 method_not_allowed"} == codes - {answer.replace("`", "") for answer, _, _ in guide_rows()}

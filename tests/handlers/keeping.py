@@ -59,11 +59,14 @@ class Empty(Scripted):
 
 
 class Unique(Handler):
-    """Never the same answer twice; each run leaves a file that is named after its instance and its answer."""
+    """Never the same answer twice; each run leaves a file that is named after its instance and its answer.
+
+    A run does not end while there is a file ``paused``.
+    """
 
     options = (
         cfg.StrOpt("runs", required=True, help="Directory for a file from each run."),
-        cfg.FloatOpt("takes", default=0.0, help="Seconds that a run takes."),
+        cfg.FloatOpt("takes", default=0.0, help="Seconds that a run takes, at least."),
     )
 
     async def handle(self, request: VendordataRequest) -> dict[str, str]:
@@ -71,6 +74,9 @@ class Unique(Handler):
         answer = secrets.token_hex(16)
         os.close(os.open(f"{self.settings.runs}/{request.instance_id}.{answer}", os.O_CREAT | os.O_EXCL))
         await asyncio.sleep(self.settings.takes)
+        paused = f"{self.settings.runs}/paused"
+        while os.path.exists(paused):  # noqa: ASYNC110, ASYNC240 - the test is another process
+            await asyncio.sleep(0.01)
         return {"made": answer}
 
 

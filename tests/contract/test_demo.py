@@ -1,0 +1,150 @@
+"""``vendorsrv demo``: everything for real, and nothing of it stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pytest
+
+from tests.contract.conftest import NO_KEYSTONE
+from tests.peers import require
+from tests.processes import processes_of
+from tests.waiting import wait_until
+
+require("keystone", NO_KEYSTONE)
+
+BIN: Final = Path(sys.executable).parent
+BOOTS: Final = {
+    "mail-admin": {
+        "mailserver": {
+            "role": "mail-server",
+            "domain": "example.org",
+            "hostname": "mx1.example.org",
+            "relayhost": "relay.example.org",
+        }
+    },
+    "member": {"mailserver": {}},
+}
+#: How a demo can be ended, and its exit status then.
+ENDS: Final[Mapping[signal.Signals, int]] = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
+
+
+class Demo:
+    """``vendorsrv demo`` in a terminal of its own, as a context manager.
+
+    :param directory: for its output, and for temporary files of it and of all that it starts.
+    """
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.output, self.errors = directory / "stdout", directory / "stderr"
+        self.temporary = directory / "tmp"
+        self.temporary.mkdir()
+        self.command = [str(BIN / "vendorsrv"), "demo", *options]
+
+    def __enter__(self) -> Self:
+        with self.output.open("wb") as output, self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                env={**os.environ, "TMPDIR": str(self.temporary)},
+                start_new_session=True,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(20)
+
+    def invitation(self) -> str:
+        """Wait until it serves, and give the command line that it asks to try next."""
+        wait_until(lambda: self.invitations() or self.process.poll() is not None, 90)
+        return self.invitations()[0]
+
+    def invitations(self) -> list[str]:
+        """The command lines that it has printed so far."""
+        return re.findall(r"\n  (OS_AUTH_URL=.* vendorsrv call .*)\n", self.output.read_text())
+
+    def end(self, number: signal.Signals) -> int:
+        """End it, as Ctrl-C does the whole foreground of its terminal, and give the exit status."""
+        if number == signal.SIGINT:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[signal.Signals, Demo]]:
+    """Three demos that serve, side by side, one for each end."""
+    with ExitStack() as stack:
+        demos = {number: Demo(tmp_path_factory.mktemp(number.name)) for number in ENDS}
+        for demo in demos.values():
+            stack.enter_context(demo)
+        yield demos
+
+
+def called(line: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a printed command line, as a shell would in which the command is found."""
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["env", *shlex.split(line), *options],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def listens(url: str) -> bool:
+    """Say whether somebody accepts connections there."""
+    host, _, port = url.rpartition("/mailserver")[0].removeprefix("http://").partition(":")
+    with socket.socket() as connection:
+        return connection.connect_ex((host, int(port))) == 0
+
+
+def test_once(tmp_path: Path) -> None:
+    """With --once --json two boots are all that it prints, it ends well, and nothing stays."""
+    with Demo(tmp_path, "--once", "--json") as demo:
+        assert 0 == demo.process.wait(90)
+    printed: Any = json.loads(demo.output.read_text())
+    assert BOOTS == printed
+    assert list(BOOTS) == list(printed)
+    assert "" == demo.errors.read_text()
+    wait_until(lambda: not processes_of(demo.temporary))
+    assert [] == list(demo.temporary.iterdir())
+
+
+def test_the_invitation(demos: dict[signal.Signals, Demo]) -> None:
+    """The printed command line works, and shows another mail server."""
+    line = demos[signal.SIGTERM].invitation()
+    done = called(line, "--json")
+    assert 0 == done.returncode
+    assert "mx2.example.org" in done.stdout
+    assert "" == done.stderr
+
+
+@pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
+def test_nothing_stays_behind(demos: dict[signal.Signals, Demo], number: signal.Signals) -> None:
+    """However a serving demo ends: Keystone, server and files are gone, and there is no traceback."""
+    demo = demos[number]
+    url = demo.invitation().rpartition(" ")[2]
+    assert listens(url)
+    assert ENDS[number] == demo.end(number)
+    wait_until(lambda: not processes_of(demo.temporary))
+    assert [] == list(demo.temporary.iterdir())
+    assert not listens(url)
+    assert "Traceback" not in demo.errors.read_text()

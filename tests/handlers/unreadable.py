@@ -1,0 +1,29 @@
+"""A handler whose answer fails while it is being read."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NoReturn
+
+from vendorsrv import Handler, VendordataRequest
+
+
+class Lazy(dict[str, object]):
+    """A mapping that asks a database when somebody looks into it."""
+
+    def items(self) -> NoReturn:
+        """Fail as that database."""
+        raise LookupError("planted-secret")
+
+
+class Unreadable(Handler):
+    """Give what cannot be read."""
+
+    routes: ClassVar = {"key.json": "key"}
+
+    async def handle(self, request: VendordataRequest) -> object:
+        """Give it to Nova."""
+        return Lazy()
+
+    async def key(self) -> object:
+        """Give it to everybody."""
+        return Lazy()
