@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,21 @@ def test_relay(tmp_path: Path, other: Other) -> None:
     with proxying(tmp_path, proxy(url=other.url, auth="relay", relay_hosts="127.0.0.1")) as front:
         front.ask()
     assert [front.token] == tokens(other)
+
+
+def test_nothing_of_it_is_logged(tmp_path: Path, other: Other, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the token, nor what Nova said, nor the answer; at no level."""
+    caplog.set_level(logging.DEBUG)
+    other.reply = Reply(b'{"rack": "r1-secret"}', {"X-Secret": "planted"})
+    text = proxy(url=other.url, auth="relay", relay_hosts="127.0.0.1")
+    with proxying(tmp_path, text) as front:
+        front.ask()
+        other.reply = Reply(b'{"rack": "r1-secret"', {"X-Secret": "planted"})
+        front.ask()
+        other.stop()
+        front.ask()
+    assert "upstream rack" in caplog.text
+    assert [] == [secret for secret in (front.token, "r1-secret", "planted", "web-1") if secret in caplog.text]
 
 
 def test_relayed_callers_are_told_apart(tmp_path: Path, other: Other) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.fixtures import Clock
 from tests.misbehaviour import Received
-from tests.serving import BODY
+from tests.serving import BODY, section
+from tests.stores import OwnRedis
 from tests.upstreams import Front, Other, Reply, proxy, proxying
 from tests.waiting import wait_until
 
@@ -229,3 +230,19 @@ def test_an_answer_tells_how_old_it_is(tmp_path: Path, other: Other, clock: Cloc
         front.ask()
     assert ("50", "private, max-age=9") == (headers["Age"], headers["Cache-Control"])
     assert 2 == len(other.received)
+
+
+def test_the_shared_store_has_it_all(tmp_path: Path, other: Other) -> None:
+    """Another worker finds the answer, and how long it lasts; without the store it asks again."""
+    other.reply = tagged
+    with OwnRedis() as store:
+        options = {"enabled": True, "backend": "dogpile.cache.redis", "redis_server": f"127.0.0.1:{store.port}"}
+        text = [proxy(url=other.url), section("cache", options)]
+        for _ in range(2):
+            with proxying(tmp_path, *text) as front:
+                assert [1] == numbers(front)
+        assert 1 == len(other.received)
+        store.stop()
+        with proxying(tmp_path, *text) as front:
+            assert [1] == numbers(front)
+        assert 2 == len(other.received)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from vendorsrv.threads import NoThreadFree, Threads
 LOG = logging.getLogger(__name__)
 
 #: When the running handler's time is over, on the monotonic clock.
-DEADLINE: Final[ContextVar[float]] = ContextVar("DEADLINE")
+DEADLINE: Final[ContextVar[float]] = ContextVar("DEADLINE", default=math.inf)
 #: What asyncio raises out of the event loop, whichever task it comes from.
 END_THE_WORKER: Final = (SystemExit, KeyboardInterrupt)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 import zlib
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ IDLE_CONNECTIONS: Final = 64
 DROPPED: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 CONNECTED: Final = "connection.connect_tcp.started"
 ANSWERED: Final = "http11.receive_response_headers.complete"
+#: Below warnings these log each URL and the headers of each answer.
+TALKATIVE: Final = ("httpx", "httpcore")
 #: zlib's window for what Accept-Encoding asks for; of "deflate" there are two kinds in the field.
 WINDOWS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 
@@ -67,6 +70,8 @@ class Upstream:
     def __init__(
         self, tls: ssl.SSLContext, *, connect_timeout: float, read_timeout: float | None, max_bytes: int
     ) -> None:
+        for name in TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
         self.max_bytes = max_bytes
         self.client = httpx.AsyncClient(
             verify=tls,
