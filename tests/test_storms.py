@@ -89,17 +89,24 @@ def test_a_worker_that_is_killed_in_a_storm_costs_no_instance_its_answer(
 
 def test_a_server_that_is_stopped_answers_every_request_that_it_took(tmp_path: Path) -> None:
     """A client may find its connection closed, but then no run was begun for it."""
-    with Fleet(tmp_path, "Unique", workers=2, takes=0.4) as fleet:
-        asked = instances(60)
-        replies: list[Reply] = []
-        storm = threading.Thread(target=lambda: replies.extend(fleet.ask_all(asked, "/unique", at_once=20)))
-        storm.start()
-        wait_until(lambda: sum(map(len, map(fleet.runs_of, asked))) > 25)
+    replies: list[Reply] = []
+
+    def boot_for_ever(first: int) -> None:
+        asked = iter(instances(1000, first))
+        while not replies or replies[-1].status:
+            replies.append(fleet.ask("/unique", next(asked)))
+
+    with Fleet(tmp_path, "Unique", workers=2, takes=0.2) as fleet:
+        clients = [threading.Thread(target=boot_for_ever, args=(1000 * number,)) for number in range(1, 21)]
+        for client in clients:
+            client.start()
+        wait_until(lambda: len(replies) > 20)
         assert 0 == fleet.end()
-        storm.join()
-        begun = {instance for instance in asked if fleet.runs_of(instance)}
-        assert {0, 200} == {reply.status for reply in replies}
-        assert begun == {reply.instance for reply in replies if reply.status == 200}
+        for client in clients:
+            client.join()
+        begun = {path.name.partition(".")[0] for path in fleet.runs.iterdir()}
+    assert {0, 200} == {reply.status for reply in replies}
+    assert begun == {reply.instance for reply in replies if reply.status == 200}
 
 
 def test_a_schema_of_a_newer_version_stops_the_start(tmp_path: Path) -> None:
