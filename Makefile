@@ -15,6 +15,8 @@ export PIP_CACHE_DIR := $(CACHE)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_CACHE_DIR := $(CACHE)/uv
 export UV_PYTHON_DOWNLOADS := never
+# Each command and each worker is a process of its own: without bytecode all of them would compile all that they import.
+export UV_COMPILE_BYTECODE := 1
 # Where stevedore, with which keystoneauth and oslo find their plugins, would write into the home directory.
 export XDG_CACHE_HOME := $(CACHE)
 export VIRTUAL_ENV := $(CURDIR)/.venv

@@ -11,6 +11,8 @@ packages="
 install | python3-venv | \"$python\" -c 'import ensurepip, venv' | makes .venv
 test | memcached | command -v memcached | the tests run caches of their own, and stop, hang and fill them
 test | redis-server | command -v redis-server | the tests run caches of their own, and stop, hang and fill them
+test | cloud-init | test -d /usr/lib/python3/dist-packages/cloudinit | judges what answers do to an instance
+test | debootstrap | command -v debootstrap | makes the chroot in which all stages of cloud-init run
 "
 
 missing=
@@ -43,6 +45,10 @@ if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
 fi
+# The program and its library are wanted; a boot of this machine is none of its business.
+case "$missing " in
+*" cloud-init "*) mkdir -p /etc/cloud && touch /etc/cloud/cloud-init.disabled ;;
+esac
 apt-get update -qq
 # $missing is a list of names.
 # shellcheck disable=SC2086

@@ -28,6 +28,7 @@ class FakeKeystone:
     """A Keystone on a free loopback port; a context manager.
 
     :ivar behaviour: one of :data:`BEHAVIOURS`; may be changed at any time.
+    :ivar our_role: the role of :data:`ACCOUNT`.
     :ivar delay: seconds that it takes for each answer.
     :ivar validations: how often each token was asked about.
     :ivar logins: how often somebody asked for a token.
@@ -35,6 +36,7 @@ class FakeKeystone:
 
     def __init__(self) -> None:
         self.behaviour = "well"
+        self.our_role = "service"
         self.delay = 0.0
         self.tokens: dict[str, dict[str, Any]] = {}
         self.validations: Counter[str] = Counter()
@@ -155,7 +157,7 @@ class Calls(BaseHTTPRequestHandler):
         if (user["name"], user["password"]) != (ACCOUNT, PASSWORD) or self.keystone.behaviour == "refusing us":
             self.refuse(401, "The request you have made requires authentication.")
             return
-        token = self.keystone.issue("service")
+        token = self.keystone.issue(self.keystone.our_role)
         self.answer(201, {"token": self.keystone.tokens[token]}, {"X-Subject-Token": token})
 
     def behaves(self) -> bool:

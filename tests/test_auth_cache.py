@@ -154,6 +154,16 @@ def test_ready_is_found_out_once_in_two_seconds(authenticator_of: Build, fake: F
     assert 2 == fake.validations.total()
 
 
+@pytest.mark.parametrize(("role", "warnings"), [("service", 0), ("admin", 0), ("member", 1)])
+def test_an_account_that_may_not_validate_is_named(
+    authenticator_of: Build, fake: FakeKeystone, caplog: pytest.LogCaptureFixture, role: str, warnings: int
+) -> None:
+    """Its own token it may validate, so readiness alone would not show it."""
+    fake.our_role = role
+    run(authenticator_of().check_ready())
+    assert warnings == caplog.text.count("has neither the role service nor admin")
+
+
 @pytest.mark.parametrize("behaviour", ["failing", "hanging", "babbling", "refusing us"])
 def test_a_server_without_keystone_is_not_ready(authenticator_of: Build, fake: FakeKeystone, behaviour: str) -> None:
     """In whatever way it is away."""

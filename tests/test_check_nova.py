@@ -170,6 +170,11 @@ def test_a_trap_has_its_line(tmp_path: Path, changes: dict[str, str], expected: 
             "cloud-init@http://127.0.0.1:9090/mailserver",
             "warning: target cloud-init: cloud-init takes nothing but a string, and the handler must answer with one",
         ),
+        ("cloud-init@http://127.0.0.1:9090/cloud-init", ""),
+        (
+            "mail@http://127.0.0.1:9090/cloud-init",
+            "warning: target mail: an instance's cloud-init looks at no name but cloud-init",
+        ),
     ],
 )
 def test_targets_lead_to_enabled_handlers(tmp_path: Path, targets: str, expected: str) -> None:
@@ -216,3 +221,14 @@ def test_an_account_that_is_broken_leaves_the_targets_to_be_checked(tmp_path: Pa
         "3: error: [api] vendordata_dynamic_targets: target mailserver: no handler rack is enabled here\n"
         "4: error: [vendordata_dynamic_auth] password is missing"
     ) == found_in_nova_conf(tmp_path, GOOD, nova)
+
+
+@pytest.mark.parametrize("handler", ["raw", "timezone"])
+def test_a_handler_that_gives_a_string_is_a_target_for_cloud_init(tmp_path: Path, handler: str) -> None:
+    """One that says so, and one that has nothing but parts for it."""
+    ours = changed(
+        GOOD,
+        {"handlers = mailserver": "handlers = mailserver, tests.handlers.cloudy:Raw, tests.handlers.cloudy:Timezone"},
+    )
+    nova = changed(GOOD_NOVA, {TARGET: f"cloud-init@http://127.0.0.1:9090/{handler}"})
+    assert "" == found_in_nova_conf(tmp_path, ours, nova)

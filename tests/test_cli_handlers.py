@@ -66,6 +66,7 @@ def test_handlers_as_json(config_file: str) -> None:
         "kept_as_told": False,
         "concurrency": 64,
         "queue": 256,
+        "for_cloud_init": False,
         "overridden": ["timeout", "cache_for", "pin", "on_error"],
         "routes": [],
         "description": "Make an instance a mail server when a mail administrator booted it.",

@@ -82,7 +82,7 @@ def test_a_tenant_gets_403(house: House, path: str) -> None:
     assert (403, "forbidden", "the owner of the token may not ask for vendordata") == error_of(response)
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/Echo", "/cloud-init", "/-", "/echo%20", "/%E2%82%AC", "/%00", "/*"])
+@pytest.mark.parametrize("path", ["/nowhere", "/Echo", "/cloud-ini", "/-", "/echo%20", "/%E2%82%AC", "/%00", "/*"])
 def test_what_is_not_served_is_404(house: House, path: str) -> None:
     """A name that is not enabled, in whatever spelling."""
     response = house.server.ask(path, house.nova)

@@ -150,8 +150,9 @@ def test_a_class_without_a_handle_is_not_complete() -> None:
 
 def test_the_base_answers_nothing() -> None:
     """Whoever calls it by super() is told."""
-    with pytest.raises(NotImplementedError):
-        Handler().handle(VendordataRequest(instance_id=""))
+    for method in (Handler().handle, Handler().cloud_init):
+        with pytest.raises(NotImplementedError):
+            method(VendordataRequest(instance_id=""))
 
 
 def test_where_a_handle_runs_is_seen_from_its_def() -> None:

@@ -16,20 +16,33 @@ EXAMPLES = ROOT / "examples"
 
 # Each row may import the rows above it, and nothing of its own row.
 LAYERS = (
-    ("columns", "errors", "flights", "lifetime", "pin_table", "strictjson", "threads", "upstream"),
+    ("cloudinit_keys", "columns", "errors", "flights", "lifetime", "pin_table", "strictjson", "threads", "upstream"),
     ("answer", "findings", "http_caching", "payload", "pin_url", "request", "traps"),
-    ("handler",),
-    ("outcomes", "settings"),
-    ("check_tls", "keystone_options", "pin_cipher", "pin_store", "shared_store"),
-    ("auth", "cache", "credentials", "gate", "observe", "pin_schema", "pins", "policy", "runner", "service_account"),
+    ("cloudinit_schema", "handler"),
+    ("cloudinit_text", "outcomes", "settings"),
+    ("check_tls", "cloudinit", "keystone_options", "pin_cipher", "pin_store", "shared_store"),
+    (
+        "auth",
+        "cache",
+        "cloudinit_mime",
+        "credentials",
+        "gate",
+        "observe",
+        "pin_schema",
+        "pins",
+        "policy",
+        "runner",
+        "service_account",
+    ),
     ("proxy_options",),
     ("proxy", "sample"),
-    ("check_pins", "check_policy", "pin_service", "registry", "watchdog"),
-    ("keeper", "openapi", "pin_admin", "pipeline"),
+    ("check_pins", "check_policy", "cloudinit_guard", "pin_service", "registry", "watchdog"),
+    ("cloudinit_target",),
+    ("keeper", "openapi", "pin_admin", "pipeline", "render", "render_check"),
     ("front",),
     ("app", "call", "check_nova", "keystone_process", "local_keystone"),
     ("call_report", "check"),
-    ("cli_call", "cli_check", "cli_handlers", "cli_pins", "serve"),
+    ("cli_call", "cli_check", "cli_handlers", "cli_pins", "cli_render", "serve"),
     ("demo",),
     ("cli",),
     ("__main__",),
@@ -40,13 +53,15 @@ FACE = "__init__"
 
 # Foreign packages that only these modules may know.
 ONLY_IN = {
-    "click": {"cli", "cli_call", "cli_check", "cli_handlers", "cli_pins", "columns"},
+    "click": {"cli", "cli_call", "cli_check", "cli_handlers", "cli_pins", "cli_render", "columns"},
     "alembic": {"pin_schema"},
     "cryptography": {"check_tls", "pin_cipher"},
     "dogpile": {"shared_store"},
     "fastapi": {"app"},
     "fastapi_offline": {"app"},
     "httpx": {"upstream"},
+    "jinja2": {"cloudinit_text"},
+    "jsonschema": {"cloudinit_schema"},
     "keystone": {"keystone_process"},
     "keystoneauth1": {
         *("auth", "call", "check_nova", "cli_call", "credentials", "demo", "keystone_options", "local_keystone"),
@@ -61,7 +76,7 @@ ONLY_IN = {
     "starlette": {"app", "front"},
     "uvicorn": {"demo", "serve"},
     "waitress": {"keystone_process"},
-    "yaml": {"check_policy"},
+    "yaml": {"check_policy", "cli_render", "cloudinit", "cloudinit_text"},
 }
 
 # Imported by name, and always there with the dependency whose types they are.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Update, update
@@ -13,8 +15,8 @@ from sqlalchemy import Update, update
 from tests.pin_stores import KINDS, age, database_url, execute, make_table, new_instance, with_store
 from vendorsrv import ConfigError
 from vendorsrv.errors import PinsUnavailable
-from vendorsrv.pin_store import PinStore, Row, claimed_before, pinned_before
-from vendorsrv.pin_table import PINS
+from vendorsrv.pin_store import PinStore
+from vendorsrv.pin_table import PINS, Row, claimed_before, pinned_before
 from vendorsrv.pin_url import async_url
 
 #: Every byte there is, and more than MySQL's BLOB holds.
@@ -235,6 +237,45 @@ def touch(instances: list[str]) -> Update:
 
 
 WAITING = "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE 'DELETE%pins%'"
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[tuple[str, sqlite3.Connection]]:
+    """A store in a file that somebody else is writing to."""
+    url = f"sqlite:///{tmp_path}/pins.db"
+    make_table(url)
+    with closing(sqlite3.connect(tmp_path / "pins.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield url, other
+
+
+def test_a_file_that_is_locked_is_written_to_as_soon_as_it_can_be(locked: tuple[str, sqlite3.Connection]) -> None:
+    """Many wait in line; reading goes on meanwhile."""
+
+    async def work(store: PinStore) -> int:
+        claims = [asyncio.create_task(store.claim(str(number), "mail", "me", None)) for number in range(20)]
+        done, _ = await asyncio.wait(claims, timeout=0.1)
+        assert set() == done
+        assert await store.get("0", "mail") is None
+        other.execute("ROLLBACK")
+        await asyncio.gather(*claims)
+        return len(await store.find(claimed_before(time.time() + 60), 100))
+
+    url, other = locked
+    assert 20 == with_store(url, work)
+
+
+def test_a_file_that_stays_locked(locked: tuple[str, sqlite3.Connection]) -> None:
+    """No statement waits longer than it may, and what was given up keeps nobody from ending."""
+
+    async def work(store: PinStore) -> None:
+        for _ in range(2):
+            with pytest.raises(PinsUnavailable, match=r"^the pin store does not answer \(TimeoutError\)$"):
+                await asyncio.gather(*(store.claim(str(number), "mail", "me", None) for number in range(20)))
+
+    begun = time.monotonic()
+    with_store(locked[0], work, timeout=0.3)
+    assert time.monotonic() - begun < 5
 
 
 def test_a_database_that_is_away() -> None:

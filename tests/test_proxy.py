@@ -189,3 +189,22 @@ def test_character_sets(front: Front, other: Other, content_type: str, body: byt
     """Those that Nova understands become UTF-8; the others are no answer, where Nova would take broken text."""
     other.reply = Reply(body, {"Content-Type": content_type})
     assert outcome == front.outcome()
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (b'"#cloud-config\\nruncmd: [reboot]\\n"', (200, "#cloud-config\nruncmd: [reboot]\n")),
+        (b'" "', (200, {})),
+        (b'{"a": 1}', (500, "the answer for cloud-init is a mapping; it must be one string")),
+    ],
+)
+def test_an_answer_for_cloud_init_is_guarded(
+    tmp_path: Path, other: Other, body: bytes, outcome: tuple[int, Any]
+) -> None:
+    """As that of every handler that is one for cloud-init, and also when it has not changed."""
+    other.reply = Reply(body, {"Cache-Control": "no-cache", "ETag": '"1"'})
+    with proxying(tmp_path, proxy(url=other.url, for_cloud_init="true")) as front:
+        assert outcome == front.outcome()
+        other.reply = Reply(b"", status=304) if outcome[0] == 200 else other.reply
+        assert outcome == front.outcome()

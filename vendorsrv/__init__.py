@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vendorsrv.app import create_app
+    from vendorsrv.cloudinit import CloudConfig, Script
     from vendorsrv.errors import (
         AnswerError,
         BadRequest,
@@ -27,6 +28,7 @@ __all__ = [
     "BadRequest",
     "BootRoles",
     "Caller",
+    "CloudConfig",
     "ConfigError",
     "Handler",
     "HandlerDefinitionError",
@@ -34,6 +36,7 @@ __all__ = [
     "NotYet",
     "OnError",
     "Proxy",
+    "Script",
     "ServiceUnavailable",
     "Settings",
     "UpstreamError",
@@ -51,6 +54,7 @@ HOMES = {
     "BadRequest": "errors",
     "BootRoles": "request",
     "Caller": "request",
+    "CloudConfig": "cloudinit",
     "ConfigError": "errors",
     "Handler": "handler",
     "HandlerDefinitionError": "handler",
@@ -58,6 +62,7 @@ HOMES = {
     "NotYet": "errors",
     "OnError": "handler",
     "Proxy": "proxy",
+    "Script": "cloudinit",
     "ServiceUnavailable": "errors",
     "Settings": "settings",
     "UpstreamError": "errors",

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from starlette.types import Message, Receive, Scope, Send
 from vendorsrv.answer import to_bytes
 from vendorsrv.auth import Authenticator
 from vendorsrv.cache import build_cache
+from vendorsrv.cloudinit_guard import Guard
+from vendorsrv.cloudinit_target import Target
 from vendorsrv.errors import (
     ConfigError,
     MethodNotAllowed,
@@ -67,9 +70,13 @@ class Application(FastAPI):
         handlers = self.registry.handlers.values()
         self.pin_service = open_pins(settings) if any(each.pin for each in handlers) else None
         self.cache = build_cache(settings.conf, settings.cache_max_bytes, clock)
-        self.keepers = {each.name: self.keeper(each, settings.max_answer_bytes, clock) for each in handlers}
+        self.guard = Guard(settings.include_hosts)
+        keep = partial(self.keeper, settings.max_answer_bytes, clock)
+        self.keepers = {each.name: keep(each) for each in handlers}
+        self.contributors = {each.name: keep(each.cloud_init) for each in handlers if each.cloud_init}
         self.policy = Policy(settings.conf, list(self.registry.handlers))
-        pipeline = Pipeline(settings, self.authenticator, self.policy, self.keepers)
+        target = Target(self.guard, self.contributors)
+        pipeline = Pipeline(settings, self.authenticator, self.policy, self.keepers, target)
         self.front = Front(pipeline, settings, self.authenticator.challenge)
         self.max_answer_bytes = settings.max_answer_bytes
         self.is_open = False
@@ -77,9 +84,9 @@ class Application(FastAPI):
         for enabled in handlers:
             self.add_handler_routes(enabled)
 
-    def keeper(self, enabled: Enabled, max_answer_bytes: int, clock: Callable[[], float]) -> Keeper:
+    def keeper(self, max_answer_bytes: int, clock: Callable[[], float], enabled: Enabled) -> Keeper:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
-        return Keeper(enabled, self.cache, pins, max_answer_bytes, clock)
+        return Keeper(enabled, self.cache, pins, max_answer_bytes, clock, guard=self.guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give ``/`` and ``/{handler}`` to the front, everything else to FastAPI's routing."""
@@ -168,7 +175,8 @@ class Application(FastAPI):
         await self.authenticator.check_ready()
         if self.pin_service:
             await self.pin_service.check()
-        handlers = {name: keeper.state() for name, keeper in self.keepers.items()}
+        keepers = [*self.keepers.values(), *self.contributors.values()]
+        handlers = {keeper.name: keeper.state() for keeper in keepers}
         return {"ready": True, "keystone": "reachable", "pins": self.pins_state(), "handlers": handlers}
 
     def pins_state(self) -> str:

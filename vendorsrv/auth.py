@@ -38,6 +38,8 @@ VALID_TOKENS: Final = 16_384
 INVALID_TOKENS: Final = 4_096
 #: Seconds for which what `ready` found out about Keystone is not asked again.
 READY_FOR: Final = 2.0
+#: Roles of which one lets an account validate the tokens of others (Keystone's identity:validate_token).
+VALIDATORS: Final = frozenset({"service", "admin"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Authenticator:
         self.invalid: TLRUCache[bytes, float] = TLRUCache(INVALID_TOKENS, lambda _, until, __: until, clock)
         self.refuse_for = settings.invalid_token_cache_time
         self.ready_until = -1.0
+        self.may_validate: bool | None = None
 
     async def validate(self, token: str | None, path: str) -> Caller:
         """Say whose token it is.
@@ -170,12 +173,19 @@ class Authenticator:
             return
         try:
             with anyio.fail_after(self.timeout):
-                await self.flights.run("ready", lambda: self.in_thread(self.ask_about_ourselves))
+                ourselves = await self.flights.run("ready", lambda: self.in_thread(self.ask_about_ourselves))
         except (Unauthorized, TimeoutError):
             raise KeystoneUnavailable(
                 "Keystone does not answer, or refuses the account in [keystone_authtoken]"
             ) from None
         self.ready_until = self.clock() + READY_FOR
+        if self.may_validate is None:
+            self.may_validate = not VALIDATORS.isdisjoint(ourselves.caller.roles)
+            if not self.may_validate:
+                LOG.warning(
+                    "the account in [keystone_authtoken] has neither the role service nor admin: "
+                    "by its default policy, Keystone lets it validate no token but its own"
+                )
 
     def ask_about_ourselves(self) -> Validated:
         try:

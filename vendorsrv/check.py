@@ -14,11 +14,11 @@ from vendorsrv.check_policy import find_in_policy
 from vendorsrv.check_tls import find_in_tls, readable_by_others
 from vendorsrv.errors import ConfigError
 from vendorsrv.findings import Declared, Finding, IniFile, did_you_mean
-from vendorsrv.handler import COMMON_OPTIONS
+from vendorsrv.handler import COMMON_OPTIONS, answers
 from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
 from vendorsrv.observe import quiet
 from vendorsrv.proxy import Proxy
-from vendorsrv.registry import Found, build, find_enabled, read_options
+from vendorsrv.registry import Found, build, find_clashes, find_enabled, read_options
 from vendorsrv.sample import library_sections
 from vendorsrv.service_account import account_options
 from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
@@ -94,7 +94,16 @@ class Check:
         yield from find_in_policy(self.ini, self.conf, names)
         if self.nova:
             usable = not any(finding.severity == "error" for finding in tls)
-            yield from self.nova.find(self.settings, names, usable_tls=usable)
+            yield from self.nova.find(self.settings, names, usable_tls=usable, guarded=self.guarded())
+
+    def guarded(self) -> list[str]:
+        """Name the handlers whose answers are what cloud-init takes."""
+        return [
+            each.handler.name
+            for each in self.handlers
+            if not answers(each.handler)
+            or read_handler(self.conf, each.handler)[1].get("for_cloud_init", each.handler.for_cloud_init)
+        ]
 
     def declared(self) -> Declared:
         """Give the options of every section that something reads."""
@@ -153,6 +162,8 @@ class Check:
             yield self.ini.error(problem, GROUP, "handlers")
         if not (self.handlers or self.not_loaded):
             yield self.ini.warning("no handler is enabled: nothing is served", GROUP, "handlers")
+        for clash in find_clashes([each.handler for each in self.handlers]):
+            yield self.ini.error(clash, GROUP, "handlers")
         for found in self.handlers:
             _, overrides, problems = read_options(self.conf, found.handler)
             yield from self.located(problems)

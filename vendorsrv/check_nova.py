@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,8 @@ from vendorsrv.findings import Finding, IniFile, did_you_mean
 from vendorsrv.settings import Settings, read
 
 API: Final = "api"
+#: The one name that an instance's cloud-init looks at, and our path for it.
+CLOUD_INIT: Final = "cloud-init"
 PROVIDERS: Final = "vendordata_providers"
 TARGETS: Final = "vendordata_dynamic_targets"
 CERTFILE: Final = "vendordata_dynamic_ssl_certfile"
@@ -66,11 +68,14 @@ class NovaConf:
         """Seconds that Nova waits for an answer."""
         return float(self.values.get(READ_TIMEOUT, 5))
 
-    def find(self, settings: Settings, enabled: Sequence[str], *, usable_tls: bool) -> Iterator[Finding]:
+    def find(
+        self, settings: Settings, enabled: Sequence[str], *, usable_tls: bool, guarded: Collection[str] = ()
+    ) -> Iterator[Finding]:
         """Name every trap.
 
         :param settings: our side.
         :param enabled: the names of the enabled handlers.
+        :param guarded: those of them whose answers are what cloud-init takes.
         :param usable_tls: whether our own certificates can be tried.
         """
         yield from self.findings
@@ -81,7 +86,7 @@ class NovaConf:
         yield from self.find_timeouts(settings)
         session, problems = self.account()
         yield from problems
-        yield from Targets(self, settings, enabled, session, usable_tls=usable_tls).find()
+        yield from Targets(self, settings, enabled, session, usable_tls=usable_tls, guarded=guarded).find()
 
     def find_misplaced(self) -> Iterator[Finding]:
         names = [option.dest for option in OPTIONS]
@@ -150,10 +155,12 @@ class Targets:
         session: Session | None,
         *,
         usable_tls: bool,
+        guarded: Collection[str],
     ) -> None:
         self.ini = nova.ini
         self.values = nova.values
         self.settings = settings
+        self.guarded = guarded
         self.enabled = enabled
         self.session = session
         self.usable_tls = usable_tls
@@ -193,13 +200,12 @@ class Targets:
             return
         handler = parts.path.strip("/")
         direct = self.is_ours(parts)
-        if not direct and handler not in self.enabled:
+        if not direct and handler not in (*self.enabled, CLOUD_INIT):
             return
         self.lead_here = True
         for reason in self.of_path(parts.path, handler):
             yield self.error(f"target {name}: {reason}")
-        if name == "cloud-init":
-            yield self.of_cloud_init(handler)
+        yield from self.of_cloud_init(name, handler)
         if direct:
             for option, reason in self.of_scheme(parts):
                 yield self.ini.error(f"target {name}: {reason}", API, option)
@@ -209,16 +215,20 @@ class Targets:
         return port == self.settings.port and may_be(parts.hostname or "", self.settings.host)
 
     def of_path(self, path: str, handler: str) -> Iterator[str]:
-        if handler and handler not in self.enabled:
+        if handler and handler not in (*self.enabled, CLOUD_INIT):
             yield f"no handler {handler} is enabled here{did_you_mean(handler, self.enabled)}"
         elif path not in ("", "/", f"/{handler}"):
             yield f"its path must be /{handler}, without another slash"
 
-    def of_cloud_init(self, handler: str) -> Finding:
-        if handler:
+    def of_cloud_init(self, name: str, handler: str) -> Iterator[Finding]:
+        if name != CLOUD_INIT and handler == CLOUD_INIT:
+            reason = f"target {name}: an instance's cloud-init looks at no name but cloud-init"
+            yield self.ini.warning(reason, API, TARGETS)
+        elif name == CLOUD_INIT and not handler:
+            yield self.error("target cloud-init: / answers with an object, and cloud-init takes nothing but a string")
+        elif name == CLOUD_INIT and handler not in (*self.guarded, CLOUD_INIT):
             reason = "target cloud-init: cloud-init takes nothing but a string, and the handler must answer with one"
-            return self.ini.warning(reason, API, TARGETS)
-        return self.error("target cloud-init: / answers with an object, and cloud-init takes nothing but a string")
+            yield self.ini.warning(reason, API, TARGETS)
 
     def of_scheme(self, parts: SplitResult) -> Iterator[tuple[str, str]]:
         if parts.scheme == "http" and self.settings.cert_file:

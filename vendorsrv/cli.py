@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "db": "cli_pins",
     "handlers": "cli_handlers",
     "pins": "cli_pins",
+    "render": "cli_render",
     "serve": "cli",
     "demo": "cli",
 }

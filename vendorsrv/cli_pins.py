@@ -22,8 +22,7 @@ from vendorsrv.errors import ConfigError
 from vendorsrv.observe import quiet
 from vendorsrv.pin_admin import Pin, PinAdmin, Rotation, open_pins, upgrade_pins
 from vendorsrv.pin_service import purge as purge_pins
-from vendorsrv.pin_store import Row
-from vendorsrv.pin_table import SCHEMA
+from vendorsrv.pin_table import SCHEMA, Row
 from vendorsrv.settings import Settings
 
 T = TypeVar("T")

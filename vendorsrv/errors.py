@@ -16,6 +16,7 @@
     +-- ServerError              500  our own fault
     |   +-- HandlerError         500  a handler failed; a vendor may raise it
     |   +-- AnswerError          500  a handler's answer is nothing that Nova can take
+    |       +-- CloudInitError   500  cloud-init would ignore it, or the instance's boot would suffer
     +-- UpstreamError            502  what a handler asked gave no usable answer; a vendor may raise it
     |   +-- UpstreamRefused      502  what a handler asked works, and says no
     +-- ServiceUnavailable       503  not now, but soon
@@ -133,6 +134,12 @@ class AnswerError(VendordataError):
     """A handler returned what Nova or the instance could not take; the message says where in the answer."""
 
     code = "bad_answer"
+
+
+class CloudInitError(AnswerError):
+    """Something for cloud-init that an instance would ignore or that would harm its boot; the message names the key."""
+
+    code = "bad_cloud_init"
 
 
 class UpstreamError(VendordataError):

@@ -18,6 +18,9 @@ from vendorsrv.request import VendordataRequest
 #: A URL segment that needs no escaping, and no percent sign or comma that nova.conf would stumble over.
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED: Final = frozenset({"cloud-init"})
+#: What stands after a handler's name where what it gives to cloud-init is kept; no name has a colon.
+CLOUD_INIT: Final = ":cloud-init"
+LONGEST_NAME: Final = 63
 ROUTE: Final = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 
 
@@ -49,6 +52,7 @@ COMMON_OPTIONS: Final = (
         help="What Nova gets when the handler fails: the error, {} or the last good answer.",
     ),
     cfg.IntOpt("concurrency", min=1, help="Answers that a worker makes at once."),
+    cfg.BoolOpt("for_cloud_init", help="Whether Nova's target cloud-init asks this handler itself."),
     cfg.IntOpt("queue", min=0, help="Requests that may wait for one of those; more are refused at once with 503."),
 )
 
@@ -60,8 +64,8 @@ class HandlerDefinitionError(TypeError):
 class Handler:
     """Base class of every handler: one kind of vendordata, served under ``POST /<name>``.
 
-    A subclass defines :meth:`handle`, as ``async def`` or as plain ``def`` (then it runs in a thread). One object
-    is built for each worker process, with its settings, and asked for every instance.
+    A subclass defines :meth:`handle` or :meth:`cloud_init` or both, as ``async def`` or as plain ``def`` (then it
+    runs in a thread). One object is built for each worker process, with its settings, and asked for every instance.
 
     :cvar name: the URL segment and the configuration's section; the class's name in kebab-case by default.
     :cvar timeout: seconds that one answer may take, 4.0 by default; Nova itself gives up after 5
@@ -78,6 +82,10 @@ class Handler:
     :cvar section: where the operator's options are, ``handler:<name>`` unless the class says otherwise.
     :cvar version: changes when answers change; cached ones of another version are not used. By default the
         version of the package that the handler is from.
+    :cvar for_cloud_init: whether Nova's target named ``cloud-init`` asks this handler itself, and not the whole
+        server's ``/cloud-init``: then its answer is one string that cannot harm a boot, or an error.
+    :cvar cloud_init_keys: top-level keys that :meth:`cloud_init` sets for certain to one value, such as
+        ``("hostname",)``. Two handlers that name the same are not served together.
     :cvar options: oslo.config options, read from ``[handler:<name>]`` and given as :attr:`settings`.
     :cvar routes: public GET routes, ``{"jwks.json": "jwks"}``: path below ``/<name>/``, and the name of the
         method (no arguments, sync or async) that gives its JSON. They ask for no token.
@@ -97,6 +105,8 @@ class Handler:
     own_lifetimes: ClassVar[bool] = False
     section: ClassVar[str]
     version: str = ""
+    for_cloud_init: ClassVar[bool] = False
+    cloud_init_keys: ClassVar[Sequence[str]] = ()
     options: ClassVar[Sequence[cfg.Opt]] = ()
     routes: ClassVar[Mapping[str, str]] = {}
 
@@ -131,6 +141,16 @@ class Handler:
         """
         raise NotImplementedError
 
+    def cloud_init(self, request: VendordataRequest) -> Any:
+        """Give what this handler wants of an instance's cloud-init; ``POST /cloud-init`` joins it with the others'.
+
+        Deadline, cache, pin and ``on_error`` are as for :meth:`handle`; what is kept is kept apart.
+
+        :returns: a CloudConfig, Script, Boothook or Jinja, or a list of them; ``None`` for nothing.
+        :raises CloudInitError: by these classes; as with every VendordataError its message reaches Nova.
+        """
+        raise NotImplementedError
+
 
 def place_of(cls: type[Handler]) -> str:
     """Give file and line of the class statement that is at work; a metaclass such as ABCMeta may stand between."""
@@ -153,11 +173,16 @@ def contradictions(cls: type[Handler]) -> list[str]:
         found.append(f"cache_for is {cls.cache_for!r}; it must be a number of seconds")
     if not isinstance(cls.on_error, OnError):
         found.append(f"on_error is {cls.on_error!r}; it must be a member of OnError")
-    if not callable(cls.handle):
-        found.append("handle is no method")
+    found.extend(f"{name} is no method" for name in ("handle", "cloud_init") if not callable(getattr(cls, name)))
     found.extend(f"{name} must be an async def" for name in ("open", "close") if not is_async(getattr(cls, name)))
     found.extend(keeping_contradictions(pin=cls.pin, cache_for=cls.cache_for, on_error=cls.on_error))
-    return [*found, *count_contradictions(cls), *option_contradictions(cls), *route_contradictions(cls)]
+    return [
+        *found,
+        *count_contradictions(cls),
+        *option_contradictions(cls),
+        *cloud_init_contradictions(cls),
+        *route_contradictions(cls),
+    ]
 
 
 def count_contradictions(cls: type[Handler]) -> list[str]:
@@ -191,6 +216,17 @@ def keeping_contradictions(*, pin: bool, cache_for: float, on_error: OnError) ->
     return found
 
 
+def cloud_init_contradictions(cls: type[Handler]) -> list[str]:
+    found = []
+    if contributes(cls) and len(cls.name) + len(CLOUD_INIT) > LONGEST_NAME:
+        found.append(f"name {cls.name!r} is too long for a handler with cloud_init: 52 characters are the most")
+    if isinstance(cls.cloud_init_keys, str) or not all(isinstance(key, str) for key in cls.cloud_init_keys):
+        found.append("cloud_init_keys must be a tuple of strings")
+    elif cls.cloud_init_keys and not contributes(cls):
+        found.append("cloud_init_keys is nothing without cloud_init")
+    return found
+
+
 def option_contradictions(cls: type[Handler]) -> list[str]:
     taken = {option.dest for option in COMMON_OPTIONS}
     found = []
@@ -220,10 +256,20 @@ def kebab(class_name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", class_name).lower()
 
 
+def answers(cls: type[Handler]) -> bool:
+    """Say whether a class defines ``handle``; for one that does not, ``cloud_init`` gives the answer."""
+    return cls.handle is not Handler.handle
+
+
+def contributes(cls: type[Handler]) -> bool:
+    """Say whether a class defines ``cloud_init``."""
+    return cls.cloud_init is not Handler.cloud_init
+
+
 def check_complete(cls: type[Handler]) -> None:
-    """Refuse a class that defines no ``handle`` of its own.
+    """Refuse a class that defines neither ``handle`` nor ``cloud_init``.
 
     :raises ConfigError: an abstract class was configured.
     """
-    if cls.handle is Handler.handle:
+    if not answers(cls) and not contributes(cls):
         raise ConfigError(f"handler {cls.name}: class {cls.__name__} has no handle method")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vendorsrv.answer import Answer, to_bytes
 from vendorsrv.cache import Cache, Kept
+from vendorsrv.cloudinit_guard import Guard
 from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, UpstreamRefused, VendordataError
 from vendorsrv.flights import Flights
 from vendorsrv.gate import Gate
@@ -69,6 +70,7 @@ class Keeper:
     However many requests ask the same at once, the handler runs once, and all get its answer or its error.
 
     :param pins: None unless the handler pins.
+    :param guard: what becomes of an answer before it is kept; one that lets an instance include nothing by default.
     :param clock: seconds that only go forward, for the handler's rest.
     :ivar instead: how often something else than the handler's answer was given, by what it was.
     """
@@ -80,6 +82,8 @@ class Keeper:
         pins: Pins | None,
         max_answer_bytes: int,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        guard: Guard | None = None,
     ) -> None:
         self.enabled = enabled
         self.name = enabled.name
@@ -94,6 +98,12 @@ class Keeper:
         self.gate = Gate(enabled.name, enabled.concurrency, enabled.queue, clock)
         self.flights: Flights[Answer] = Flights()
         self.refreshes: Flights[Answer] = Flights()
+        self.guard = guard or Guard()
+        self.shape = self.guard.handled
+        if enabled.suffix:
+            self.shape = self.guard.contributed
+        elif enabled.for_cloud_init:
+            self.shape = self.guard.value
         self.instead: Counter[OnError] = Counter()
 
     async def answer(self, request: VendordataRequest, deadline: float) -> Answer:
@@ -102,6 +112,13 @@ class Keeper:
         :param deadline: on the monotonic clock.
         :raises VendordataError: there is none, and the handler's ``on_error`` lets the error through.
         """
+        answer = await self.kept_or_made(request, deadline)
+        if self.shape != self.guard.value:
+            return answer
+        # It may have been kept before the handler was one for cloud-init.
+        return replace(answer, body=self.guard.body(answer.body, self.name))
+
+    async def kept_or_made(self, request: VendordataRequest, deadline: float) -> Answer:
         place = self.place_of(request) if self.keeps else None
         if place and (usable := self.usable(self.open(self.cache.peek(place.key), place), request, place)):
             return usable
@@ -133,7 +150,7 @@ class Keeper:
                 )
             )
         except NotYet as not_yet:
-            return Answer(to_bytes(not_yet.answer, self.name, self.max_answer_bytes))
+            return Answer(self.to_body(not_yet.answer))
 
     async def look_up_and_make(self, request: VendordataRequest, place: Place | None, deadline: float) -> Answer:
         found = self.open(await self.cache.get(place.key), place) if place else None
@@ -144,7 +161,7 @@ class Keeper:
                 return Answer(await self.make_body(request, deadline))
             return await self.make_and_keep(request, place, found, deadline)
         except NotYet as not_yet:
-            return Answer(to_bytes(not_yet.answer, self.name, self.max_answer_bytes))
+            return Answer(self.to_body(not_yet.answer))
 
     async def make_and_keep(
         self, request: VendordataRequest, place: Place, found: Found | None, deadline: float
@@ -173,9 +190,14 @@ class Keeper:
         """Run the handler."""
         async with self.gate.entered(request.instance_id, deadline - time.monotonic()):
             value = await self.enabled.runner.run(request, budget=deadline - time.monotonic())
-            if isinstance(value, Reusable):
-                return value
-            return Reusable(to_bytes(value, self.name, self.max_answer_bytes))
+            if not isinstance(value, Reusable):
+                return Reusable(self.to_body(value))
+            if self.shape == self.guard.value and value.body is not None:
+                return replace(value, body=self.guard.body(value.body, self.name))
+            return value
+
+    def to_body(self, value: Any) -> bytes:
+        return to_bytes(self.shape(value, self.enabled.handler.name), self.name, self.max_answer_bytes)
 
     async def give_instead(self, error: VendordataError, place: Place | None) -> Answer:
         found = self.open(await self.cache.get(place.key), place) if place and self.looks_back else None

@@ -40,6 +40,11 @@ def add_handlers(schema: dict[str, Any], handlers: Iterable[Enabled]) -> None:
     }
     paths = schema.setdefault("paths", {})
     paths["/"] = {"post": operation("ask_all", "All enabled handlers at once: {name: answer}", "", "vendordata")}
+    paths["/cloud-init"] = {
+        "post": operation(
+            "ask_for_cloud_init", "What all handlers have for cloud-init, as one string", "", "vendordata"
+        )
+    }
     for each in handlers:
         text = inspect.getdoc(each.handler) or ""
         paths[f"/{each.name}"] = {"post": operation(f"ask_{each.name}", each.name, text, "vendordata")}

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from vendorsrv.errors import ConfigError, PinsUnavailable
-from vendorsrv.handler import NAME
+from vendorsrv.handler import CLOUD_INIT, NAME
 from vendorsrv.pin_cipher import PinCipher, is_sealed
 from vendorsrv.pin_schema import is_missing, sqlite_path, upgrade, verify
-from vendorsrv.pin_store import PinStore, Row, reason_of
+from vendorsrv.pin_store import PinStore, reason_of
+from vendorsrv.pin_table import Row
 from vendorsrv.pin_url import async_url
 from vendorsrv.request import UUID
 from vendorsrv.settings import Settings
@@ -223,7 +224,7 @@ def read_line(line: bytes) -> tuple[str, str, float, bytes]:
     members: Any = parse(line)
     if not isinstance(members, dict) or members.keys() != MEMBERS or {*map(type, members.values())} != {str}:
         raise ValueError(f"is no object of the strings {', '.join(sorted(MEMBERS))}")
-    if not UUID.fullmatch(members["instance_id"]) or not NAME.fullmatch(members["handler"]):
+    if not UUID.fullmatch(members["instance_id"]) or not NAME.fullmatch(members["handler"].removesuffix(CLOUD_INIT)):
         raise ValueError("has no UUID as its instance_id, or no handler's name")
     answer = members["answer"].encode()
     try:

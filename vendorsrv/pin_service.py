@@ -13,7 +13,8 @@ from typing import Final
 from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.pin_cipher import PinCipher
 from vendorsrv.pin_schema import prepare
-from vendorsrv.pin_store import Condition, PinStore, claimed_before, pinned_before
+from vendorsrv.pin_store import PinStore
+from vendorsrv.pin_table import Condition, claimed_before, pinned_before
 from vendorsrv.pin_url import async_url
 from vendorsrv.pins import Pins
 from vendorsrv.settings import Settings

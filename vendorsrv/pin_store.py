@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, and_, delete, event, insert, or_, select, true, tuple_, update
+from sqlalchemy import and_, delete, event, insert, or_, select, tuple_, update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from vendorsrv.errors import ConfigError, PinsUnavailable
-from vendorsrv.pin_table import PINS, Now
+from vendorsrv.pin_table import COLUMNS, EACH, KEY, PINS, Condition, Now, Row, of
 
 LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Condition = ColumnElement[bool]
 
 #: What brings a driver that is not installed.
 EXTRAS: Final = {"aiosqlite": "", "asyncpg": "[postgresql]", "asyncmy": "[mysql]"}
@@ -34,37 +34,11 @@ TRIES: Final = 3
 #: whoever was second on another node.
 DEADLOCK: Final = 1213
 
+#: Seconds between two tries to write to a SQLite file that another process is writing to.
+LOCKED_PAUSE: Final = (0.002, 0.01)
+
+NO_LIMIT: Final = nullcontext()
 IN_MEMORY: Final = (None, "", ":memory:")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What the store holds for one instance and handler.
-
-    :ivar answer: the bytes as they were stored, or None while a run has claimed them.
-    :ivar owner: that run.
-    :ivar claim_age: seconds since the claim; negative when the clock of the store was set back.
-    :ivar pinned_at: seconds since the epoch.
-    """
-
-    instance_id: str
-    handler: str
-    answer: bytes | None
-    owner: str | None
-    claim_age: float
-    pinned_at: float | None
-
-
-EACH: Final = true()
-KEY: Final = (PINS.c.instance_id, PINS.c.handler)
-COLUMNS: Final = (
-    PINS.c.instance_id,
-    PINS.c.handler,
-    PINS.c.answer,
-    PINS.c.owner,
-    (Now() - PINS.c.claimed_at).label("claim_age"),
-    PINS.c.pinned_at,
-)
 
 
 class PinStore:
@@ -78,10 +52,14 @@ class PinStore:
     def __init__(self, url: URL, timeout: float) -> None:
         self.url = url
         self.timeout = timeout
-        self.in_memory = url.get_backend_name() == "sqlite" and url.database in IN_MEMORY
+        # SQLite has one writer at a time: here they wait in a queue, there they try again and again.
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.writers = asyncio.Semaphore(1 if self.is_sqlite else POOL)
+        self.running: set[asyncio.Task[Any]] = set()
+        self.in_memory = self.is_sqlite and url.database in IN_MEMORY
         # No statement ever sees what another transaction's snapshot hides (MySQL's REPEATABLE READ does that).
         options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
-        if url.get_backend_name() != "sqlite":
+        if not self.in_memory:
             options |= {"pool_size": POOL, "max_overflow": 0, "pool_timeout": timeout, "pool_use_lifo": True}
         try:
             self.engine: AsyncEngine = create_async_engine(url, **options)
@@ -92,11 +70,13 @@ class PinStore:
             ) from None
         except ArgumentError as error:  # of an option ?plugin=
             raise ConfigError(f"[database] connection: {error}") from None
-        if url.get_backend_name() == "sqlite":
+        if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", prepare_sqlite)
 
     async def close(self) -> None:
         """Close the connections; those of a store that hangs are left to the end of the process."""
+        if self.running:
+            await asyncio.wait(self.running, timeout=self.timeout)
         with suppress(TimeoutError):
             async with asyncio.timeout(self.timeout):
                 await self.engine.dispose()
@@ -185,7 +165,7 @@ class PinStore:
     async def find(self, condition: Condition, limit: int) -> list[tuple[str, str]]:
         """List keys, of the oldest answers first, by the index over their age.
 
-        :param condition: :func:`pinned_before` or :func:`claimed_before`.
+        :param condition: :func:`vendorsrv.pin_table.pinned_before` or ``claimed_before``.
         """
         statement = select(*KEY).where(condition).order_by(PINS.c.pinned_at).limit(limit)
 
@@ -200,28 +180,63 @@ class PinStore:
             with suppress(IntegrityError):
                 await connection.execute(statement)
 
-        await self.run(execute)
+        await self.run(execute, self.writers)
 
-    async def run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def run(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], places: AbstractAsyncContextManager[None] = NO_LIMIT
+    ) -> T:
+        statement = self.repeat(work, places, time.monotonic() + self.timeout)
         try:
             async with asyncio.timeout(self.timeout):
-                return await self.repeat(work)
+                return await (self.shielded(statement) if self.is_sqlite else statement)
         except (SQLAlchemyError, OSError) as error:  # asyncpg lets the socket's own errors through
             LOG.warning("the pin store does not answer: %s", reason_of(error))
             raise PinsUnavailable(f"the pin store does not answer ({type(error).__name__})") from error
 
-    async def repeat(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        for _ in range(1, TRIES):
-            try:
-                return await self.once(work)
-            except DBAPIError as error:
-                if not is_passing(error):
-                    raise
-        return await self.once(work)
+    async def shielded(self, statement: Coroutine[Any, Any, T]) -> T:
+        """Let a statement end by itself.
+
+        When it is cancelled and its connection's end as well, aiosqlite waits for ever, and the process with it.
+        """
+        task = asyncio.create_task(statement)
+        self.running.add(task)
+        task.add_done_callback(self.finish)
+        return await asyncio.shield(task)
+
+    def finish(self, task: asyncio.Task[Any]) -> None:
+        self.running.discard(task)
+        with suppress(asyncio.CancelledError):
+            task.exception()  # retrieved here: nobody may be waiting any more, and asyncio would complain
+
+    async def repeat(
+        self,
+        work: Callable[[AsyncConnection], Awaitable[T]],
+        places: AbstractAsyncContextManager[None],
+        deadline: float,
+    ) -> T:
+        tries = TRIES
+        async with places:
+            while True:
+                if time.monotonic() > deadline:
+                    raise TimeoutError  # nobody waits for it any more
+                try:
+                    return await self.once(work)
+                except DBAPIError as error:
+                    if is_locked(error):
+                        await asyncio.sleep(random.uniform(*LOCKED_PAUSE))  # noqa: S311 - workers apart, no secret
+                        continue
+                    tries -= 1
+                    if not (tries and is_passing(error)):
+                        raise
 
     async def once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self.engine.connect() as connection:
             return await work(connection)
+
+
+def is_locked(error: DBAPIError) -> bool:
+    """Say whether another process was writing to the SQLite file."""
+    return getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_BUSY")
 
 
 def is_passing(error: DBAPIError) -> bool:
@@ -235,23 +250,10 @@ def reason_of(error: BaseException) -> str:
     return "no answer in time" if isinstance(error, TimeoutError) else reason.splitlines()[0]
 
 
-def pinned_before(time: float) -> Condition:
-    """Select the answers that are older than this, in seconds since the epoch."""
-    return PINS.c.pinned_at < time
-
-
-def claimed_before(time: float) -> Condition:
-    """Select the claims that nobody took over since: their workers died, and their instances never asked again."""
-    return and_(PINS.c.pinned_at.is_(None), PINS.c.claimed_at < time)
-
-
-def of(instance_id: str, handler: str) -> Condition:
-    return and_(PINS.c.instance_id == instance_id, PINS.c.handler == handler)
-
-
 def prepare_sqlite(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # what was answered survives a power failure, too
-    cursor.execute("PRAGMA busy_timeout = 2000")
+    # Beyond that we try again ourselves: SQLite would sleep ever longer, and let others pass.
+    cursor.execute("PRAGMA busy_timeout = 20")
     cursor.close()

@@ -13,7 +13,8 @@ from typing import Final
 from vendorsrv.errors import PinsUnavailable
 from vendorsrv.flights import Flights
 from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_store import PinStore, Row
+from vendorsrv.pin_store import PinStore
+from vendorsrv.pin_table import Row
 
 LOG = logging.getLogger(__name__)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from vendorsrv.answer import Answer
+from vendorsrv.cloudinit_target import Target
 from vendorsrv.errors import Forbidden, NotFound, VendordataError
 from vendorsrv.observe import Access
 from vendorsrv.request import Caller, VendordataRequest
 from vendorsrv.settings import Settings
+
+#: The path of the target that joins what all handlers have for cloud-init; no handler has this name.
+CLOUD_INIT: Final = "cloud-init"
 
 #: Gives the body; takes the seconds that are left for it.
 Read = Callable[[float], Awaitable[bytes]]
@@ -65,15 +69,22 @@ class Pipeline:
     """Answers requests; one for each worker.
 
     :param keepers: of the enabled handlers, by name.
+    :param target: joins what those of them contribute that have something for cloud-init.
     """
 
     def __init__(
-        self, settings: Settings, authenticator: Authenticates, policy: Permits, keepers: Mapping[str, Answers]
+        self,
+        settings: Settings,
+        authenticator: Authenticates,
+        policy: Permits,
+        keepers: Mapping[str, Answers],
+        target: Target[Answers],
     ) -> None:
         self.budget = settings.request_timeout
         self.authenticator = authenticator
         self.policy = policy
         self.keepers = keepers
+        self.target = target
 
     async def answer(self, asked: Asked, access: Access) -> Answer:
         """Take a request through its whole life.
@@ -92,6 +103,9 @@ class Pipeline:
         access.instance = request.instance_id
         if asked.handler is None:
             return await self.ask_all(request, caller, deadline)
+        if asked.handler == CLOUD_INIT:
+            access.handler = CLOUD_INIT
+            return await self.ask_for_cloud_init(request, caller, deadline)
         keeper = self.keepers.get(asked.handler)
         if keeper is None:
             raise NotFound("no handler of this name is enabled")
@@ -101,19 +115,33 @@ class Pipeline:
         return await keeper.answer(request, deadline)
 
     async def ask_all(self, request: VendordataRequest, caller: Caller, deadline: float) -> Answer:
-        """Ask every handler that the policy allows, side by side; the answer is ``{name: answer}``.
+        """Ask every handler that the policy allows, side by side; the answer is ``{name: answer}``."""
+        answers = await self.ask_each(self.keepers, request, caller, deadline)
+        members = (b'"%s":%s' % (name.encode(), answer.body) for name, answer in answers.items())
+        return together(b"{" + b",".join(members) + b"}", list(answers.values()))
 
-        It is as fresh as the one that has to be asked for first, and as old as the oldest.
-        """
-        allowed = [each for each in self.keepers.values() if self.policy.allows(each.name, request, caller)]
-        answers = await asyncio.gather(*(name_failure(each, request, deadline) for each in allowed))
-        members = (b'"%s":%s' % (each.name.encode(), one.body) for each, one in zip(allowed, answers, strict=True))
-        fresh_for = [one.fresh_for for one in answers]
-        return Answer(
-            b"{" + b",".join(members) + b"}",
-            fresh_for=min((each for each in fresh_for if each is not None), default=None) if all(fresh_for) else None,
-            age=max((one.age for one in answers), default=0.0),
-        )
+    async def ask_for_cloud_init(self, request: VendordataRequest, caller: Caller, deadline: float) -> Answer:
+        """Ask every handler that the policy allows for its parts; the answer is one string for cloud-init."""
+        answers = await self.ask_each(self.target.contributors, request, caller, deadline)
+        body = self.target.join({name: answer.body for name, answer in answers.items()})
+        return together(body, list(answers.values()))
+
+    async def ask_each(
+        self, asked: Mapping[str, Answers], request: VendordataRequest, caller: Caller, deadline: float
+    ) -> dict[str, Answer]:
+        allowed = [name for name in asked if self.policy.allows(name, request, caller)]
+        answers = await asyncio.gather(*(name_failure(asked[name], request, deadline) for name in allowed))
+        return dict(zip(allowed, answers, strict=True))
+
+
+def together(body: bytes, answers: Sequence[Answer]) -> Answer:
+    """Give an answer made of others: as fresh as the one that has to be asked for first, as old as the oldest."""
+    fresh_for = [one.fresh_for for one in answers]
+    return Answer(
+        body,
+        fresh_for=min((each for each in fresh_for if each is not None), default=None) if all(fresh_for) else None,
+        age=max((one.age for one in answers), default=0.0),
+    )
 
 
 async def name_failure(keeper: Answers, request: VendordataRequest, deadline: float) -> Answer:

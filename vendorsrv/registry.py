@@ -8,7 +8,7 @@ import inspect
 import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
@@ -16,7 +16,17 @@ from typing import Any, Final
 from oslo_config import cfg
 
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import COMMON_OPTIONS, Handler, OnError, check_complete, is_async, keeping_contradictions
+from vendorsrv.handler import (
+    CLOUD_INIT,
+    COMMON_OPTIONS,
+    Handler,
+    OnError,
+    answers,
+    check_complete,
+    contributes,
+    is_async,
+    keeping_contradictions,
+)
 from vendorsrv.proxy import Proxy, find_proxies
 from vendorsrv.proxy_options import find_proxy_problems
 from vendorsrv.runner import Runner, where
@@ -45,7 +55,9 @@ class Enabled:
     :ivar cache_limit: seconds after which an answer is never given again without asking: ``cache_for``, but none
         where the handler says itself how long each lasts and nobody set it.
     :ivar version: of its answers; the source unless the class declares one.
-    :ivar runner: calls its ``handle``.
+    :ivar runner: calls its ``handle``, or ``cloud_init``.
+    :ivar cloud_init: the same handler as it contributes to ``/cloud-init``, or None when it does not.
+    :ivar suffix: what stands after the handler's name; empty but for what contributes.
     :ivar routes: the runners of its public GET routes, by their path below ``/<name>/``.
     """
 
@@ -60,18 +72,21 @@ class Enabled:
     on_error: OnError
     concurrency: int
     queue: int
+    for_cloud_init: bool
     runner: Runner
     routes: Mapping[str, Runner]
+    cloud_init: Enabled | None = None
+    suffix: str = ""
 
     @property
     def name(self) -> str:
-        """The URL segment."""
-        return self.handler.name
+        """The URL segment; with the suffix it is what answers are kept under."""
+        return f"{self.handler.name}{self.suffix}"
 
     @property
     def runs_in(self) -> str:
-        """Where ``handle`` runs: ``event loop`` or ``thread``."""
-        return "event loop" if is_async(self.handler.handle) else "thread"
+        """Where the answer is made: ``event loop`` or ``thread``."""
+        return "event loop" if is_async(self.runner.method) else "thread"
 
 
 class Registry:
@@ -88,6 +103,7 @@ class Registry:
                 self.handlers[each.handler.name] = build(settings, each)
             except ConfigError as error:
                 problems.append(str(error))
+        problems += find_clashes([each.handler for each in found])
         if problems:
             raise ConfigError("\n".join(problems))
 
@@ -200,19 +216,40 @@ def build(settings: Settings, found: Found) -> Enabled:
     )
     if contradictions:
         raise ConfigError("\n".join(f"[{handler.section}] {text}" for text in contradictions))
-    if not is_async(handler.handle):
-        declared["concurrency"] = min(declared["concurrency"], declared["threads"])
 
-    def runner(method: str) -> Runner:
-        return Runner(handler.name, getattr(handler, method), declared["timeout"], declared["threads"])
+    def runner(method: str, suffix: str = "") -> Runner:
+        return Runner(f"{handler.name}{suffix}", getattr(handler, method), declared["timeout"], declared["threads"])
 
     routes = {path: runner(method) for path, method in handler.routes.items()}
     version = handler.version or found.source
     unlimited = handler.own_lifetimes and not declared["cache_for"] and "cache_for" not in overrides
-    cache_limit = math.inf if unlimited else declared["cache_for"]
-    return Enabled(
-        handler, found.source, version, **declared, cache_limit=cache_limit, runner=runner("handle"), routes=routes
-    )
+    declared["cache_limit"] = math.inf if unlimited else declared["cache_for"]
+    method = "handle" if answers(found.handler) else "cloud_init"
+    enabled = Enabled(handler, found.source, version, **declared, runner=runner(method), routes=routes)
+    if contributes(found.handler):
+        contribution = replace(enabled, runner=runner("cloud_init", CLOUD_INIT), routes={}, suffix=CLOUD_INIT)
+        enabled = replace(enabled, cloud_init=bounded(contribution))
+    return bounded(enabled)
+
+
+def bounded(enabled: Enabled) -> Enabled:
+    """Let no more be asked at once of a plain method than it has threads."""
+    if is_async(enabled.runner.method):
+        return enabled
+    return replace(enabled, concurrency=min(enabled.concurrency, enabled.threads))
+
+
+def find_clashes(handlers: Sequence[type[Handler]]) -> list[str]:
+    """Say which handlers certainly set the same key of a cloud-config."""
+    owners: dict[str, list[str]] = {}
+    for handler in handlers:
+        for key in dict.fromkeys(handler.cloud_init_keys):
+            owners.setdefault(key, []).append(handler.name)
+    return [
+        f"handlers {' and '.join(names)} both set {key} for cloud-init; only one of them can be enabled"
+        for key, names in owners.items()
+        if len(names) > 1
+    ]
 
 
 def installed() -> list[str]:

@@ -91,8 +91,22 @@ PINS_OPTIONS: Final = (
     ),
     cfg.IntOpt("purge_after", min=1, help="Days after which a pin is deleted, whether its instance lives or not."),
 )
+CLOUD_INIT_OPTIONS: Final = (
+    cfg.ListOpt(
+        "include_hosts",
+        default=[],
+        help="Hosts that an #include in an answer for cloud-init may name; an instance that cannot reach its host "
+        "loses its user-data.",
+    ),
+)
+
 #: What :class:`Settings` is read from.
-SECTIONS: Final = {GROUP: OPTIONS, "database": DATABASE_OPTIONS, "pins": PINS_OPTIONS}
+SECTIONS: Final = {
+    GROUP: OPTIONS,
+    "database": DATABASE_OPTIONS,
+    "pins": PINS_OPTIONS,
+    "cloud_init": CLOUD_INIT_OPTIONS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +137,7 @@ class Settings:
     database: str = field(repr=False)
     encryption_keys: Sequence[str] = field(repr=False)
     purge_after: int | None
+    include_hosts: Sequence[str]
 
     @classmethod
     def from_file(cls, path: str | Path) -> Settings:

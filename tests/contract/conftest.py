@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def start(directory: Path) -> Iterator[Keystone]:
     with Keystone(directory=directory / "data", log_file=directory / "keystone.log") as keystone:
         keystone.create_accounts()
         yield keystone
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Ctrl-C ends what tests start; a run in the background would hand down that it is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

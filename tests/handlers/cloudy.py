@@ -1,0 +1,104 @@
+"""Handlers that have something for cloud-init, which the item ``parts`` of the metadata asks for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from vendorsrv import CloudConfig, Handler, OnError, Script, ServiceUnavailable, VendordataRequest
+from vendorsrv.cloudinit import Boothook, Jinja
+
+
+class Timezone(Handler):
+    """Sets one key, by a plain method, and has no answer but that."""
+
+    def cloud_init(self, request: VendordataRequest) -> CloudConfig | None:
+        """Give one part."""
+        return CloudConfig({"timezone": "Europe/Berlin"}) if request.metadata.get("parts") == "timezone" else None
+
+
+class Five(Handler):
+    """Gives five parts, and can do it wrong."""
+
+    async def handle(self, request: VendordataRequest) -> Any:
+        """Give a part where an answer is asked for."""
+        return Script("#!/bin/sh\n", name="alone")
+
+    async def cloud_init(self, request: VendordataRequest) -> Any:
+        """Give what is asked for."""
+        match request.metadata.get("parts"):
+            case "five":
+                return [
+                    CloudConfig({"ntp": {"servers": ["a"]}}),
+                    CloudConfig({"ntp": {"servers": ["b"]}, "final_message": "é"}),
+                    Script("#!/bin/sh\necho é\n", name="first"),
+                    Script("#!/bin/sh\n", name="second"),
+                    Boothook("#!/bin/sh\n"),
+                ]
+            case "broken":
+                return CloudConfig({"hostnme": "x"})
+            case "raised":
+                raise RuntimeError("planted-secret")
+        return None
+
+
+class Raw(Handler):
+    """Answers for the target cloud-init by itself, with the item ``answer`` of the metadata."""
+
+    for_cloud_init = True
+
+    async def handle(self, request: VendordataRequest) -> Any:
+        """Give it."""
+        return json.loads(request.metadata["answer"])
+
+
+class Optional(Handler):
+    """Fails, and the instance can live without."""
+
+    on_error = OnError.EMPTY
+
+    async def cloud_init(self, request: VendordataRequest) -> Any:
+        """Raise."""
+        raise ServiceUnavailable("the address store is being upgraded")
+
+
+class Named(Handler):
+    """Sets the hostname for certain."""
+
+    cloud_init_keys: ClassVar[tuple[str, ...]] = ("hostname",)
+
+    async def cloud_init(self, request: VendordataRequest) -> CloudConfig:
+        """Give it."""
+        return CloudConfig({"hostname": "named", "ntp": {"enabled": True}})
+
+
+class AlsoNamed(Handler):
+    """Sets the hostname too, and says it nowhere."""
+
+    async def cloud_init(self, request: VendordataRequest) -> list[CloudConfig | Script]:
+        """Give another one."""
+        return [CloudConfig({"hostname": "also-named", "ntp": {"enabled": False}}), Script("#!/bin/sh\n")]
+
+
+class Clashing(Named):
+    """Sets the hostname for certain, as another does."""
+
+    cloud_init_keys: ClassVar[tuple[str, ...]] = ("hostname", "fqdn")
+
+
+class Pinned(Raw):
+    """Keeps its first parts for the instance's life."""
+
+    pin = True
+
+    async def cloud_init(self, request: VendordataRequest) -> Any:
+        """Give a script that names the roles, which change."""
+        return Script(f"#!/bin/sh\n# {','.join(request.boot_roles)}\n")
+
+
+class Rendering(Handler):
+    """Gives what only the instance can judge."""
+
+    async def cloud_init(self, request: VendordataRequest) -> Jinja:
+        """Give a template that renders to no cloud-config."""
+        return Jinja("#cloud-config\n- {{ 1 }}\n")
