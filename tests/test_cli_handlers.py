@@ -63,6 +63,7 @@ def test_handlers_as_json(config_file: str) -> None:
         "cache_for": 60.0,
         "pin": False,
         "on_error": "empty",
+        "kept_as_told": False,
         "concurrency": 64,
         "queue": 256,
         "for_cloud_init": False,

@@ -24,6 +24,7 @@ from vendorsrv.check import find_all
 from vendorsrv.cli import COMMANDS, Commands
 from vendorsrv.handler import COMMON_OPTIONS, Handler
 from vendorsrv.policy import Policy
+from vendorsrv.proxy_options import PROXY_OPTIONS
 from vendorsrv.settings import SECTIONS, open_config
 
 PRODUCT = ROOT / "vendorsrv"
@@ -140,6 +141,7 @@ def test_no_option_is_documented_that_is_gone() -> None:
     for section_name, options in SECTIONS.items():
         assert {option.name for option in options} == set(documented_options(f"## `[{section_name}]`"))
     assert {option.name for option in COMMON_OPTIONS} == set(documented_options("## `[handler:<name>]`"))
+    assert {option.name for option in PROXY_OPTIONS} == set(documented_options("## `[proxy:<name>]`"))
 
 
 @pytest.mark.parametrize("name", sorted(vendorsrv.__all__))

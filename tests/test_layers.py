@@ -16,8 +16,8 @@ EXAMPLES = ROOT / "examples"
 
 # Each row may import the rows above it, and nothing of its own row.
 LAYERS = (
-    ("cloudinit_keys", "columns", "errors", "flights", "pin_table", "strictjson", "threads"),
-    ("answer", "findings", "payload", "pin_url", "request", "traps"),
+    ("cloudinit_keys", "columns", "errors", "flights", "lifetime", "pin_table", "strictjson", "threads", "upstream"),
+    ("answer", "findings", "http_caching", "payload", "pin_url", "request", "traps"),
     ("cloudinit_schema", "handler"),
     ("cloudinit_text", "outcomes", "settings"),
     ("check_tls", "cloudinit", "keystone_options", "pin_cipher", "pin_store", "shared_store"),
@@ -32,8 +32,10 @@ LAYERS = (
         "pins",
         "policy",
         "runner",
-        "sample",
+        "service_account",
     ),
+    ("proxy_options",),
+    ("proxy", "sample"),
     ("check_pins", "check_policy", "cloudinit_guard", "pin_service", "registry", "watchdog"),
     ("cloudinit_target",),
     ("keeper", "openapi", "pin_admin", "pipeline", "render", "render_check"),
@@ -57,11 +59,13 @@ ONLY_IN = {
     "dogpile": {"shared_store"},
     "fastapi": {"app"},
     "fastapi_offline": {"app"},
+    "httpx": {"upstream"},
     "jinja2": {"cloudinit_text"},
     "jsonschema": {"cloudinit_schema"},
     "keystone": {"keystone_process"},
     "keystoneauth1": {
         *("auth", "call", "check_nova", "cli_call", "credentials", "demo", "keystone_options", "local_keystone"),
+        "service_account",
     },
     "keystonemiddleware": {"auth", "keystone_options"},
     "openstack": {"credentials"},

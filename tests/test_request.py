@@ -40,7 +40,7 @@ def refusal(body: bytes) -> str:
 def test_nova_s_body_becomes_a_request() -> None:
     """Every field of Nova's has its attribute."""
     caller = Caller(user_id="nova")
-    request = VendordataRequest.from_json(json.dumps(NOVA).encode(), caller, "req-1")
+    request = VendordataRequest.from_json(json.dumps(NOVA).encode(), caller, "req-1", "token")
     assert (
         "39dc322ce86c40d1a0e7e7a4d6a0b1c2",
         "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d",
@@ -52,6 +52,9 @@ def test_nova_s_body_becomes_a_request() -> None:
         {},
         caller,
         "req-1",
+        json.dumps(NOVA).encode(),
+        "token",
+        "",
     ) == tuple(getattr(request, each.name) for each in fields())
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         VendordataError,
     )
     from vendorsrv.handler import Handler, HandlerDefinitionError, OnError
+    from vendorsrv.proxy import Proxy
     from vendorsrv.request import BootRoles, Caller, VendordataRequest
     from vendorsrv.settings import Settings
 
@@ -34,6 +35,7 @@ __all__ = [
     "HandlerError",
     "NotYet",
     "OnError",
+    "Proxy",
     "Script",
     "ServiceUnavailable",
     "Settings",
@@ -59,6 +61,7 @@ HOMES = {
     "HandlerError": "errors",
     "NotYet": "errors",
     "OnError": "handler",
+    "Proxy": "proxy",
     "Script": "cloudinit",
     "ServiceUnavailable": "errors",
     "Settings": "settings",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +17,10 @@ from vendorsrv.findings import Declared, Finding, IniFile, did_you_mean
 from vendorsrv.handler import COMMON_OPTIONS, answers
 from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
 from vendorsrv.observe import quiet
-from vendorsrv.registry import Found, build, find, find_clashes
+from vendorsrv.proxy import Proxy
+from vendorsrv.registry import Found, build, find_clashes, find_enabled, read_options
 from vendorsrv.sample import library_sections
+from vendorsrv.service_account import account_options
 from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class Check:
         self.conf = cfg.ConfigOpts()
         parse_into(self.conf, ini.path, GROUP)
         self.settings, self.problems = Settings.as_far_as_usable(self.conf)
-        self.handlers, self.not_loaded = find(self.settings.handlers)
+        self.handlers, self.not_loaded = find_enabled(self.settings)
         self.pinning: list[str] = []
 
     def find(self) -> Iterator[Finding]:
@@ -105,12 +107,19 @@ class Check:
 
     def declared(self) -> Declared:
         """Give the options of every section that something reads."""
-        return {
-            **library_sections(),
-            **SECTIONS,
-            **declared(self.conf),
-            **{HANDLER + each.handler.name: [*each.handler.options, *COMMON_OPTIONS] for each in self.handlers},
-        }
+        sections: dict[str, Sequence[cfg.Opt]] = {**library_sections(), **SECTIONS, **declared(self.conf)}
+        for each in self.handlers:
+            sections[each.handler.section] = [*each.handler.options, *COMMON_OPTIONS]
+        for each in self.handlers:
+            if self.has_account(each):
+                for section, options in account_options(self.conf, each.handler.section).items():
+                    sections[section] = [*sections.get(section, ()), *options]
+        return sections
+
+    def has_account(self, found: Found) -> bool:
+        """Say whether this handler sends tokens of our own."""
+        values = read_handler(self.conf, found.handler)[0]
+        return issubclass(found.handler, Proxy) and getattr(values, "auth", None) == "service"
 
     def find_unknown_sections(self, sections: Declared) -> Iterator[Finding]:
         enabled = [each.handler.name for each in self.handlers]
@@ -151,16 +160,15 @@ class Check:
     def find_in_handlers(self) -> Iterator[Finding]:
         for problem in self.not_loaded:
             yield self.ini.error(problem, GROUP, "handlers")
-        if not self.settings.handlers:
+        if not (self.handlers or self.not_loaded):
             yield self.ini.warning("no handler is enabled: nothing is served", GROUP, "handlers")
         for clash in find_clashes([each.handler for each in self.handlers]):
             yield self.ini.error(clash, GROUP, "handlers")
         for found in self.handlers:
-            _, overrides, problems = read_handler(self.conf, found.handler)
+            _, overrides, problems = read_options(self.conf, found.handler)
             yield from self.located(problems)
             timeout = overrides.get("timeout", found.handler.timeout)
-            section = f"{HANDLER}{found.handler.name}"
-            yield from self.find_in_timeout(section, "timeout", timeout)
+            yield from self.find_in_timeout(found.handler.section, "timeout", timeout)
             if overrides.get("pin", found.handler.pin):
                 self.pinning.append(found.handler.name)
             contradictions = list(find_in_keeping(self.ini, found.handler, overrides))

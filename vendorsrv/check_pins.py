@@ -67,7 +67,7 @@ def find_in_keeping(ini: IniFile, handler: type[Handler], overrides: Mapping[str
     holds = {name: overrides.get(name, getattr(handler, name)) for name in names}
     option = next((name for name in names if name in overrides), None)
     for reason in keeping_contradictions(**holds):
-        yield ini.error(reason, f"handler:{handler.name}", option)
+        yield ini.error(reason, handler.section, option)
 
 
 def without_place(error: ConfigError, section: str, option: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -62,6 +63,7 @@ def describe(enabled: Enabled) -> dict[str, Any]:
         "runs_in": enabled.runs_in,
         **declared,
         "on_error": enabled.on_error.value,
+        "kept_as_told": math.isinf(enabled.cache_limit) and not enabled.pin,
         "overridden": overridden,
         "routes": [f"/{enabled.name}/{route}" for route in enabled.routes],
         "description": (inspect.getdoc(type(enabled.handler)) or "").partition("\n")[0],
@@ -73,6 +75,7 @@ def row(described: dict[str, Any]) -> tuple[str, ...]:
         return f"{text} (configured)" if {*names} & {*described["overridden"]} else text
 
     keeps = "for ever" if described["pin"] else f"{described['cache_for']:g} s" if described["cache_for"] else "-"
+    keeps = "as it says" if described["kept_as_told"] else keeps
     return (
         described["name"],
         f"POST {described['path']}",

@@ -18,6 +18,7 @@
     |   +-- AnswerError          500  a handler's answer is nothing that Nova can take
     |       +-- CloudInitError   500  cloud-init would ignore it, or the instance's boot would suffer
     +-- UpstreamError            502  what a handler asked gave no usable answer; a vendor may raise it
+    |   +-- UpstreamRefused      502  what a handler asked works, and says no
     +-- ServiceUnavailable       503  not now, but soon
     |   +-- KeystoneUnavailable  503  tokens cannot be validated
     |   +-- PolicyUnavailable    503  the policy cannot be read
@@ -145,6 +146,15 @@ class UpstreamError(VendordataError):
     """What the handler itself asked gave no usable answer. A vendor may raise it."""
 
     status, code, title = 502, "upstream_failed", "Bad Gateway"
+
+
+class UpstreamRefused(UpstreamError):
+    """What the handler itself asked is well, and answers that there is nothing for this instance or this caller.
+
+    It is no reason to rest the handler, nor to give an answer that is out of date in its place.
+    """
+
+    code = "upstream_refused"
 
 
 class ServiceUnavailable(VendordataError):

@@ -25,11 +25,15 @@ class Flights(Generic[T]):
         :param start: makes the coroutine; called only when nothing runs under the key.
         :returns: what the coroutine returned, to every caller; what it raised is raised to every caller.
         """
+        return await asyncio.shield(self.begin(key, start))
+
+    def begin(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """Start the run of this key unless there is one, and do not wait for it."""
         task = self.running.get(key)
         if task is None:
             task = self.running[key] = asyncio.create_task(start())
             task.add_done_callback(partial(self.finish, key))
-        return await asyncio.shield(task)
+        return task
 
     def finish(self, key: Hashable, task: asyncio.Task[T]) -> None:
         del self.running[key]

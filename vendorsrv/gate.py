@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from vendorsrv.errors import Busy, NotYet, Resting, VendordataError
+from vendorsrv.errors import Busy, NotYet, Resting, UpstreamRefused, VendordataError
 
 LOG = logging.getLogger(__name__)
 
@@ -63,7 +63,8 @@ class Gate:
             yield
         except VendordataError as error:
             if not isinstance(error, Busy | Resting):
-                self.learn(instance_id, failed=error.status >= 500)
+                failed = error.status >= 500 and not isinstance(error, UpstreamRefused)
+                self.learn(instance_id, failed=failed)
             raise
         except NotYet:
             self.learn(instance_id, failed=False)

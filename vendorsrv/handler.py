@@ -76,6 +76,10 @@ class Handler:
     :cvar on_error: what Nova gets when there is no answer, see :class:`OnError`.
     :cvar concurrency: how many answers a worker makes at once (a plain ``def handle``: at most ``threads``).
     :cvar queue: how many requests may wait for one of those.
+    :cvar per_caller: whether answers depend on who asks; then nobody gets one that was made, or kept, for somebody
+        else. Pinned ones are the instance's all the same.
+    :cvar own_lifetimes: whether ``handle`` says of each answer how long it lasts; for what passes answers on.
+    :cvar section: where the operator's options are, ``handler:<name>`` unless the class says otherwise.
     :cvar version: changes when answers change; cached ones of another version are not used. By default the
         version of the package that the handler is from.
     :cvar for_cloud_init: whether Nova's target named ``cloud-init`` asks this handler itself, and not the whole
@@ -97,7 +101,10 @@ class Handler:
     on_error: ClassVar[OnError] = OnError.FAIL
     concurrency: ClassVar[int] = 64
     queue: ClassVar[int] = 256
-    version: ClassVar[str] = ""
+    per_caller: bool = False
+    own_lifetimes: ClassVar[bool] = False
+    section: ClassVar[str]
+    version: str = ""
     for_cloud_init: ClassVar[bool] = False
     cloud_init_keys: ClassVar[Sequence[str]] = ()
     options: ClassVar[Sequence[cfg.Opt]] = ()
@@ -110,6 +117,8 @@ class Handler:
         super().__init_subclass__(**keywords)
         if "name" not in cls.__dict__:
             cls.name = kebab(cls.__name__)
+        if "section" not in cls.__dict__:
+            cls.section = f"handler:{cls.name}"
         for problem in contradictions(cls):
             raise HandlerDefinitionError(f"{place_of(cls)}: class {cls.__name__}: {problem}")
 
@@ -118,6 +127,10 @@ class Handler:
 
     async def close(self) -> None:
         """Give back what :meth:`open` took; runs when the worker stops."""
+
+    def state(self) -> Mapping[str, Any]:
+        """Say at once how what the handler needs is doing; shown in ``/-/ready`` to everybody."""
+        return {}
 
     def handle(self, request: VendordataRequest) -> Any:
         """Answer for one instance.

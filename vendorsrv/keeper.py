@@ -8,16 +8,17 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vendorsrv.answer import Answer, to_bytes
 from vendorsrv.cache import Cache, Kept
 from vendorsrv.cloudinit_guard import Guard
-from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, VendordataError
+from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, UpstreamRefused, VendordataError
 from vendorsrv.flights import Flights
 from vendorsrv.gate import Gate
 from vendorsrv.handler import OnError
+from vendorsrv.lifetime import SILENT, Lifetime, Reusable, pack, unpack
 from vendorsrv.registry import Enabled
 from vendorsrv.request import VendordataRequest
 
@@ -37,6 +38,30 @@ class Place(NamedTuple):
 
     key: bytes
     mark: bytes = b""
+
+    @property
+    def asked(self) -> bytes:
+        """The same for all who ask the same."""
+        return self.mark or self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer from the cache.
+
+    :ivar kept_for: seconds since it was put there.
+    :ivar matches: whether it answers what is asked now.
+    """
+
+    body: bytes
+    kept_for: float
+    lifetime: Lifetime
+    matches: bool = True
+
+    @property
+    def age(self) -> float:
+        """Seconds since its source made it."""
+        return self.lifetime.age + self.kept_for
 
 
 class Keeper:
@@ -64,12 +89,15 @@ class Keeper:
         self.name = enabled.name
         self.cache = cache
         self.pins = pins
-        self.keeps = enabled.cache_for > 0 or enabled.on_error is OnError.STALE
+        self.own_lifetimes = enabled.handler.own_lifetimes and not pins
+        self.looks_back = enabled.on_error is OnError.STALE or self.own_lifetimes
+        self.keeps = enabled.cache_for > 0 or self.looks_back
         # What is given instead has to be looked up within the same deadline.
-        self.reserve = cache.patience if enabled.on_error is OnError.STALE else 0.0
+        self.reserve = cache.patience if self.looks_back else 0.0
         self.max_answer_bytes = max_answer_bytes
         self.gate = Gate(enabled.name, enabled.concurrency, enabled.queue, clock)
         self.flights: Flights[Answer] = Flights()
+        self.refreshes: Flights[Answer] = Flights()
         self.guard = guard or Guard()
         self.shape = self.guard.handled
         if enabled.suffix:
@@ -92,9 +120,8 @@ class Keeper:
 
     async def kept_or_made(self, request: VendordataRequest, deadline: float) -> Answer:
         place = self.place_of(request) if self.keeps else None
-        kept = self.cache.peek(place.key) if place else None
-        if place and kept and self.is_fresh(kept, place):
-            return self.fresh(kept, place)
+        if place and (usable := self.usable(self.open(self.cache.peek(place.key), place), request, place)):
+            return usable
         try:
             return await self.wait(request, place, deadline - self.reserve)
         except VendordataError as error:
@@ -108,7 +135,7 @@ class Keeper:
             async with asyncio.timeout(deadline - time.monotonic()):
                 if self.pins:
                     return await self.pinned(self.pins, request, deadline)
-                flight = (place.mark or place.key) if place else request.canonical()
+                flight = place.asked if place else self.what_is_asked(request)
                 return await self.flights.run(flight, lambda: self.look_up_and_make(request, place, deadline))
         except TimeoutError:
             if self.pins:  # it may have been the store: only this error is never turned into an unpinned answer
@@ -118,64 +145,147 @@ class Keeper:
     async def pinned(self, pins: Pins, request: VendordataRequest, deadline: float) -> Answer:
         try:
             return Answer(
-                await pins.get_or_make(request.instance_id, self.name, lambda: self.make(request, deadline), deadline)
+                await pins.get_or_make(
+                    request.instance_id, self.name, lambda: self.make_body(request, deadline), deadline
+                )
             )
         except NotYet as not_yet:
             return Answer(self.to_body(not_yet.answer))
 
     async def look_up_and_make(self, request: VendordataRequest, place: Place | None, deadline: float) -> Answer:
-        kept = await self.cache.get(place.key) if place else None
-        if place and kept and self.is_fresh(kept, place):
-            return self.fresh(kept, place)
+        found = self.open(await self.cache.get(place.key), place) if place else None
+        if place and (usable := self.usable(found, request, place)):
+            return usable
         try:
-            body = await self.make(request, deadline)
+            if place is None:
+                return Answer(await self.make_body(request, deadline))
+            return await self.make_and_keep(request, place, found, deadline)
         except NotYet as not_yet:
             return Answer(self.to_body(not_yet.answer))
-        if place is None:
-            return Answer(body)
-        await self.cache.set(place.key, place.mark + body)
-        return self.fresh(Kept(place.mark + body, 0.0), place)
 
-    async def make(self, request: VendordataRequest, deadline: float) -> bytes:
+    async def make_and_keep(
+        self, request: VendordataRequest, place: Place, found: Found | None, deadline: float
+    ) -> Answer:
+        """Run the handler and keep its answer, or go on keeping the old one when the handler says that it holds."""
+        if found and found.matches and found.lifetime.validator:
+            request = replace(request, validator=found.lifetime.validator)
+        made = await self.make(request, deadline)
+        if made.body is None:
+            assert found is not None
+            made = Reusable(found.body, made.lifetime or replace(found.lifetime, age=0.0))
+        assert made.body is not None
+        assert made.lifetime is not None
+        if not self.is_worth_keeping(made.lifetime):
+            return Answer(made.body, age=made.lifetime.age)
+        header = pack(made.lifetime) if self.own_lifetimes else b""
+        await self.cache.set(place.key, place.mark + header + made.body)
+        return self.shown(Found(made.body, 0.0, made.lifetime))
+
+    async def make_body(self, request: VendordataRequest, deadline: float) -> bytes:
+        made = await self.make(request, deadline)
+        assert made.body is not None
+        return made.body
+
+    async def make(self, request: VendordataRequest, deadline: float) -> Reusable:
         """Run the handler."""
         async with self.gate.entered(request.instance_id, deadline - time.monotonic()):
-            return self.to_body(await self.enabled.runner.run(request, budget=deadline - time.monotonic()))
+            value = await self.enabled.runner.run(request, budget=deadline - time.monotonic())
+            if not isinstance(value, Reusable):
+                return Reusable(self.to_body(value))
+            if self.shape == self.guard.value and value.body is not None:
+                return replace(value, body=self.guard.body(value.body, self.name))
+            return value
 
     def to_body(self, value: Any) -> bytes:
         return to_bytes(self.shape(value, self.enabled.handler.name), self.name, self.max_answer_bytes)
 
     async def give_instead(self, error: VendordataError, place: Place | None) -> Answer:
-        mode = self.enabled.on_error
-        if mode is OnError.EMPTY and not isinstance(error, PinsUnavailable):
-            self.note(mode, error)
-            return Answer(NOTHING)
-        kept = await self.cache.get(place.key) if place and mode is OnError.STALE else None
-        if place is None or kept is None:
+        found = self.open(await self.cache.get(place.key), place) if place and self.looks_back else None
+        if found and self.may_stand_in(found, error):
+            self.note(OnError.STALE, error)
+            return Answer(found.body, age=found.age)
+        if self.enabled.on_error is not OnError.EMPTY or isinstance(error, PinsUnavailable):
             raise error
-        self.note(mode, error)
-        return Answer(kept.body[len(place.mark) :], age=kept.age)
+        self.note(OnError.EMPTY, error)
+        return Answer(NOTHING)
 
     def note(self, mode: OnError, error: VendordataError) -> None:
         self.instead[mode] += 1
         LOG.warning("handler %s: %s instead of its answer (%s)", self.name, mode.value, error.code)
 
-    def is_fresh(self, kept: Kept, place: Place) -> bool:
-        return kept.age < self.enabled.cache_for and kept.body.startswith(place.mark)
+    def open(self, kept: Kept | None, place: Place) -> Found | None:
+        """Take apart what the cache has; None when it is nothing of this handler's."""
+        if kept is None:
+            return None
+        matches, rest = kept.body.startswith(place.mark), kept.body[len(place.mark) :]
+        if not self.own_lifetimes:
+            return Found(rest, kept.age, SILENT, matches)
+        parts = unpack(rest)
+        return parts and Found(parts[1], kept.age, parts[0], matches)
 
-    def fresh(self, kept: Kept, place: Place) -> Answer:
-        left = self.enabled.cache_for - kept.age
-        return Answer(kept.body[len(place.mark) :], fresh_for=left if left > 0 else None, age=kept.age)
+    def usable(self, found: Found | None, request: VendordataRequest, place: Place) -> Answer | None:
+        """Give an answer from the cache if nobody has to wait for a newer one."""
+        if found is None or not found.matches:
+            return None
+        left = self.fresh_for(found)
+        if left > 0:
+            return self.shown(found)
+        if left + found.lifetime.stale_while_revalidate <= 0 or found.kept_for >= self.enabled.cache_limit:
+            return None
+        deadline = time.monotonic() + self.enabled.timeout
+        self.refreshes.begin(place.asked, lambda: self.make_and_keep(request, place, found, deadline))
+        return Answer(found.body, age=found.age)
+
+    def fresh_for(self, found: Found) -> float:
+        """Give the seconds that are left; how old an answer came counts only against what its source says."""
+        if found.lifetime.fresh_for is None:
+            return self.enabled.cache_for - found.kept_for
+        return min(found.lifetime.fresh_for - found.age, self.enabled.cache_limit - found.kept_for)
+
+    def shown(self, found: Found) -> Answer:
+        left = self.fresh_for(found)
+        return Answer(found.body, fresh_for=left if left > 0 else None, age=found.age)
+
+    def is_worth_keeping(self, lifetime: Lifetime) -> bool:
+        if not lifetime.storable:
+            return False
+        said_so = lifetime.fresh_for is not None and lifetime.useful
+        return said_so or self.enabled.cache_for > 0 or self.enabled.on_error is OnError.STALE
+
+    def may_stand_in(self, found: Found, error: VendordataError) -> bool:
+        if found.lifetime.must_revalidate:
+            return False
+        if self.enabled.on_error is OnError.STALE:
+            return True
+        if not (found.matches and found.lifetime.stale_if_error) or isinstance(error, UpstreamRefused):
+            return False
+        fresh_for = self.enabled.cache_for if found.lifetime.fresh_for is None else found.lifetime.fresh_for
+        return found.age < fresh_for + found.lifetime.stale_if_error
 
     def place_of(self, request: VendordataRequest) -> Place:
         """Say where the answer is kept: under what was asked, or, to be found when it is stale, under its instance."""
-        asked = hashlib.sha256(f"{self.name}\0{self.enabled.version}\0".encode() + request.canonical()).digest()
+        asked = f"{self.name}\0{self.enabled.version}\0".encode() + self.what_is_asked(request)
+        mark = hashlib.sha256(asked).digest()
         if self.enabled.on_error is not OnError.STALE:
-            return Place(asked)
-        return Place(hashlib.sha256(f"{self.name}\0{request.instance_id}".encode()).digest(), asked)
+            return Place(mark)
+        # A proxy may take the place of a handler, and what is kept for one says nothing to the other.
+        kind = "\0own lifetimes" if self.own_lifetimes else ""
+        owner = f"{self.name}\0{request.instance_id}{kind}".encode() + self.who_asks(request)
+        return Place(hashlib.sha256(owner).digest(), mark)
+
+    def what_is_asked(self, request: VendordataRequest) -> bytes:
+        return request.canonical() + self.who_asks(request)
+
+    def who_asks(self, request: VendordataRequest) -> bytes:
+        if not self.enabled.handler.per_caller or request.caller is None:
+            return b""
+        caller = request.caller
+        return repr((caller.user_id, caller.project_id, sorted(caller.roles))).encode()
 
     def state(self) -> dict[str, Any]:
         """Say how the handler does, for ``/-/ready``."""
         return {
             "state": "resting" if self.gate.resting else "ok",
+            **self.enabled.handler.state(),
             **{mode.value: count for mode, count in self.instead.items()},
         }

@@ -65,6 +65,12 @@ def declared(conf: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
     return sections
 
 
+def cafile_option() -> cfg.Opt:
+    """Give the middleware's own option for Keystone's CA; two different ones cannot stand in one section."""
+    options: list[cfg.Opt] = [option for _, each in auth_token.list_opts() for option in each]
+    return next(option for option in options if option.dest == "cafile")
+
+
 def plugin_options(auth_type: str) -> list[cfg.Opt]:
     try:
         return list(loading.get_auth_plugin_conf_options(auth_type))

@@ -99,7 +99,7 @@ class Pipeline:
         access.caller = caller.user_id
         self.policy.admit(caller)
         body = await asked.read(deadline - time.monotonic())
-        request = VendordataRequest.from_json(body, caller, asked.request_id)
+        request = VendordataRequest.from_json(body, caller, asked.request_id, asked.token)
         access.instance = request.instance_id
         if asked.handler is None:
             return await self.ask_all(request, caller, deadline)

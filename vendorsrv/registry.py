@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
+
+from oslo_config import cfg
 
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import (
@@ -24,8 +27,10 @@ from vendorsrv.handler import (
     is_async,
     keeping_contradictions,
 )
+from vendorsrv.proxy import Proxy, find_proxies
+from vendorsrv.proxy_options import find_proxy_problems
 from vendorsrv.runner import Runner, where
-from vendorsrv.settings import Settings, read_handler
+from vendorsrv.settings import Problem, Settings, read_handler
 
 ENTRY_POINTS: Final = "vendorsrv.handlers"
 #: Seconds for a handler's open(); a server that hangs while it starts tells nobody why.
@@ -47,6 +52,8 @@ class Enabled:
     """A handler as it is served: what its class declares, with the operator's overrides.
 
     :ivar source: the distribution or the module that it is from.
+    :ivar cache_limit: seconds after which an answer is never given again without asking: ``cache_for``, but none
+        where the handler says itself how long each lasts and nobody set it.
     :ivar version: of its answers; the source unless the class declares one.
     :ivar runner: calls its ``handle``, or ``cloud_init``.
     :ivar cloud_init: the same handler as it contributes to ``/cloud-init``, or None when it does not.
@@ -60,6 +67,7 @@ class Enabled:
     timeout: float
     threads: int
     cache_for: float
+    cache_limit: float
     pin: bool
     on_error: OnError
     concurrency: int
@@ -88,7 +96,7 @@ class Registry:
     """
 
     def __init__(self, settings: Settings) -> None:
-        found, problems = find(settings.handlers)
+        found, problems = find_enabled(settings)
         self.handlers: dict[str, Enabled] = {}
         for each in found:
             try:
@@ -134,6 +142,27 @@ def find(wanted: Sequence[str]) -> tuple[list[Found], list[str]]:
     return list(found.values()), problems
 
 
+def find_enabled(settings: Settings) -> tuple[list[Found], list[str]]:
+    """Load the classes of the configured handlers, and make those of the ``[proxy:<name>]`` sections behind them."""
+    found, problems = find(settings.handlers)
+    proxies, wrong = find_proxies(settings.conf)
+    sources = {each.handler.name: each.source for each in found}
+    for proxy in proxies:
+        if source := sources.get(proxy.name):
+            problems.append(f"handler {proxy.name} is there twice: from {source} and from [{proxy.section}]")
+        else:
+            found.append(Found(proxy, f"[{proxy.section}]"))
+    return found, problems + wrong
+
+
+def read_options(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Mapping[str, Any], list[Problem]]:
+    """Read a handler's section as :func:`vendorsrv.settings.read_handler` does, and a proxy's with all it needs."""
+    values, overrides, problems = read_handler(conf, handler)
+    if issubclass(handler, Proxy):
+        problems = [*problems, *find_proxy_problems(conf, handler.section, values)]
+    return values, overrides, problems
+
+
 def from_module(path: str) -> Found:
     module_name, _, class_name = path.partition(":")
     with vendor_code(f"handler {path}: import of {module_name}"):
@@ -174,23 +203,27 @@ def build(settings: Settings, found: Found) -> Enabled:
 
     :raises ConfigError: an option is missing or wrong, or the class refuses its settings.
     """
-    values, overrides, problems = read_handler(settings.conf, found.handler)
+    values, overrides, problems = read_options(settings.conf, found.handler)
     if problems:
         raise ConfigError("\n".join(map(str, problems)))
     with vendor_code(f"handler {found.handler.name}: {found.handler.__name__}()"):
         handler = found.handler(values)
+    if isinstance(handler, Proxy):
+        handler.prepare(settings.conf, settings.max_answer_bytes)
     declared: dict[str, Any] = {**{name: getattr(handler, name) for name in DECLARED}, **overrides}
     contradictions = keeping_contradictions(
         pin=declared["pin"], cache_for=declared["cache_for"], on_error=declared["on_error"]
     )
     if contradictions:
-        raise ConfigError("\n".join(f"[handler:{handler.name}] {text}" for text in contradictions))
+        raise ConfigError("\n".join(f"[{handler.section}] {text}" for text in contradictions))
 
     def runner(method: str, suffix: str = "") -> Runner:
         return Runner(f"{handler.name}{suffix}", getattr(handler, method), declared["timeout"], declared["threads"])
 
     routes = {path: runner(method) for path, method in handler.routes.items()}
     version = handler.version or found.source
+    unlimited = handler.own_lifetimes and not declared["cache_for"] and "cache_for" not in overrides
+    declared["cache_limit"] = math.inf if unlimited else declared["cache_for"]
     method = "handle" if answers(found.handler) else "cloud_init"
     enabled = Enabled(handler, found.source, version, **declared, runner=runner(method), routes=routes)
     if contributes(found.handler):

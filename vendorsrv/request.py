@@ -122,6 +122,10 @@ class VendordataRequest:
     :ivar extra: members of the body that this version does not know, read-only. Not in ``repr()``.
     :ivar caller: who asked, see :class:`Caller`; None outside of a server.
     :ivar request_id: this request's id, ``req-…``, for the handler's own log lines.
+    :ivar body: the bytes that Nova posted, for what passes them on. Not in ``repr()``, and not compared, nor are
+        the next two.
+    :ivar token: the caller's, for what passes it on to a server that the operator trusts with it. Never log it.
+    :ivar validator: what came with the answer that is kept, when the handler said how long that lasts.
     """
 
     instance_id: str
@@ -134,12 +138,18 @@ class VendordataRequest:
     extra: Mapping[str, Any] = field(default_factory=nothing, repr=False)
     caller: Caller | None = None
     request_id: str = ""
+    body: bytes = field(default=b"", repr=False, compare=False)
+    token: str | None = field(default=None, repr=False, compare=False)
+    validator: str = field(default="", repr=False, compare=False)
 
     @classmethod
-    def from_json(cls, body: bytes, caller: Caller | None = None, request_id: str = "") -> VendordataRequest:
+    def from_json(
+        cls, body: bytes, caller: Caller | None = None, request_id: str = "", token: str | None = None
+    ) -> VendordataRequest:
         """Parse what Nova posts (``DynamicVendorData._do_request``).
 
         :param body: the whole body.
+        :param token: the caller's.
         :raises BadRequest: naming the field that is wrong, and never its value.
         """
         if not body:
@@ -161,6 +171,8 @@ class VendordataRequest:
             extra=MappingProxyType({name: value for name, value in members.items() if name not in KNOWN}),
             caller=caller,
             request_id=request_id,
+            body=body,
+            token=token,
         )
 
     def canonical(self) -> bytes:

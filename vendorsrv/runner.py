@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 import traceback
 from collections.abc import Callable
+from contextvars import ContextVar, copy_context
 from types import FrameType
 from typing import Any, Final
 
@@ -15,6 +18,8 @@ from vendorsrv.threads import NoThreadFree, Threads
 
 LOG = logging.getLogger(__name__)
 
+#: When the running handler's time is over, on the monotonic clock.
+DEADLINE: Final[ContextVar[float]] = ContextVar("DEADLINE", default=math.inf)
 #: What asyncio raises out of the event loop, whichever task it comes from.
 END_THE_WORKER: Final = (SystemExit, KeyboardInterrupt)
 
@@ -47,7 +52,9 @@ class Runner:
         """
         deadline = max(0.0, min(self.timeout, budget))
         # A task of its own: a handler that swallows its cancellation must not keep Nova waiting.
-        task = asyncio.create_task(self.call(*arguments), name=f"handler {self.handler}")
+        context = copy_context()
+        context.run(DEADLINE.set, time.monotonic() + deadline)
+        task = asyncio.create_task(self.call(*arguments), name=f"handler {self.handler}", context=context)
         task.add_done_callback(retrieve)
         try:
             await asyncio.wait({task}, timeout=deadline)

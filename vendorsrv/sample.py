@@ -11,6 +11,7 @@ from oslo_config import cfg
 
 from vendorsrv.handler import COMMON_OPTIONS, Handler
 from vendorsrv.keystone_options import declared
+from vendorsrv.proxy_options import PROXY_OPTIONS
 from vendorsrv.settings import GROUP, SECTIONS
 
 #: What an account of our own looks like in most clouds.
@@ -38,10 +39,12 @@ def render(handlers: Mapping[str, type[Handler]]) -> Iterator[str]:
     yield from section(GROUP, SECTIONS[GROUP], {"handlers": ",".join(handlers)})
     for handler in handlers.values():
         required = {option.dest: CHANGE_ME for option in handler.options if option.required and option.default is None}
-        yield from section(f"handler:{handler.name}", [*handler.options, *COMMON_OPTIONS], required)
+        yield from section(handler.section, [*handler.options, *COMMON_OPTIONS], required)
     if not handlers:
-        yield from (f"# {line}".rstrip() for line in section("handler:NAME", COMMON_OPTIONS, {}))
-        yield ""
+        unknown = {"handler:NAME": COMMON_OPTIONS, "proxy:NAME": [*PROXY_OPTIONS, *COMMON_OPTIONS]}
+        for name, each in unknown.items():
+            yield from (f"# {line}".rstrip() for line in section(name, each, {}))
+            yield ""
     for name, options in declared(cfg.ConfigOpts()).items():
         yield "# vendorsrv's own account, with which it asks Keystone whose token Nova's is."
         first = {option.dest: option for option in options if option.dest in ACCOUNT}
@@ -95,4 +98,5 @@ def shown(option: cfg.Opt) -> str:
 
 def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     """Give the options to ``oslo-config-generator --namespace vendorsrv``."""
-    return [*SECTIONS.items(), *declared(cfg.ConfigOpts()).items(), ("handler:name", COMMON_OPTIONS)]
+    handlers = {"handler:name": COMMON_OPTIONS, "proxy:name": [*PROXY_OPTIONS, *COMMON_OPTIONS]}
+    return [*SECTIONS.items(), *declared(cfg.ConfigOpts()).items(), *handlers.items()]

@@ -242,12 +242,12 @@ def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[
 
 
 def read_handler(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Mapping[str, Any], list[Problem]]:
-    """Read a handler's section, ``[handler:<name>]``.
+    """Read a handler's section, ``[handler:<name>]`` as a rule.
 
     :returns: the vendor's options as an object with frozen attributes; what the operator overrides of the class's
         own declarations; and what is wrong with each option that cannot be used.
     """
-    group = f"handler:{handler.name}"
+    group = handler.section
     values, problems = read(conf, group, handler.options)
     common, common_problems = read(conf, group, COMMON_OPTIONS)
     # No repr: options may be secrets, and settings end up in log lines.
