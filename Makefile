@@ -43,7 +43,7 @@ test: $(STAMPS)/dev ## set up, then run all tests and ask for full coverage
 	@echo "Testing$(if $(ARGS), $(ARGS); without the coverage gate, all of it; full coverage is asked for)"
 	@mkdir -p $(CACHE)/coverage
 	@$(BIN)/coverage erase
-	@$(if $(ARGS),$(BIN)/coverage run -m pytest $(ARGS),sh scripts/test.sh)
+	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(if $(ARGS),,$(BIN)/coverage report)
 

@@ -17,6 +17,7 @@ from tests.relay import Relay
 from tests.serving import run
 from tests.shared import BACKENDS, KEY, NAME, Caches, store_of
 from tests.stores import OwnMemcached, OwnRedis, OwnStore
+from tests.waiting import wait_until
 from vendorsrv.cache import SharedCache
 
 ANSWER = b'{"role":"mail-server"}'
@@ -57,7 +58,8 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Itera
     with store_of(request.param) as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
         bench = Bench(store, relay, clock, caches)
         bench.keep()
-        assert ANSWER == bench.get()[0]
+        if bench.get()[0] != ANSWER:  # a busy machine: the store took its first breath for longer than the patience
+            wait_until(bench.recovers)
         yield bench
 
 
