@@ -60,9 +60,9 @@ class Keystone(LocalKeystone):
         Keystone lets a token end with the application credential that it was issued for (CVE-2022-2447).
         """
         session = self.session(*account)
+        path = f"{self.url}/users/{session.get_user_id()}/application_credentials"  # the log-in takes its time, too
         expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds + 1)
         asked = {"name": secrets.token_hex(4), "expires_at": expires.strftime("%Y-%m-%dT%H:%M:%SZ")}
-        path = f"{self.url}/users/{session.get_user_id()}/application_credentials"
         made = session.post(path, json={"application_credential": asked}).json()["application_credential"]
         auth = v3.ApplicationCredential(
             self.url, application_credential_id=made["id"], application_credential_secret=made["secret"]

@@ -81,7 +81,7 @@ def revoked_token(keystone: Keystone) -> str:
 @pytest.fixture(scope="session")
 def expired_token(keystone: Keystone) -> str:
     """A token of Nova's user whose time is over."""
-    token = keystone.short_token(NOVA, 0)
+    token = keystone.short_token(NOVA, 4)  # issuing it takes seconds on a busy machine
     wait_until(lambda: not keystone.accepts(token))
     return token
 

@@ -94,7 +94,7 @@ def fragile_token(fragile_keystone: Keystone) -> str:
 
 def test_a_token_expires_while_it_is_known(keystone: Keystone, served: Server) -> None:
     """A token that was taken is refused once it is over, although the server keeps tokens for longer."""
-    token = keystone.short_token(NOVA, 1)
+    token = keystone.short_token(NOVA, 4)
     assert 200 == served.post("/received", token).status_code
     wait_until(lambda: served.post("/received", token).status_code == 401, 5)
 
