@@ -106,7 +106,7 @@ class Upstream:
             raise TooSlow("nothing came within read_timeout") from None
         except httpx.ConnectError as error:
             raise CannotConnect(str(error)) from None
-        except httpx.TransportError as error:
+        except (httpx.TransportError, OSError) as error:  # httpx lets some of TLS's own errors through
             raise BrokenOff(f"{type(error).__name__}: {error}") from None
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes, seen: set[str]) -> Reply:

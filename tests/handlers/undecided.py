@@ -1,0 +1,15 @@
+"""A pinning handler that does not know yet."""
+
+from __future__ import annotations
+
+from vendorsrv import Handler, NotYet, VendordataRequest
+
+
+class Undecided(Handler):
+    """Say that it is too early."""
+
+    pin = True
+
+    async def handle(self, request: VendordataRequest) -> object:
+        """Answer for now."""
+        raise NotYet({"wait": True})
