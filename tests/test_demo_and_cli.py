@@ -47,10 +47,10 @@ def test_the_demo_says_when_nova_would_not_keep_the_answer() -> None:
 def test_the_demo_says_when_its_server_does_not_start() -> None:
     """The lines above say why."""
 
-    async def broken(*_: object) -> None:
-        raise RuntimeError("broken")
+    async def broken(scope: object, receive: object, send: object) -> None:
+        raise RuntimeError(f"broken: {scope}, {receive}, {send}")
 
-    server = uvicorn.Server(uvicorn.Config(broken, interface="asgi3", lifespan="on", port=0, log_config=None))
+    server = uvicorn.Server(uvicorn.Config(broken, lifespan="on", port=0, log_config=None))
     with pytest.raises(ConfigError, match=r"^the server did not start"):
         asyncio.run(serve_and_boot(server, Session(), lambda _: None, lambda _: None, None))
 
