@@ -13,6 +13,10 @@ test | memcached | command -v memcached | the tests run caches of their own, and
 test | redis-server | command -v redis-server | the tests run caches of their own, and stop, hang and fill them
 test | cloud-init | test -d /usr/lib/python3/dist-packages/cloudinit | judges what answers do to an instance
 test | debootstrap | command -v debootstrap | makes the chroot in which all stages of cloud-init run
+test | wrk | command -v wrk | drives the contenders of the benchmarks
+test | valgrind | command -v valgrind | counts the instructions of a request
+test | haproxy | command -v haproxy | stands before two hosts, as in a cloud
+test | iproute2 | command -v ip | makes those hosts: network namespaces
 "
 
 missing=

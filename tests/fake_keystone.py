@@ -6,15 +6,16 @@ It knows only the tokens that it issued, and can be made to fail in every way th
 from __future__ import annotations
 
 import json
-import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Final
+
+from vendorsrv.testing.loopback import Loopback
 
 #: The account that the server under test has in its ``[keystone_authtoken]``.
 ACCOUNT: Final = "vendorsrv"
@@ -24,7 +25,82 @@ PASSWORD: Final = "vendorsrv-password"
 BEHAVIOURS: Final = ("well", "failing", "hanging", "babbling", "refusing us")
 
 
-class FakeKeystone:
+class Calls(BaseHTTPRequestHandler):
+    """One call. HTTP/1.0: no connection outlives its answer, so that a stopped Keystone is gone at once."""
+
+    owner: FakeKeystone
+
+    def do_GET(self) -> None:
+        """Discovery, or the validation of a token."""
+        token = self.headers.get("X-Subject-Token")
+        if token is not None:
+            self.owner.validations[token] += 1
+        if not self.behaves():
+            return
+        if token is None:
+            self.answer(200, {"version": self.version()})
+        elif self.headers.get("X-Auth-Token") not in self.owner.tokens:
+            self.refuse(401, "The request you have made requires authentication.")
+        elif token not in self.owner.tokens:
+            self.refuse(404, f"Could not find token: {token}.")
+        else:
+            self.answer(200, {"token": self.owner.tokens[token]})
+
+    def do_POST(self) -> None:
+        """A token for name and password."""
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.owner.logins += 1
+        if not self.behaves():
+            return
+        user = asked["auth"]["identity"]["password"]["user"]
+        if (user["name"], user["password"]) != (ACCOUNT, PASSWORD) or self.owner.behaviour == "refusing us":
+            self.refuse(401, "The request you have made requires authentication.")
+            return
+        token = self.owner.issue(self.owner.our_role)
+        self.answer(201, {"token": self.owner.tokens[token]}, {"X-Subject-Token": token})
+
+    def behaves(self) -> bool:
+        """Fail as the test wants it, or say that there is an answer to give."""
+        keystone = self.owner
+        if keystone.delay:
+            time.sleep(keystone.delay)
+        if keystone.behaviour == "hanging":
+            keystone.over.wait(60)
+            return False
+        if keystone.behaviour == "failing":
+            self.refuse(500, "An unexpected error prevented the server from fulfilling your request.")
+            return False
+        if keystone.behaviour == "babbling":
+            self.send(200, b"<html>Welcome to the load balancer</html>", {"Content-Type": "application/json"})
+            return False
+        return True
+
+    def version(self) -> dict[str, Any]:
+        """What discovery says."""
+        return {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": f"{self.owner.url}/"}]}
+
+    def refuse(self, status: int, message: str) -> None:
+        """Answer with an error in Keystone's form."""
+        self.answer(status, {"error": {"code": status, "title": "Error", "message": message}})
+
+    def answer(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
+        """Answer with JSON."""
+        self.send(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+    def send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        """Answer with bytes; whoever gave up waiting is let go."""
+        with suppress(OSError):
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class FakeKeystone(Loopback):
     """A Keystone on a free loopback port; a context manager.
 
     :ivar behaviour: one of :data:`BEHAVIOURS`; may be changed at any time.
@@ -34,42 +110,21 @@ class FakeKeystone:
     :ivar logins: how often somebody asked for a token.
     """
 
+    calls = Calls
+
     def __init__(self) -> None:
+        super().__init__()
         self.behaviour = "well"
         self.our_role = "service"
         self.delay = 0.0
         self.tokens: dict[str, dict[str, Any]] = {}
         self.validations: Counter[str] = Counter()
         self.logins = 0
-        self.over = threading.Event()
-        self.port = 0
-        self.server: ThreadingHTTPServer | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self.stop()
 
     @property
     def url(self) -> str:
         """What stands in ``auth_url``."""
-        return f"http://127.0.0.1:{self.port}/v3"
-
-    def start(self) -> None:
-        """Listen; after a :meth:`stop` on the same port as before."""
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), type("Bound", (Calls,), {"keystone": self}))
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Refuse connections."""
-        if self.server is not None:
-            self.server.shutdown()
-            self.server.server_close()
-            self.server = None
+        return f"{self.base}/v3"
 
     def issue(
         self,
@@ -124,78 +179,3 @@ class FakeKeystone:
 def stamp(seconds: float) -> str:
     """A time that many seconds from now, as Keystone writes it."""
     return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-class Calls(BaseHTTPRequestHandler):
-    """One call. HTTP/1.0: no connection outlives its answer, so that a stopped Keystone is gone at once."""
-
-    keystone: FakeKeystone
-
-    def do_GET(self) -> None:
-        """Discovery, or the validation of a token."""
-        token = self.headers.get("X-Subject-Token")
-        if token is not None:
-            self.keystone.validations[token] += 1
-        if not self.behaves():
-            return
-        if token is None:
-            self.answer(200, {"version": self.version()})
-        elif self.headers.get("X-Auth-Token") not in self.keystone.tokens:
-            self.refuse(401, "The request you have made requires authentication.")
-        elif token not in self.keystone.tokens:
-            self.refuse(404, f"Could not find token: {token}.")
-        else:
-            self.answer(200, {"token": self.keystone.tokens[token]})
-
-    def do_POST(self) -> None:
-        """A token for name and password."""
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.keystone.logins += 1
-        if not self.behaves():
-            return
-        user = asked["auth"]["identity"]["password"]["user"]
-        if (user["name"], user["password"]) != (ACCOUNT, PASSWORD) or self.keystone.behaviour == "refusing us":
-            self.refuse(401, "The request you have made requires authentication.")
-            return
-        token = self.keystone.issue(self.keystone.our_role)
-        self.answer(201, {"token": self.keystone.tokens[token]}, {"X-Subject-Token": token})
-
-    def behaves(self) -> bool:
-        """Fail as the test wants it, or say that there is an answer to give."""
-        keystone = self.keystone
-        if keystone.delay:
-            time.sleep(keystone.delay)
-        if keystone.behaviour == "hanging":
-            keystone.over.wait(60)
-            return False
-        if keystone.behaviour == "failing":
-            self.refuse(500, "An unexpected error prevented the server from fulfilling your request.")
-            return False
-        if keystone.behaviour == "babbling":
-            self.send(200, b"<html>Welcome to the load balancer</html>", {"Content-Type": "application/json"})
-            return False
-        return True
-
-    def version(self) -> dict[str, Any]:
-        """What discovery says."""
-        return {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": f"{self.keystone.url}/"}]}
-
-    def refuse(self, status: int, message: str) -> None:
-        """Answer with an error in Keystone's form."""
-        self.answer(status, {"error": {"code": status, "title": "Error", "message": message}})
-
-    def answer(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
-        """Answer with JSON."""
-        self.send(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
-
-    def send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        """Answer with bytes; whoever gave up waiting is let go."""
-        with suppress(OSError):
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""

@@ -12,19 +12,10 @@ from tests.fake_keystone import FakeKeystone
 from tests.serving import Server, running, write_config
 from vendorsrv import Caller, Settings, VendordataError
 from vendorsrv.auth import Authenticator
+from vendorsrv.testing.clock import ManualClock
 
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        """Give the time."""
-        return self.now
-
-
+#: What the tests' clocks are.
+Clock = ManualClock
 Build = Callable[..., Authenticator]
 
 

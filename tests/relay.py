@@ -65,9 +65,10 @@ class Relay:
     async def end(self) -> None:
         """Leave nothing behind."""
         await self.become(listens=False)
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        if tasks:
-            await asyncio.wait(tasks, timeout=5)
+        async with asyncio.timeout(5):
+            while others := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+                await self.close()  # also what was just being taken
 
     async def become(self, *, listens: bool, flows: bool = True, delay: float = 0.0) -> None:
         """Change the way it works."""

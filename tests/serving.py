@@ -139,6 +139,7 @@ class Process:
     def __init__(self, config: Path, port: int) -> None:
         self.port = port
         self.log = config.with_name("serve.log")
+        modules = config.parent  # handlers may stand beside the configuration
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", SERVE, str(config)],
@@ -146,7 +147,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": f"{ROOT}:{modules}"},
             )
 
     def client(self, verify: ssl.SSLContext | bool = True) -> httpx.Client:

@@ -19,17 +19,6 @@ KEY: Final = b"\x01" * 32
 NAME: Final = "vendorsrv:0101010101010101010101010101010101010101010101010101010101010101"
 
 
-class Wall:
-    """A clock on the wall, which the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1_750_000_000.0
-
-    def __call__(self) -> float:
-        """Give the time."""
-        return self.now
-
-
 def store_of(backend: str) -> OwnStore:
     """Give a store that is not started yet."""
     return OwnRedis() if backend == "redis" else OwnMemcached()

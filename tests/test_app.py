@@ -111,7 +111,7 @@ def test_openapi_tells_of_every_path(house: House) -> None:
     paths = house.server.client.get("/-/openapi.json").json()["paths"]
     handlers = ["/echo", "/plain", "/raising", "/away", "/odd", "/nothing", "/slow"]
     public = ["/plain/key.json", "/plain/async-key.json", "/plain/broken.json"]
-    assert sorted(["/", "/cloud-init", "/-/live", "/-/ready", *handlers, *public]) == sorted(paths)
+    assert sorted(["/", "/cloud-init", "/-/live", "/-/metrics", "/-/ready", *handlers, *public]) == sorted(paths)
     assert paths == house.server.client.get("/-/openapi.json").json()["paths"]
 
 

@@ -193,3 +193,15 @@ def test_a_server_whose_own_token_is_revoked_gets_a_new_one(
     with pytest.raises(KeystoneUnavailable):
         run(authenticator.check_ready())
     run(authenticator.check_ready())
+
+
+def test_known_tokens_do_not_fill_the_memory(authenticator_of: Build, fake: FakeKeystone) -> None:
+    """16,384 of them are kept; the one that was asked about longest ago goes first."""
+    authenticator = authenticator_of()
+    token = fake.issue("service")
+    run(authenticator.validate(token, "/mail"))
+    (found,) = authenticator.valid.values()
+    for number in range(16_384):
+        authenticator.keep_caller(b"%d" % number, found)
+    run(authenticator.validate(token, "/mail"))
+    assert (16_384, 2) == (len(authenticator.valid), fake.validations[token])

@@ -1,8 +1,7 @@
-"""A call asks as Nova does, and gives what Nova makes of the answer."""
+"""A call asks as Nova does; what it says of each answer is compared with Nova in tests/contract/test_table.py."""
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 from collections.abc import Iterator
@@ -11,56 +10,20 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.misbehaviour import CASES, DROPPED, KEPT, Peer, asked, body, path, serving
-from vendorsrv.call import Limits, Result, Target, ask
+from tests.misbehaviour import PATIENCE, asked
+from vendorsrv.call import Limits, Target, ask
 from vendorsrv.credentials import anonymous
 from vendorsrv.errors import ConfigError
 from vendorsrv.payload import build_payload
+from vendorsrv.testing.misbehaviour import body
+from vendorsrv.testing.upstream import FakeUpstream
 
 
 @pytest.fixture(scope="module")
-def peer() -> Iterator[Peer]:
+def peer() -> Iterator[FakeUpstream]:
     """A server with every behaviour of the table."""
-    with serving() as running:
+    with FakeUpstream() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def results(peer: Peer) -> dict[str, Result]:
-    """The result of asking once for each case of the table."""
-    return {name: asked(peer.url + path(name)) for name in CASES}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_the_value_is_nova_s(results: dict[str, Result], name: str) -> None:
-    """What stands under the target's name is what Nova puts there."""
-    assert CASES[name].value == results[name].value
-
-
-@pytest.mark.parametrize("name", KEPT)
-def test_a_kept_answer_raises_nothing(results: dict[str, Result], name: str) -> None:
-    """What Nova keeps is no failure to it, fatal or not."""
-    result = results[name]
-    assert (None, None, None) == (result.dropped, result.raises, result.error)
-
-
-@pytest.mark.parametrize("name", DROPPED)
-def test_a_dropped_answer_raises_what_nova_raises(results: dict[str, Result], name: str) -> None:
-    """With vendordata_dynamic_failure_fatal, Nova raises this class; for some answers without it, too."""
-    result = results[name]
-    assert (DROPPED[name].raises, DROPPED[name].always) == (result.raises, result.always_raises)
-
-
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.always])
-def test_the_entry_is_what_nova_writes(results: dict[str, Result], name: str) -> None:
-    """The entry is the JSON text of an object that has the value under the target's name."""
-    assert json.dumps({"target": CASES[name].value}) == results[name].entry
-
-
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.always])
-def test_no_entry_where_nova_always_raises(results: dict[str, Result], name: str) -> None:
-    """Where Nova raises whatever its options say, there is no entry at all."""
-    assert None is results[name].entry
 
 
 @pytest.mark.parametrize(
@@ -76,12 +39,12 @@ def test_no_entry_where_nova_always_raises(results: dict[str, Result], name: str
         ("long number", "Nova cannot use it"),
     ],
 )
-def test_the_reason_is_plain(results: dict[str, Result], name: str, dropped: str) -> None:
+def test_the_reason_is_plain(peer: FakeUpstream, name: str, dropped: str) -> None:
     """Why Nova drops an answer is said in one plain phrase."""
-    assert dropped == results[name].dropped
+    assert dropped == asked(peer.url_of(name), limits=PATIENCE if name == "silent" else Limits()).dropped
 
 
-def test_the_request_is_nova_s(peer: Peer) -> None:
+def test_the_request_is_nova_s(peer: FakeUpstream) -> None:
     """The headers are those that Nova 34 sends, and no others."""
     peer.received.clear()
     asked(f"{peer.url}/object")
@@ -97,7 +60,7 @@ def test_the_request_is_nova_s(peer: Peer) -> None:
     }
 
 
-def test_the_body_is_nova_s(peer: Peer) -> None:
+def test_the_body_is_nova_s(peer: FakeUpstream) -> None:
     """The body is ASCII JSON with Nova's seven members, user-data as base64."""
     peer.received.clear()
     payload = build_payload(
@@ -125,34 +88,34 @@ def test_nobody_listens() -> None:
     assert ({}, "ConnectFailure", None) == (result.value, result.raises, result.status)
 
 
-def test_the_status_and_the_headers_that_matter(peer: Peer) -> None:
+def test_the_status_and_the_headers_that_matter(peer: FakeUpstream) -> None:
     """The last status is there, and of the headers those that an operator looks for."""
     result = asked(f"{peer.url}/503")
     assert (503, {"Content-Type": "application/json"}) == (result.status, result.headers)
 
 
-def test_the_error_is_what_nova_logs(peer: Peer) -> None:
+def test_the_error_is_what_nova_logs(peer: FakeUpstream) -> None:
     """The server's own message is read as Nova reads it."""
     assert "no such rack (HTTP 403)" == asked(f"{peer.url}/403").error
 
 
 @pytest.fixture(scope="module")
-def tls() -> Iterator[tuple[Peer, trustme.CA]]:
+def tls() -> Iterator[tuple[FakeUpstream, trustme.CA]]:
     """A server over TLS, and the CA of its certificate."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with serving(context) as running:
+    with FakeUpstream(context) as running:
         yield running, authority
 
 
-def test_an_unknown_certificate_is_refused(tls: tuple[Peer, trustme.CA]) -> None:
+def test_an_unknown_certificate_is_refused(tls: tuple[FakeUpstream, trustme.CA]) -> None:
     """Nova checks certificates, and has no option to leave it."""
     result = asked(f"{tls[0].url}/object")
     assert ({}, "SSLError", "the TLS connection failed") == (result.value, result.raises, result.dropped)
 
 
-def test_the_ca_is_used(tls: tuple[Peer, trustme.CA], tmp_path: Path) -> None:
+def test_the_ca_is_used(tls: tuple[FakeUpstream, trustme.CA], tmp_path: Path) -> None:
     """With the CA of vendordata_dynamic_ssl_certfile, the certificate is good."""
     peer, authority = tls
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -160,13 +123,13 @@ def test_the_ca_is_used(tls: tuple[Peer, trustme.CA], tmp_path: Path) -> None:
     assert {"role": "mail-server"} == asked(f"{peer.url}/object", limits=limits).value
 
 
-def test_a_missing_ca_always_raises(tls: tuple[Peer, trustme.CA]) -> None:
+def test_a_missing_ca_always_raises(tls: tuple[FakeUpstream, trustme.CA]) -> None:
     """Nova does not catch what requests raises for a CA file that is not there."""
     result = asked(f"{tls[0].url}/object", limits=Limits(ssl_certfile="/nowhere/ca.pem"))
     assert ("OSError", True) == (result.raises, result.always_raises)
 
 
-def test_a_redirect_to_https_is_not_verified(tls: tuple[Peer, trustme.CA], peer: Peer) -> None:
+def test_a_redirect_to_https_is_not_verified(tls: tuple[FakeUpstream, trustme.CA], peer: FakeUpstream) -> None:
     """From http, Nova follows to https without looking at the certificate."""
     peer.routes["/secure"] = body("", 308, Location=f"{tls[0].url}/object")
     result = asked(f"{peer.url}/secure")
@@ -174,7 +137,7 @@ def test_a_redirect_to_https_is_not_verified(tls: tuple[Peer, trustme.CA], peer:
     assert result.warnings[0].endswith("here to another server; from http to https without checking the certificate")
 
 
-def test_a_read_timeout_of_zero_fails_every_call(peer: Peer) -> None:
+def test_a_read_timeout_of_zero_fails_every_call(peer: FakeUpstream) -> None:
     """Nova accepts the value 0, and requests does not."""
     result = asked(f"{peer.url}/object", limits=Limits(read_timeout=0))
     assert ("ValueError", "Nova cannot use it") == (result.raises, result.dropped)
@@ -235,6 +198,6 @@ def test_a_bad_limit_is_named(tmp_path: Path) -> None:
         Limits.from_nova_conf(tmp_path / "nova.conf")
 
 
-def test_a_result_does_not_show_its_value(peer: Peer) -> None:
+def test_a_result_does_not_show_its_value(peer: FakeUpstream) -> None:
     """The representation of a result, which may end up in a log, has nothing of the answer."""
     assert "mail-server" not in repr(asked(f"{peer.url}/object"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.checking import GOOD, changed, findings, write
-from vendorsrv.check import find_all, startup_errors
+from vendorsrv.check import before_start, find_all
 from vendorsrv.errors import ConfigError
 
 
@@ -223,7 +223,7 @@ def test_a_file_that_cannot_be_read_is_no_finding(tmp_path: Path, content: bytes
 def test_only_errors_stop_a_server_from_starting(tmp_path: Path) -> None:
     """What may be on purpose is for `check` alone to say."""
     path = write(tmp_path / "vendorsrv.conf", changed(GOOD, {"port": "prot", "[handler:m": "[zzz]\n[handler:m"}))
-    assert ["prot"] == [finding.option for finding in startup_errors(path)]
+    assert ["prot"] == [finding.option for finding in before_start(path).errors]
 
 
 def test_libraries_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,9 @@ import pytest
 import trustme
 from click.testing import CliRunner, Result
 
-from tests.misbehaviour import Peer, body, serving
 from vendorsrv.cli_call import call
+from vendorsrv.testing.misbehaviour import body
+from vendorsrv.testing.upstream import FakeUpstream
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +31,9 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def peer() -> Iterator[Peer]:
+def peer() -> Iterator[FakeUpstream]:
     """A server with every behaviour of the table."""
-    with serving() as running:
+    with FakeUpstream() as running:
         running.routes["/mailserver"] = body('{"role": "mail-server"}')
         running.received.clear()
         yield running
@@ -43,7 +44,7 @@ def run(*args: str) -> Result:
     return CliRunner().invoke(call, args)
 
 
-def test_the_entry_is_all_of_standard_output(peer: Peer) -> None:
+def test_the_entry_is_all_of_standard_output(peer: FakeUpstream) -> None:
     """Standard output is the entry, fit for another program; the remarks go to standard error."""
     result = run(f"{peer.url}/mailserver", "--anonymous")
     assert {"mailserver": {"role": "mail-server"}} == json.loads(result.stdout)
@@ -51,7 +52,7 @@ def test_the_entry_is_all_of_standard_output(peer: Peer) -> None:
     assert 0 == result.exit_code
 
 
-def test_a_dropped_answer_exits_with_1(peer: Peer) -> None:
+def test_a_dropped_answer_exits_with_1(peer: FakeUpstream) -> None:
     """The exit status says that Nova drops the answer, and standard error why."""
     result = run(f"mail@{peer.url}/403", "--anonymous")
     assert {"mail": {}} == json.loads(result.stdout)
@@ -60,7 +61,7 @@ def test_a_dropped_answer_exits_with_1(peer: Peer) -> None:
     assert 1 == result.exit_code
 
 
-def test_json_on_request(peer: Peer) -> None:
+def test_json_on_request(peer: FakeUpstream) -> None:
     """With --json everything is one object on standard output."""
     result = run(f"{peer.url}/mailserver", "--anonymous", "--json", "--name", "mail")
     found = json.loads(result.stdout)
@@ -68,7 +69,7 @@ def test_json_on_request(peer: Peer) -> None:
     assert ("", 0) == (result.stderr, result.exit_code)
 
 
-def test_options_become_the_payload(peer: Peer, tmp_path: Path) -> None:
+def test_options_become_the_payload(peer: FakeUpstream, tmp_path: Path) -> None:
     """Every option stands where Nova has it."""
     (tmp_path / "user-data").write_bytes(b"#!/bin/sh\n")
     options = {"--instance-id": "i", "--project-id": "p", "--image-id": "m", "--hostname": "h", "--boot-roles": "a,b"}
@@ -86,14 +87,14 @@ def test_options_become_the_payload(peer: Peer, tmp_path: Path) -> None:
     }
 
 
-def test_a_payload_file(peer: Peer, tmp_path: Path) -> None:
+def test_a_payload_file(peer: FakeUpstream, tmp_path: Path) -> None:
     """A payload comes from a file, and options change it."""
     (tmp_path / "payload.json").write_text('{"instance-id": "i", "boot-roles": "a", "new": [1]}')
     run(f"{peer.url}/mailserver", "--anonymous", "--payload", str(tmp_path / "payload.json"), "--boot-roles", "b")
     assert {"instance-id": "i", "boot-roles": "b", "new": [1]} == json.loads(peer.received[-1].body)
 
 
-def test_the_read_timeout_is_an_option(peer: Peer) -> None:
+def test_the_read_timeout_is_an_option(peer: FakeUpstream) -> None:
     """A server that is too slow for the timeout is dropped."""
     result = run(f"{peer.url}/silent", "--anonymous", "--read-timeout", "0.2", "--connect-timeout", "3")
     assert "there was no answer within the timeout" in result.stderr
@@ -105,11 +106,11 @@ def test_the_ca_is_an_option(tmp_path: Path) -> None:
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    with serving(context) as peer:
+    with FakeUpstream(context) as peer:
         assert 0 == run(f"{peer.url}/object", "--anonymous", "--ssl-certfile", str(tmp_path / "ca.pem")).exit_code
 
 
-def test_nova_conf_brings_its_limits(peer: Peer, tmp_path: Path) -> None:
+def test_nova_conf_brings_its_limits(peer: FakeUpstream, tmp_path: Path) -> None:
     """From nova.conf come the timeouts, too, and what Nova does without an account is said."""
     (tmp_path / "nova.conf").write_text("[api]\nvendordata_dynamic_read_timeout = 0\n")
     result = run(f"{peer.url}/mailserver", "--nova-conf", str(tmp_path / "nova.conf"))
@@ -131,7 +132,7 @@ def test_nova_conf_brings_its_limits(peer: Peer, tmp_path: Path) -> None:
         (["--anonymous", "--read-timeout", "-1"], "Invalid value for '--read-timeout'"),
     ],
 )
-def test_a_call_that_cannot_be_made_exits_with_2(peer: Peer, args: list[str], message: str) -> None:
+def test_a_call_that_cannot_be_made_exits_with_2(peer: FakeUpstream, args: list[str], message: str) -> None:
     """Nothing is sent, and one line on standard error says what is missing."""
     peer.received.clear()
     result = run(f"{peer.url}/mailserver", *args)
@@ -144,7 +145,7 @@ def test_an_error_is_one_line() -> None:
     assert "vendorsrv: nonsense is no http:// or https:// URL, nor NAME@URL\n" == run("nonsense").stderr
 
 
-def test_a_keystone_that_is_away_is_one_line(peer: Peer) -> None:
+def test_a_keystone_that_is_away_is_one_line(peer: FakeUpstream) -> None:
     """In a process of its own, too, nothing but that line is printed: no warning of a library, no password."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         keystone = f"http://127.0.0.1:{closed.getsockname()[1]}/v3"
@@ -159,7 +160,7 @@ def test_a_keystone_that_is_away_is_one_line(peer: Peer) -> None:
     assert ("", 2) == (result.stdout, result.returncode)
 
 
-def test_nothing_of_the_call_is_logged(peer: Peer, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_of_the_call_is_logged(peer: FakeUpstream, caplog: pytest.LogCaptureFixture) -> None:
     """At debug level, too, the logs have neither the answer nor the payload."""
     caplog.set_level(logging.DEBUG)
     run(f"{peer.url}/mailserver", "--anonymous", "--hostname", "planted")

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from keystoneauth1.session import Session
 
-from tests.misbehaviour import Peer, body
 from vendorsrv.credentials import anonymous, authenticate, from_environment, from_nova_conf, one_line
 from vendorsrv.errors import ConfigError
+from vendorsrv.testing.misbehaviour import body
+from vendorsrv.testing.upstream import FakeUpstream
 
 CLOUD = """\
 clouds:
@@ -214,7 +215,7 @@ def test_a_keystone_that_cannot_be_asked(tmp_path: Path, auth_url: str, message:
 )
 def test_a_keystone_that_refuses(tmp_path: Path, status: int, message: str) -> None:
     """What Keystone says when it gives no token is one line."""
-    with Peer() as keystone:
+    with FakeUpstream() as keystone:
         keystone.routes["/v3/auth/tokens"] = body("", status)
         session = nova(tmp_path, SECTION.replace("http://keystone:5000", keystone.url))
         with pytest.raises(ConfigError, match=message):

@@ -9,6 +9,7 @@ import re
 import runpy
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from oslo_config import cfg
 
 import vendorsrv
 from tests.pages import PAGES, ROOT, Block, all_blocks, anchors, blocks, code, links, page, prose, rows, section, shown
-from tests.test_layers import LAYERS
+from tests.test_layers import KIT, LAYERS
 from vendorsrv import errors
 from vendorsrv.check import find_all
 from vendorsrv.cli import COMMANDS, Commands
@@ -46,6 +47,7 @@ def strings(tree: ast.AST) -> Iterator[str]:
             yield node.value
 
 
+@cache
 def literals() -> list[str]:
     """Every string literal of the product."""
     return [text for path in PRODUCT.glob("*.py") for text in strings(ast.parse(path.read_text()))]
@@ -163,10 +165,11 @@ def test_every_command_is_documented(command: str) -> None:
     assert f"vendorsrv {command}" in page("admin-guide").read_text()
 
 
-def test_every_module_is_documented() -> None:
-    """architecture.md has the table of layers as tests/test_layers.py has it."""
-    table = [(int(row[0]), code(row[1])) for row in rows(section(page("architecture"), "## Layers"))]
-    assert [(number, name) for number, names in enumerate(LAYERS) for name in names] == table
+@pytest.mark.parametrize(("heading", "layers"), [("## Layers", LAYERS), ("## The kit", KIT)])
+def test_every_module_is_documented(heading: str, layers: tuple[tuple[str, ...], ...]) -> None:
+    """architecture.md has the tables of layers as tests/test_layers.py has them."""
+    table = [(int(row[0]), code(row[1])) for row in rows(section(page("architecture"), heading))]
+    assert [(number, name) for number, names in enumerate(layers) for name in names] == table
 
 
 @pytest.mark.parametrize("path", [*PAGES, *sorted(ROOT.glob("examples/*/README.md"))], ids=shown)

@@ -117,3 +117,42 @@ def test_a_run_that_is_cancelled_frees_its_key() -> None:
         return await flights.run("key", work)
 
     assert 1 == run(ask())
+
+
+def test_who_is_the_run_gives_its_result_to_the_others() -> None:
+    """Without a task in between; and the next caller starts anew."""
+
+    async def ask() -> tuple[list[int], int]:
+        flights, work = Flights[int](), Work()
+        callers = [asyncio.create_task(flights.lead("key", work, 10)) for _ in range(3)]
+        await asyncio.sleep(0)
+        work.over.set()
+        return await asyncio.gather(*callers), await flights.lead("key", work, 10)
+
+    assert ([1, 1, 1], 2) == run(ask())
+
+
+def test_who_is_the_run_gives_its_error_to_the_others() -> None:
+    """Each of them raises it."""
+
+    async def ask() -> list[object]:
+        flights, work = Flights[int](), Work(ValueError("no"))
+        callers = [asyncio.create_task(flights.lead("key", work, 10)) for _ in range(3)]
+        work.over.set()
+        return [*map(str, await asyncio.gather(*callers, return_exceptions=True))]
+
+    assert ["no", "no", "no"] == run(ask())
+
+
+def test_when_who_is_the_run_is_cancelled_the_time_of_the_others_is_over() -> None:
+    """They are not cancelled themselves."""
+
+    async def ask() -> list[str]:
+        flights, work = Flights[int](), Work()
+        first, second = (asyncio.create_task(flights.lead("key", work, 10)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        found = await asyncio.gather(first, second, return_exceptions=True)
+        return [type(each).__name__ for each in found]
+
+    assert ["CancelledError", "TimeoutError"] == run(ask())

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from oslo_config import cfg
+from oslo_log import log
+from oslo_log.formatters import ContextFormatter
 
 from tests.fake_keystone import PASSWORD, FakeKeystone
 from tests.serving import INSTANCE, JSON, ROOT, free_port, section, serving, write_config
-from vendorsrv.observe import GLOBAL_REQUEST_ID, Access, begin, new_request_id
+from vendorsrv.log_lines import as_lines, as_our_own
+from vendorsrv.observe import GLOBAL_REQUEST_ID, Access, AddRequestIds, begin, new_request_id, shortcut_of
 
 GLOBAL = "req-11111111-2222-3333-4444-555555555555"
 #: A token with which every request is made, and one that Keystone does not know and repeats in its answer.
@@ -228,3 +236,43 @@ def test_ids_are_those_of_openstack() -> None:
     ids = [new_request_id() for _ in range(2)]
     assert all(re.fullmatch(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", each) for each in ids)
     assert 2 == len(set(ids))
+
+
+@contextmanager
+def logging_ascii() -> Iterator[io.BytesIO]:
+    """Log as the server does, into a file that knows only ASCII; pytest's own handlers see nothing meanwhile."""
+    logger, root = logging.getLogger("vendorsrv.access"), logging.getLogger()
+    before = [*root.handlers], logger.level
+    conf = cfg.ConfigOpts()
+    log.register_options(conf)
+    conf([], project="vendorsrv", default_config_files=[], default_config_dirs=[])
+    written = io.BytesIO()
+    handler = as_our_own(logging.StreamHandler(io.TextIOWrapper(written, "ascii", write_through=True)))
+    handler.setFormatter(as_lines(ContextFormatter(datefmt="%H:%M", config=conf)))
+    handler.addFilter(AddRequestIds())
+    root.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    shortcut_of.cache_clear()
+    try:
+        yield written
+    finally:
+        root.handlers[:] = before[0]
+        logger.setLevel(before[1])
+        shortcut_of.cache_clear()
+
+
+def test_an_everyday_line_has_what_every_line_has() -> None:
+    """Though it takes a shortcut."""
+    begin("req-1", GLOBAL)
+    with logging_ascii() as lines:
+        Access("POST", "/mail", caller="nova").log(200, 0.0123)
+        line = lines.getvalue().decode()
+    assert f"INFO vendorsrv.access [{GLOBAL} req-1 -] POST '/mail' 200 12.3 ms caller=nova handler=None" in line
+
+
+def test_a_line_that_cannot_be_written_stops_no_request(capsys: pytest.CaptureFixture[str]) -> None:
+    """Python says what is wrong, and where."""
+    with logging_ascii() as lines:
+        Access("POST", "/caf\u00e9").log(200, 0.001)
+        assert b"" == lines.getvalue()
+    assert "UnicodeEncodeError" in capsys.readouterr().err

@@ -12,9 +12,12 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from tests.pin_stores import KINDS, database_url, execute, make_table, new_instance, with_store
+from tests.scraping import samples
 from tests.serving import write_config
 from vendorsrv import ConfigError, Settings
 from vendorsrv.errors import PinsUnavailable
+from vendorsrv.metrics import Metrics
+from vendorsrv.metrics_text import expose
 from vendorsrv.pin_service import PinService, purge
 from vendorsrv.pin_store import PinStore
 from vendorsrv.pin_table import PINS
@@ -69,11 +72,11 @@ async def number_of_rows(store: PinStore) -> int:
         return (await connection.execute(select(func.count()).select_from(PINS))).scalar_one()
 
 
-def service_of(folder: Path, url: str, **options: object) -> PinService:
+def service_of(folder: Path, url: str, metrics: Metrics | None = None, **options: object) -> PinService:
     """Build the service of a server with this store."""
     lines = "\n".join(f"{name} = {value}" for name, value in options.items())
     sections = f"[database]\nconnection = {url}\n[pins]\n{lines}\n"
-    return PinService(Settings.from_file(write_config(folder, sections=sections)))
+    return PinService(Settings.from_file(write_config(folder, sections=sections)), metrics=metrics)
 
 
 def in_service(service: PinService, work: Callable[[], Awaitable[None]]) -> MovableLoop:
@@ -132,6 +135,20 @@ def test_a_store_that_is_away_is_checked_when_it_is_back(tmp_path: Path, url: st
     in_service(service, work)
 
 
+def test_a_busy_store_is_a_ready_one(tmp_path: Path, url: str) -> None:
+    """Whoever asks, a balancer, say, is before all who wait for a connection."""
+
+    async def work() -> None:
+        loads = [asyncio.create_task(service.store.run(lambda _: asyncio.sleep(0.5))) for _ in range(12)]
+        await asyncio.sleep(0)
+        await asyncio.create_task(service.check())
+        assert 8 >= sum(load.done() for load in loads)
+        await asyncio.gather(*loads)
+
+    service = service_of(tmp_path, url)
+    in_service(service, work)
+
+
 def test_a_server_does_not_start_on_another_schema(tmp_path: Path, url: str) -> None:
     """The message says what to do."""
     make_table(url)
@@ -165,8 +182,11 @@ def test_a_sweep_deletes_old_answers(tmp_path: Path, url: str, caplog: pytest.Lo
         await until(is_logged)
 
     caplog.set_level(logging.INFO, "vendorsrv")
-    service = service_of(tmp_path, url, purge_after=1)
+    metrics = Metrics()
+    service = service_of(tmp_path, url, metrics, purge_after=1)
     in_service(service, work)
+    counted = samples(expose(metrics.counts, "")[0].decode())["vendorsrv_pins_purged_total"]
+    assert counted in {1, 2}  # one that was deleted just before the store went away is in no count
 
 
 def test_a_purge_deletes_what_is_old_in_batches(full_url: str) -> None:

@@ -192,11 +192,12 @@ def test_two_who_claim_at_once(url: str) -> None:
     class Overtaken(PinStore):
         """A store in which somebody else is always first."""
 
-        async def claim(self, instance_id: str, handler: str, owner: str, instead_of: str | None) -> None:
+        async def claim(self, instance_id: str, handler: str, owner: str, instead_of: str | None) -> bool:
             """Claim after somebody else."""
             await super().claim(instance_id, handler, "first", instead_of)
-            await super().claim(instance_id, handler, owner, instead_of)
+            is_ours = await super().claim(instance_id, handler, owner, instead_of)
             await self.fulfil(instance_id, handler, "first", b"0the first one's")
+            return is_ours
 
     async def work(_: PinStore) -> tuple[bytes, int]:
         store, maker = Overtaken(async_url(url), 5.0), Maker()

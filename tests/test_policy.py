@@ -219,3 +219,11 @@ def test_the_sample_has_every_rule() -> None:
 def test_the_tools_of_oslo_policy_get_the_same_rules() -> None:
     """``oslopolicy-checker`` and its kind ask for an enforcer."""
     assert [rule.name for rule in list_rules()] == list(sample_enforcer().registered_rules)
+
+
+def test_who_was_admitted_does_not_fill_the_memory(make: Make) -> None:
+    """When there are too many, all of them are decided about anew."""
+    policy = make(None)
+    for number in range(16_385):
+        policy.admitted[Caller(str(number))] = True, float("inf")
+    assert (True, 1) == (admits(policy, NOVA), len(policy.admitted))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.serving import BODY, INSTANCE
-from tests.upstreams import Front, Other, Reply, proxy, proxying
+from tests.upstreams import Front, Other, proxy, proxying
+from vendorsrv.testing.upstream import Reply
 
 
 @pytest.fixture
@@ -97,6 +98,20 @@ def test_redirects_are_not_followed(front: Front, other: Other, status: int) -> 
     other.reply = Reply(b"", {"Location": other.url}, status)
     assert (502, f"upstream rack answered with status {status}") == front.outcome()
     assert 1 == len(other.received)
+
+
+@pytest.mark.parametrize("reply", [Reply(status=204), Reply(b"")], ids=["204", "empty"])
+def test_nothing_is_an_empty_object(front: Front, other: Other, reply: Reply) -> None:
+    """As for Nova."""
+    other.reply = reply
+    assert (200, {}) == front.outcome()
+
+
+def test_an_answer_has_a_limit(tmp_path: Path, other: Other) -> None:
+    """The handler's own, whatever the upstream sends."""
+    other.reply = Reply(b'"' + b"x" * 2000 + b'"')
+    with proxying(tmp_path, proxy(url=other.url), max_answer_bytes=1024) as front:
+        assert (502, "upstream rack answered more than 1024 bytes") == front.outcome()
 
 
 @pytest.mark.parametrize("failure", [500, 503, 429, "down"])

@@ -15,11 +15,11 @@ from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 
 from tests.fake_keystone import ACCOUNT, PASSWORD, FakeKeystone
-from tests.misbehaviour import Received
 from tests.serving import BODY, run, section
-from tests.upstreams import Other, Reply, proxy, proxying
+from tests.upstreams import Other, proxy, proxying
 from vendorsrv.errors import KeystoneUnavailable
 from vendorsrv.service_account import ServiceToken
+from vendorsrv.testing.upstream import Received, Reply
 
 
 @pytest.fixture

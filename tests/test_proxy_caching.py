@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.fixtures import Clock
-from tests.misbehaviour import Received
 from tests.serving import BODY, section
 from tests.stores import OwnRedis
-from tests.upstreams import Front, Other, Reply, proxy, proxying
+from tests.upstreams import Front, Other, proxy, proxying
 from tests.waiting import wait_until
+from vendorsrv.testing.upstream import Received, Reply
 
 
 @pytest.fixture

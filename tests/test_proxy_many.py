@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from tests.serving import BODY, JSON
-from tests.upstreams import Other, Reply, proxy, proxying
+from tests.upstreams import Other, proxy, proxying
+from vendorsrv.testing.upstream import Reply
 
 NAMES = ("site", "rack", "keys")
 

@@ -95,6 +95,34 @@ def test_what_is_wrong(tmp_path: Path, text: str, found: list[str]) -> None:
     assert sorted(found) == starts, errors
 
 
+@pytest.mark.parametrize(
+    ("auth", "sent"),
+    [
+        ("auth = relay\nrelay_hosts = rack, 10.0.0.1\n", "auth = relay sends Nova's token"),
+        (f"auth = service\n{ACCOUNT}{PROJECT}", "auth = service sends a token of our own"),
+        ("auth = basic\nbasic_username = u\nbasic_password = p\n", "auth = basic sends the password"),
+    ],
+)
+def test_credentials_in_clear_text(tmp_path: Path, auth: str, sent: str) -> None:
+    """Each host that they would be sent to without TLS is named, once, with the line of its url."""
+    urls = "url = https://rack/\nurl = http://10.0.0.1/\nurl = http://rack/a\nurl = http://rack/b\n"
+    assert [
+        f"warning: [proxy:rack] url: {sent} to 10.0.0.1 in clear text; use https://",
+        f"warning: [proxy:rack] url: {sent} to rack in clear text; use https://",
+    ] == findings(tmp_path, urls + auth)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "[::1]:9090", "localhost", "rack.localhost"])
+def test_clear_text_on_this_machine(tmp_path: Path, host: str) -> None:
+    """Nobody is on the way."""
+    assert [] == findings(tmp_path, f"url = http://{host}/\nauth = basic\nbasic_username = u\nbasic_password = p\n")
+
+
+def test_clear_text_without_credentials(tmp_path: Path) -> None:
+    """A server that asks for none gets none."""
+    assert [] == findings(tmp_path, "url = http://rack/\n")
+
+
 def test_files_that_are_no_certificates(tmp_path: Path) -> None:
     """A CA, a certificate, and a key that does not belong to it."""
     (tmp_path / "text.pem").write_text("hello")

@@ -215,3 +215,25 @@ def test_repr_holds_no_user_s_data() -> None:
     """A request that ends up in a log line gives nothing away."""
     text = repr(parsed(user_data="cGxhbnRlZA==", metadata={"key": "planted"}, flavor="planted"))
     assert (False, False) == ("planted" in text, "cGxhbnRlZA" in text)
+
+
+def test_a_body_that_comes_again_is_the_same_request_of_somebody_else() -> None:
+    """Nova asks six times with the same bytes; whose call it is differs."""
+    body = json.dumps(NOVA).encode()
+    first, second = (VendordataRequest.from_json(body, request_id=each, token=each) for each in ("req-1", "req-2"))
+    assert ("req-1", "req-2", "req-1", "req-2") == (first.request_id, second.request_id, first.token, second.token)
+    assert first.canonical() == second.canonical()
+
+
+def test_what_a_handler_changes_is_not_changed_for_the_next_one() -> None:
+    """Lists among the members that this version does not know, say."""
+    body = json.dumps({**NOVA, "tags": ["a"]}).encode()
+    VendordataRequest.from_json(body).extra["tags"].append("b")
+    assert ["a"] == VendordataRequest.from_json(body).extra["tags"]
+
+
+@pytest.mark.parametrize("length", [100, 5000])
+def test_a_large_body_is_a_request_like_any_other(length: int) -> None:
+    """It is parsed each time, so that large ones do not fill the memory."""
+    body = json.dumps({**NOVA, "user-data": "a" * length}).encode()
+    assert "a" * length == VendordataRequest.from_json(body).user_data

@@ -6,6 +6,8 @@ import re
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 import trustme
 
 from tests.fake_keystone import FakeKeystone
-from tests.serving import BODY, JSON, Process, free_port, serving, write_config
+from tests.serving import BODY, JSON, ROOT, Process, free_port, serving, write_config
 from tests.waiting import wait_until
 from vendorsrv import ConfigError, Settings
 from vendorsrv.serve import serve, uvicorn_config
@@ -97,6 +99,24 @@ def test_sigterm_finishes_what_has_begun(reloadable: Reloadable, process: Proces
     assert 0 == process.end()
     assert ['"finished"'] == answers
     assert "Traceback" not in process.log.read_text()
+
+
+def test_sighup_takes_new_code_of_a_handler(tmp_path: Path) -> None:
+    """Workers are forked, from a process that has never loaded it."""
+    code = (
+        "from vendorsrv import Handler\n\n\nclass Plain(Handler):\n    def handle(self, _):\n        return {answer}\n"
+    )
+    module = tmp_path / "renewed.py"
+    module.write_text(code.format(answer={"greeting": "hello"}))
+    with FakeKeystone() as keystone:
+        port, token = free_port(), keystone.issue("service")
+        config = write_config(tmp_path, keystone, handlers="renewed:Plain", port=port)
+        with serving(config, port) as process:
+            process.wait_until_answers()
+            assert "hello" == greeting(process, token)
+            module.write_text(code.format(answer={"greeting": "good morning"}))
+            process.signal(signal.SIGHUP)
+            wait_until(lambda: greeting(process, token) == "good morning", 60)
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +204,49 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         serve(str(tmp_path / "none.conf"))
     assert f"{tmp_path}/none.conf does not exist or cannot be read" == str(caught.value)
+
+
+def served_in_vain(path: Path) -> str:
+    """What the command says of a configuration with which it does not start."""
+    command = [sys.executable, "-m", "vendorsrv", "serve", "--config-file", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert 1 == done.returncode
+    return done.stderr
+
+
+def test_the_command_names_what_the_checks_found(tmp_path: Path) -> None:
+    """A line each, and nothing is served."""
+    path = write_config(tmp_path, prot=1)
+    assert f"vendorsrv: {path}:5: error: [vendorsrv] prot: there is no such option; did you mean port?\n" == (
+        served_in_vain(path)
+    )
+
+
+def test_the_command_without_its_file_is_one_line(tmp_path: Path) -> None:
+    """As all commands say it."""
+    path = tmp_path / "none.conf"
+    assert f"vendorsrv: {path} does not exist or cannot be read\n" == served_in_vain(path)
+
+
+def test_a_file_that_is_no_ini_file_is_one_line(tmp_path: Path) -> None:
+    """With its number."""
+    path = tmp_path / "vendorsrv.conf"
+    path.write_text("[vendorsrv]\nport\n")
+    assert f"vendorsrv: {path}:2: error: " in served_in_vain(path)
+
+
+def test_a_handler_that_ends_the_checks_is_one_line(tmp_path: Path) -> None:
+    """It would end every worker as well."""
+    path = write_config(tmp_path, handlers="tests.handlers.vanishing:Any")
+    assert f"vendorsrv: {path}: a handler ended the process that checks it\n" == served_in_vain(path)
+
+
+def test_pins_have_their_file_before_a_worker_starts(tmp_path: Path) -> None:
+    """Else the worker that makes it would keep what it takes to make it; the next start leaves it as it is."""
+    path = write_config(tmp_path, handlers="tests.handlers.keeping:Pinned", sections="[handler:pinned]\nruns = /tmp\n")
+    code = f"from vendorsrv.serve import check_apart\nprint(*(check_apart({str(path)!r}).pins for _ in '12'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ("True True\n", 0o600) == (done.stdout, (tmp_path / "pins.db").stat().st_mode & 0o777)
 
 
 @pytest.mark.parametrize(("seconds", "rounded"), [(0.0, 1), (0.4, 1), (5.0, 5), (7.6, 8)])

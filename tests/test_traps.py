@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.misbehaviour import Peer, asked, body, path, serving
+from tests.misbehaviour import PATIENCE, asked
+from vendorsrv.testing.misbehaviour import body
+from vendorsrv.testing.upstream import FakeUpstream
+from vendorsrv.traps import Exchange, Observed, find_traps
 
 
 @pytest.fixture(scope="module")
-def peer() -> Iterator[Peer]:
+def peer() -> Iterator[FakeUpstream]:
     """A server with every behaviour of the table."""
-    with serving() as running:
+    with FakeUpstream() as running:
         yield running
 
 
@@ -41,28 +44,40 @@ def peer() -> Iterator[Peer]:
         ("broken location", "Nova cannot follow a 307 whose Location is no whole URL"),
     ],
 )
-def test_traps_are_named(peer: Peer, name: str, warning: str) -> None:
+def test_traps_are_named(peer: FakeUpstream, name: str, warning: str) -> None:
     """What nobody expects of an answer stands among the warnings, once."""
-    assert (warning,) == asked(peer.url + path(name)).warnings
+    assert (warning,) == asked(peer.url_of(name)).warnings
 
 
 @pytest.mark.parametrize(
     "name", ["object", "list", "null", "utf-8 text", "true latin-1", "gzip", "chunked", "404", "html"]
 )
-def test_an_ordinary_answer_has_no_warning(peer: Peer, name: str) -> None:
+def test_an_ordinary_answer_has_no_warning(peer: FakeUpstream, name: str) -> None:
     """Where everything is as it seems, there is nothing to warn of."""
-    assert () == asked(peer.url + path(name)).warnings
+    assert () == asked(peer.url_of(name)).warnings
 
 
-def test_a_slow_answer_is_kept(peer: Peer) -> None:
+def test_an_answer_at_the_end_of_nova_s_depth() -> None:
+    """What is just not too deep for Nova's parser may be for whoever writes it anew."""
+    value: list[object] = []
+    for _ in range(100_000):
+        value = [value]
+    hops = [Exchange("http://rack.example", 200)]
+    seen = Observed("rack", "http://rack.example", hops, False, 0, 5, b"[]", "[]", value)
+    assert ("the answer is nested as deep as Nova can read it: others on its way may not",) == (
+        find_traps(seen, kept=True)
+    )
+
+
+def test_a_slow_answer_is_kept(peer: FakeUpstream) -> None:
     """The read timeout is for each read: an answer that drips for longer is taken, with a warning."""
-    result = asked(f"{peer.url}/dripping")
+    result = asked(f"{peer.url}/dripping", limits=PATIENCE)
     assert 0.7 <= result.elapsed
     assert ["0.5 s is for each read" in warning for warning in result.warnings] == [True]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 305, 307, 308])
-def test_redirects_are_followed(peer: Peer, status: int) -> None:
+def test_redirects_are_followed(peer: FakeUpstream, status: int) -> None:
     """Nova follows a redirect as a POST with the same body."""
     peer.received.clear()
     result = asked(f"{peer.url}/{status}")
@@ -72,15 +87,15 @@ def test_redirects_are_followed(peer: Peer, status: int) -> None:
     assert (f"Nova follows a {status} as a POST with the instance's data",) == result.warnings
 
 
-def test_a_redirect_to_another_server_is_named(peer: Peer) -> None:
+def test_a_redirect_to_another_server_is_named(peer: FakeUpstream) -> None:
     """That a redirect leads to another server, which gets the data, is said."""
-    with Peer() as other:
+    with FakeUpstream() as other:
         other.routes["/"] = body("", 307, Location=f"{peer.url}/object")
         result = asked(f"{other.url}/")
     assert ("Nova follows a 307 as a POST with the instance's data, here to another server",) == result.warnings
 
 
-def test_a_circle_of_redirects_ends(peer: Peer) -> None:
+def test_a_circle_of_redirects_ends(peer: FakeUpstream) -> None:
     """After 30 redirects the body of the next one is taken for the answer."""
     peer.received.clear()
     result = asked(f"{peer.url}/circle")
@@ -95,7 +110,7 @@ def test_a_circle_of_redirects_ends(peer: Peer) -> None:
 @pytest.mark.parametrize("value", ["{}", "null", '""', '"#cloud-config"'])
 def test_cloud_init_takes_a_string_or_nothing(value: str) -> None:
     """A target named cloud-init may answer a string, or nothing."""
-    with Peer() as peer:
+    with FakeUpstream() as peer:
         peer.routes["/"] = body(value)
         assert () == asked(f"{peer.url}/", "cloud-init").warnings
 
@@ -107,12 +122,12 @@ def test_cloud_init_takes_a_string_or_nothing(value: str) -> None:
         ("list", "cloud-init takes no list: newer ones crash on it, and the user's own user-data is lost"),
     ],
 )
-def test_cloud_init_takes_nothing_else(peer: Peer, name: str, warning: str) -> None:
+def test_cloud_init_takes_nothing_else(peer: FakeUpstream, name: str, warning: str) -> None:
     """What cloud-init makes of another value is said for a target of its name."""
-    assert (warning,) == asked(peer.url + path(name), "cloud-init").warnings
+    assert (warning,) == asked(peer.url_of(name), "cloud-init").warnings
 
 
-def test_a_target_named_static_is_dropped(peer: Peer) -> None:
+def test_a_target_named_static_is_dropped(peer: FakeUpstream) -> None:
     """The name static is Nova's own."""
     warning = "Nova drops a target named static as soon as vendordata_providers has StaticJSON, as it must"
     assert (warning,) == asked(f"{peer.url}/object", "static").warnings
@@ -120,7 +135,7 @@ def test_a_target_named_static_is_dropped(peer: Peer) -> None:
 
 def test_a_comma_cannot_stand_in_a_target() -> None:
     """A URL with a comma works here, and not in nova.conf."""
-    with Peer() as peer:
+    with FakeUpstream() as peer:
         peer.routes["/a,b"] = body("1")
         warnings = asked(f"{peer.url}/a,b").warnings
     assert ("nova.conf splits vendordata_dynamic_targets at every comma, and this URL has one",) == warnings

@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.misbehaviour import Peer, Received, body, hangs_up, raw, sends
 from tests.serving import free_port, run
 from tests.upstreams import Other
-from tests.upstreams import Reply as Answer
 from vendorsrv.proxy_options import tls_context
+from vendorsrv.testing.misbehaviour import body, hangs_up, raw, sends
+from vendorsrv.testing.upstream import FakeUpstream, Received
+from vendorsrv.testing.upstream import Reply as Answer
 from vendorsrv.upstream import (
     BrokenOff,
     CannotConnect,
@@ -120,14 +121,14 @@ def failure(url: str, connect_timeout: float = 1.0, read_timeout: float = 1.0) -
 
 def test_repeated_headers_are_one() -> None:
     """Joined by commas, by lower-case name."""
-    with Peer() as peer:
+    with FakeUpstream() as peer:
         peer.routes["/"] = sends(raw(200, TEXT, Vary="A\r\nVARY: B"))
         assert "A, B" == run(posted(f"{peer.url}/")).headers["vary"]
 
 
 def test_too_much_is_cut() -> None:
     """However much more there is."""
-    with Peer() as peer:
+    with FakeUpstream() as peer:
         peer.routes["/"] = body(b"x" * 1001)
         assert TooLarge is failure(f"{peer.url}/")
 
@@ -157,7 +158,7 @@ def test_no_connection_in_time() -> None:
 
 def test_a_new_connection_that_is_closed_is_a_failure() -> None:
     """Nothing is asked twice but what did not arrive."""
-    with Peer() as peer:
+    with FakeUpstream() as peer:
         peer.routes["/"] = hangs_up
         assert BrokenOff is failure(f"{peer.url}/")
         assert 1 == len(peer.received)

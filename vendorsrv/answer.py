@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vendorsrv.errors import AnswerError
 from vendorsrv.strictjson import StrictJSONError, encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # freezing each attribute would take as long as all the rest
 class Answer:
-    """A handler's answer as Nova gets it.
+    """A handler's answer as Nova gets it; nobody changes one, since many may have it.
 
     :ivar body: the JSON.
     :ivar fresh_for: seconds for which it may be used again, or None when it has to be asked for each time.
     :ivar age: seconds since the handler gave it.
+    :ivar source: where it is from: ``run``, ``joined`` (somebody else's run), ``cache``, ``pin``, or, instead of it,
+        ``stale`` or ``empty``.
     """
 
     body: bytes
     fresh_for: float | None = None
     age: float = 0.0
+    source: str = field(default="run", compare=False)
 
     @property
     def etag(self) -> str:

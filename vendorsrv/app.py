@@ -7,11 +7,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -22,7 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from vendorsrv.answer import to_bytes
 from vendorsrv.auth import Authenticator
-from vendorsrv.cache import build_cache
+from vendorsrv.cache import Cache, build_cache
 from vendorsrv.cloudinit_guard import Guard
 from vendorsrv.cloudinit_target import Target
 from vendorsrv.errors import (
@@ -33,21 +33,30 @@ from vendorsrv.errors import (
     ServiceUnavailable,
     VendordataError,
 )
-from vendorsrv.front import Front, error_body
+from vendorsrv.front import FAILURE, Front, error_body
 from vendorsrv.keeper import Keeper
+from vendorsrv.metrics import HandlerMetrics, Metrics, RequestMetrics
+from vendorsrv.metrics_text import expose
 from vendorsrv.observe import REQUEST_ID, set_up_logging
 from vendorsrv.openapi import add_handlers
-from vendorsrv.pipeline import Pipeline
+from vendorsrv.pipeline import CLOUD_INIT, Pipeline
 from vendorsrv.policy import Policy
+from vendorsrv.proxy import Proxy
 from vendorsrv.registry import Enabled, Registry
 from vendorsrv.runner import Runner
-from vendorsrv.settings import CONFIG_FILE_VARIABLE, STARTUP_FAILURE, Settings
+from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
 from vendorsrv.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from vendorsrv.pin_service import PinService
 
 LOG = logging.getLogger(__name__)
+
+#: What OpenAPI says of the metrics: FastAPI takes all for JSON.
+METRICS_ARE: Final[dict[str, Any]] = {
+    "response_class": Response,
+    "responses": {200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}},
+}
 
 
 class Application(FastAPI):
@@ -66,10 +75,11 @@ class Application(FastAPI):
             exception_handlers={HTTPException: render_http, VendordataError: render, Exception: render_bug},
         )
         self.registry = Registry(settings)
-        self.authenticator = Authenticator(settings)
+        self.metrics = Metrics()
+        self.authenticator = Authenticator(settings, metrics=self.metrics)
         handlers = self.registry.handlers.values()
-        self.pin_service = open_pins(settings) if any(each.pin for each in handlers) else None
-        self.cache = build_cache(settings.conf, settings.cache_max_bytes, clock)
+        self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None
+        self.cache = self.open_cache(settings, clock)
         self.guard = Guard(settings.include_hosts)
         keep = partial(self.keeper, settings.max_answer_bytes, clock)
         self.keepers = {each.name: keep(each) for each in handlers}
@@ -77,16 +87,31 @@ class Application(FastAPI):
         self.policy = Policy(settings.conf, list(self.registry.handlers))
         target = Target(self.guard, self.contributors)
         pipeline = Pipeline(settings, self.authenticator, self.policy, self.keepers, target)
-        self.front = Front(pipeline, settings, self.authenticator.challenge)
+        requests = RequestMetrics(self.metrics, paths_of(handlers))
+        self.front = Front(pipeline, settings, self.authenticator.challenge, requests)
         self.max_answer_bytes = settings.max_answer_bytes
         self.is_open = False
         self.add_own_routes()
         for enabled in handlers:
             self.add_handler_routes(enabled)
+            if isinstance(enabled.handler, Proxy):
+                enabled.handler.measure(self.metrics)
+
+    def open_cache(self, settings: Settings, clock: Callable[[], float]) -> Cache:
+        """Give the cache of answers."""
+        return build_cache(settings.conf, settings.cache_max_bytes, clock, self.metrics)
+
+    def open_pins(self, settings: Settings) -> PinService:
+        """Give the pins."""
+        # SQLAlchemy takes half as long to import as all the rest: only who pins shall wait for it.
+        from vendorsrv.pin_service import PinService
+
+        return PinService(settings, metrics=self.metrics)
 
     def keeper(self, max_answer_bytes: int, clock: Callable[[], float], enabled: Enabled) -> Keeper:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
-        return Keeper(enabled, self.cache, pins, max_answer_bytes, clock, guard=self.guard)
+        metrics = HandlerMetrics(self.metrics, enabled.name)
+        return Keeper(enabled, self.cache, pins, max_answer_bytes, clock, guard=self.guard, metrics=metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give ``/`` and ``/{handler}`` to the front, everything else to FastAPI's routing."""
@@ -110,7 +135,7 @@ class Application(FastAPI):
 
     @asynccontextmanager
     async def run_handlers(self, _: FastAPI) -> AsyncIterator[None]:
-        watchdog = Watchdog()
+        watchdog = Watchdog(self.metrics)
         async with self.pin_service.opened() if self.pin_service else nullcontext(), self.registry.opened():
             self.is_open = True
             # Discovery, our own token and a validation cost the first request up to a second otherwise.
@@ -138,13 +163,15 @@ class Application(FastAPI):
         return self.openapi_schema
 
     def add_own_routes(self) -> None:
-        for path, answer, summary in (
-            ("/-/live", self.live, "The process runs"),
-            ("/-/ready", self.ready, "Requests can be answered"),
+        for path, answer, summary, more in (
+            ("/-/live", self.live, "The process runs", {}),
+            ("/-/ready", self.ready, "Requests can be answered", {}),
+            ("/-/metrics", self.give_metrics, "What all workers have counted, for Prometheus", METRICS_ARE),
         ):
-            self.add_api_route(path, answer, tags=["server"], summary=summary)
+            # Without a model: to make one, FastAPI imports all of pydantic.v1 (50 ms).
+            self.add_api_route(path, answer, tags=["server"], summary=summary, response_model=None, **more)
             # What some load balancers probe with; OpenAPI would count it as the same operation.
-            self.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False)
+            self.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False, response_model=None)
         self.add_api_route("/-/docs", self.docs, include_in_schema=False)
         # A control plane has no way out to the host that FastAPI's own docs page loads its scripts from.
         self.mount("/-/docs/assets", StaticFiles(packages=[("fastapi_offline", "static")]))
@@ -181,6 +208,10 @@ class Application(FastAPI):
         handlers = {keeper.name: keeper.state() for keeper in keepers}
         return {"ready": True, "keystone": "reachable", "pins": self.pins_state(), "handlers": handlers}
 
+    def give_metrics(self, request: Request) -> Response:  # no coroutine: FastAPI runs it in a thread
+        text, content_type = expose(self.metrics.counts, request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": content_type})
+
     def pins_state(self) -> str:
         return "reachable" if self.pin_service else "not needed"
 
@@ -194,24 +225,24 @@ class Application(FastAPI):
         )
 
 
-def open_pins(settings: Settings) -> PinService:
-    # SQLAlchemy takes half as long to import as all the rest: only who pins shall wait for it.
-    from vendorsrv.pin_service import PinService
+def paths_of(handlers: Iterable[Enabled]) -> list[str]:
+    """Give every path that is told apart in the metrics."""
+    routes = [f"/{each.name}/{path}" for each in handlers for path in each.routes]
+    return ["/", f"/{CLOUD_INIT}", *(f"/{each.name}" for each in handlers), *routes]
 
-    return PinService(settings)
 
-
-async def render(_: Request, error: Exception) -> Response:
+async def render(request: Request, error: Exception) -> Response:
     """Render an error of ours in the one shape."""
     assert isinstance(error, VendordataError)
-    return error_response(error, error.headers)
+    return error_response(request, error, error.headers)
 
 
 async def render_http(request: Request, error: Exception) -> Response:
     """Render what the framework's routing raises."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        return error_response(MethodNotAllowed("this path is not served for this method"), error.headers or {})
+        not_allowed = MethodNotAllowed("this path is not served for this method")
+        return error_response(request, not_allowed, error.headers or {})
     return await render(request, NotFound("nothing is served under this path"))
 
 
@@ -220,7 +251,8 @@ async def render_bug(request: Request, _: Exception) -> Response:
     return await render(request, ServerError("the server failed; its log has more"))
 
 
-def error_response(error: VendordataError, headers: Mapping[str, str]) -> Response:
+def error_response(request: Request, error: VendordataError, headers: Mapping[str, str]) -> Response:
+    request.scope[FAILURE] = type(error)
     body = error_body(error, REQUEST_ID.get())
     return Response(body, error.status, {**headers}, media_type="application/json")
 
@@ -243,7 +275,10 @@ def from_environment() -> Application:
     try:
         settings = Settings.from_file(os.environ[CONFIG_FILE_VARIABLE])
         set_up_logging(settings.conf)
-        return create_app(settings)
+        application = create_app(settings)
+        if directory := os.environ.get(METRICS_VARIABLE):
+            application.metrics.share(directory)
+        return application
     except ConfigError as error:
         LOG.critical("%s", error)
         sys.exit(STARTUP_FAILURE)

@@ -17,6 +17,7 @@ from oslo_cache import core as oslo_cache
 from oslo_config import cfg
 
 from vendorsrv.errors import ConfigError
+from vendorsrv.metrics import Metrics
 from vendorsrv.settings import Problem
 from vendorsrv.shared_store import STORES, SharedStore, StoreAway, StoreRefused, open_store
 from vendorsrv.threads import NoThreadFree, Threads
@@ -41,7 +42,7 @@ STAMP: Final = struct.Struct(">d")
 DIGEST_SIZE: Final = hashlib.sha256().digest_size
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Kept:
     """An answer from a cache: its bytes, and the seconds since they were made."""
 
@@ -85,8 +86,11 @@ class MemoryCache:
 
     def peek(self, key: bytes) -> Kept | None:
         """Give an answer, however old."""
-        kept = self.answers.get(key)
-        return kept and Kept(kept[0], self.clock() - kept[1])
+        try:
+            body, since = self.answers[key]
+        except KeyError:
+            return None
+        return Kept(body, self.clock() - since)
 
     async def get(self, key: bytes) -> Kept | None:
         """Give an answer, however old."""
@@ -121,7 +125,9 @@ class SharedCache:
         store: SharedStore,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        metrics: Metrics | None = None,
     ) -> None:
+        self.failures = (metrics or Metrics()).tally("vendorsrv_cache_failures_total")
         self.store = store
         self.threads = Threads(STORE_THREADS)
         self.places = asyncio.Semaphore(STORE_THREADS)
@@ -167,6 +173,7 @@ class SharedCache:
 
     def rest(self, reason: str) -> None:
         if self.clock() >= self.rests_until:  # one line for all that asked at the same time
+            self.failures.add()
             LOG.warning("the cache does not answer (%s); it is left alone for %g s", reason, STORE_REST)
         self.rests_until = self.clock() + STORE_REST
 
@@ -176,7 +183,12 @@ class SharedCache:
             LOG.warning("%s", complaint)
 
 
-def build_cache(conf: cfg.ConfigOpts, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> Cache:
+def build_cache(
+    conf: cfg.ConfigOpts,
+    max_bytes: int,
+    clock: Callable[[], float] = time.monotonic,
+    metrics: Metrics | None = None,
+) -> Cache:
     """Give the cache that ``[cache]`` asks for; without ``enabled = true``, one in this process.
 
     :param max_bytes: the size of the one in this process.
@@ -188,7 +200,7 @@ def build_cache(conf: cfg.ConfigOpts, max_bytes: int, clock: Callable[[], float]
         raise ConfigError("\n".join(map(str, problems)))
     if not conf.cache.enabled or conf.cache.backend in IN_PROCESS:
         return MemoryCache(max_bytes, clock)
-    return SharedCache(open_store(conf, STORE_TIMEOUT), clock)
+    return SharedCache(open_store(conf, STORE_TIMEOUT), clock, metrics=metrics)
 
 
 def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from oslo_config import cfg
 
@@ -18,6 +18,7 @@ from vendorsrv.handler import COMMON_OPTIONS, answers
 from vendorsrv.keystone_options import AUTHTOKEN, declared, find_problems
 from vendorsrv.observe import quiet
 from vendorsrv.proxy import Proxy
+from vendorsrv.proxy_options import find_exposed
 from vendorsrv.registry import Found, build, find_clashes, find_enabled, read_options
 from vendorsrv.sample import library_sections
 from vendorsrv.service_account import account_options
@@ -43,8 +44,7 @@ def find_all(config_file: str | Path, nova_conf: str | Path | None = None) -> li
     nova = read_nova_conf(nova_conf) if nova_conf else None
     with quiet():
         found = ini.broken or list(Check(ini, nova).find())
-    order = [ini.path, *sorted({finding.file for finding in found} - {ini.path})]
-    return sorted(dict.fromkeys(found), key=lambda each: (order.index(each.file), each.line or 0))
+    return in_order(ini, found)
 
 
 def read_nova_conf(path: str | Path) -> NovaConf:
@@ -54,12 +54,36 @@ def read_nova_conf(path: str | Path) -> NovaConf:
     return NovaConf(path)
 
 
-def startup_errors(config_file: str | Path) -> list[Finding]:
-    """Give what makes it senseless to start with this configuration.
+class Verdict(NamedTuple):
+    """What a server that starts has to know of its configuration.
+
+    :ivar errors: what makes it senseless to start.
+    :ivar pins: a handler pins its answers.
+    """
+
+    errors: list[Finding]
+    pins: bool
+
+
+def before_start(config_file: str | Path) -> Verdict:
+    """Check a configuration as :func:`find_all` does, and keep what matters to a server that starts.
 
     :raises ConfigError: the file cannot be read.
     """
-    return [finding for finding in find_all(config_file) if finding.severity == "error"]
+    ini = IniFile(config_file)
+    with quiet():
+        if ini.broken:
+            return Verdict(ini.broken, pins=False)
+        check = Check(ini, None)
+        errors = [finding for finding in check.find() if finding.severity == "error"]
+    return Verdict(in_order(ini, errors), bool(check.pinning))
+
+
+def in_order(ini: IniFile, found: Iterable[Finding]) -> list[Finding]:
+    """Sort findings by file and line, the server's own file first, each once."""
+    once = dict.fromkeys(found)
+    order = [ini.path, *sorted({finding.file for finding in once} - {ini.path})]
+    return sorted(once, key=lambda each: (order.index(each.file), each.line or 0))
 
 
 class Check:
@@ -165,8 +189,11 @@ class Check:
         for clash in find_clashes([each.handler for each in self.handlers]):
             yield self.ini.error(clash, GROUP, "handlers")
         for found in self.handlers:
-            _, overrides, problems = read_options(self.conf, found.handler)
+            values, overrides, problems = read_options(self.conf, found.handler)
             yield from self.located(problems)
+            if issubclass(found.handler, Proxy):
+                for reason in find_exposed(values):
+                    yield self.ini.warning(reason, found.handler.section, "url")
             timeout = overrides.get("timeout", found.handler.timeout)
             yield from self.find_in_timeout(found.handler.section, "timeout", timeout)
             if overrides.get("pin", found.handler.pin):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vendorsrv.errors import ConfigError
 from vendorsrv.findings import Finding, IniFile
 from vendorsrv.handler import Handler, keeping_contradictions
 from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_schema import sqlite_path
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pin_url import async_url
 from vendorsrv.settings import GROUP, Settings
+
+if TYPE_CHECKING:
+    from vendorsrv.pin_store import PinStore
 
 DATABASE = ("database", "connection")
 KEYS = ("pins", "encryption_keys")
@@ -25,12 +25,8 @@ def find_in_pins(ini: IniFile, settings: Settings, pinning: Sequence[str]) -> It
 
     :param pinning: the names of the handlers that pin.
     """
-    try:
-        store = PinStore(async_url(settings.database), timeout=1.0)
-    except ConfigError as error:
-        yield ini.error(without_place(error, *DATABASE), *DATABASE)
-    else:
-        yield from find_in_place(ini, settings, store) if pinning else ()
+    if pinning or DATABASE in ini.options:
+        yield from find_in_store(ini, settings, bool(pinning))
     try:
         PinCipher(settings.encryption_keys)
     except ConfigError as error:
@@ -39,12 +35,27 @@ def find_in_pins(ini: IniFile, settings: Settings, pinning: Sequence[str]) -> It
         yield ini.warning(f"the answers of {', '.join(pinning)} are pinned unencrypted", *KEYS)
 
 
+def find_in_store(ini: IniFile, settings: Settings, used: bool) -> Iterator[Finding]:
+    # SQLAlchemy is an fifth of a worker's memory: only who pins shall have it.
+    from vendorsrv.pin_store import PinStore
+    from vendorsrv.pin_url import async_url
+
+    try:
+        store = PinStore(async_url(settings.database), timeout=1.0)
+    except ConfigError as error:
+        yield ini.error(without_place(error, *DATABASE), *DATABASE)
+    else:
+        yield from find_in_place(ini, settings, store) if used else ()
+
+
 def find_in_place(ini: IniFile, settings: Settings, store: PinStore) -> Iterator[Finding]:
     """Say why pins cannot be kept there, or not for long."""
     if store.in_memory and settings.workers > 1:
         yield ini.error("each worker has pins in its own memory: one instance gets different answers", *DATABASE)
     elif store.in_memory:
         yield ini.warning("the pins are in memory, and end with the server", *DATABASE)
+    from vendorsrv.pin_schema import sqlite_path
+
     path = sqlite_path(store.url)
     if path and not is_writable(path):
         where = DATABASE if DATABASE in ini.options else (GROUP, "state_path")

@@ -7,13 +7,13 @@ import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from typing import TYPE_CHECKING, Any, Final
 
 from vendorsrv.findings import Finding, IniFile
 from vendorsrv.settings import GROUP, Settings
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 #: Time enough to get another certificate, for people and for programs.
 SOON: Final = timedelta(days=30)
@@ -29,6 +29,11 @@ def find_in_tls(ini: IniFile, settings: Settings, now: datetime | None = None) -
     for option, other in (("cert_file", "key_file"), ("key_file", "cert_file"), ("ca_file", "cert_file")):
         if getattr(settings, option) and not getattr(settings, other):
             yield ini.error(f"it is set, and {other} is not: TLS needs both", GROUP, option)
+    if not (settings.cert_file or settings.key_file or settings.ca_file):
+        return
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     certificates, problems = load(ini, settings, "cert_file", x509.load_pem_x509_certificates)
     key, key_problems = load(ini, settings, "key_file", lambda pem: load_pem_private_key(pem, None))
     yield from [*problems, *key_problems]
@@ -68,6 +73,8 @@ def find_by_time(ini: IniFile, certificates: list[x509.Certificate], now: dateti
 
 
 def public_bytes(owner: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     found: bytes = owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return found
 

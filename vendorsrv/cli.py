@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from importlib import import_module
@@ -16,12 +17,28 @@ COMMANDS: Final = {
     "call": "cli_call",
     "check": "cli_check",
     "config": "cli_handlers",
+    "contract": "cli_contract",
     "db": "cli_pins",
     "handlers": "cli_handlers",
+    "new": "cli_new",
     "pins": "cli_pins",
     "render": "cli_render",
     "serve": "cli",
     "demo": "cli",
+}
+#: What each does, as the list of commands has it; to read it off the commands would import all of them.
+SUMMARIES: Final = {
+    "call": "Ask a vendordata server as Nova does.",
+    "check": "Find what is wrong with a configuration.",
+    "config": "Print a sample configuration.",
+    "contract": "Hold any vendordata server to what Nova needs.",
+    "db": "Look after the database of the pins.",
+    "demo": "Run everything for real, on this machine.",
+    "handlers": "Show the enabled handlers and what they declare.",
+    "new": "Write a new handler package, with its test.",
+    "pins": "Look at pinned answers, forget, move, encrypt them.",
+    "render": "Show what an instance's cloud-init would do.",
+    "serve": "Serve until SIGTERM or Ctrl-C.",
 }
 
 
@@ -48,6 +65,11 @@ class Commands(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands for ``--help``."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was called."""
         try:
@@ -70,13 +92,13 @@ def serve(config_file: str, workers: int | None) -> None:
 
     The same checks as those of `vendorsrv check` run first, and errors among them are refused.
     """
-    from vendorsrv.check import startup_errors
-    from vendorsrv.serve import serve
+    gc.disable()  # what is imported now stays; looking through it again and again takes a fifth of the start
+    from vendorsrv.serve import check_apart, serve
 
-    errors = startup_errors(config_file)
+    errors, pins = check_apart(config_file)
     if errors:
         raise Failure("\n".join(map(str, errors)))
-    serve(config_file, workers)
+    serve(config_file, workers, pins=pins)
 
 
 @click.command()

@@ -97,8 +97,8 @@ def limits_of(options: dict[str, Any]) -> Limits:
     return replace(limits, **{name: value for name, value in given.items() if value is not None})
 
 
-def payload_of(options: dict[str, Any]) -> dict[str, Any]:
-    base = read_payload(options["payload"]) if options["payload"] else None
+def payload_of(options: dict[str, Any], base: dict[str, Any] | None = None) -> dict[str, Any]:
+    base = read_payload(options["payload"]) if options["payload"] else base
     try:
         user_data = options["user_data"] and options["user_data"].read_bytes()
     except OSError:

@@ -198,3 +198,8 @@ class HandlerTimeout(VendordataError):
     """A handler overran its deadline."""
 
     status, code, title = 504, "handler_timeout", "Gateway Timeout"
+
+
+def all_errors() -> list[type[VendordataError]]:
+    """Give every class of this module that a client can be answered with, and none of a vendor's own."""
+    return [each for each in globals().values() if isinstance(each, type) and issubclass(each, VendordataError)]

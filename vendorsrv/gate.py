@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from types import TracebackType
 from typing import Final
 
 from vendorsrv.errors import Busy, NotYet, Resting, UpstreamRefused, VendordataError
@@ -46,40 +46,42 @@ class Gate:
         """Whether the handler is left alone now, by some instances or by all."""
         return self.clock() < self.rests_until
 
-    @asynccontextmanager
-    async def entered(self, instance_id: str, budget: float) -> AsyncIterator[None]:
-        """Hold one of the places while the handler runs for an instance, and learn from how it ends.
+    def entered(self, instance_id: str, budget: float) -> Stay:
+        """Give the context in which a handler runs for an instance: it holds a place, and learns from how that ends.
 
         :param budget: seconds that waiting for a place may take.
         :raises Resting: the handler is left alone now.
         :raises Busy: the queue is full, or the budget ran out in it.
         """
+        return Stay(self, instance_id, budget)
+
+    async def enter(self, instance_id: str, budget: float) -> None:
         self.refuse_while_resting(instance_id)
-        await self.take_place(budget)
-        try:
-            self.refuse_while_resting(instance_id)  # it may have begun to while this request stood in the queue
-            if self.failures >= FAILURES:
-                self.rests_until = self.clock() + REST  # this one is the trial; the others go on resting
-            yield
-        except VendordataError as error:
-            if not isinstance(error, Busy | Resting):
-                failed = error.status >= 500 and not isinstance(error, UpstreamRefused)
-                self.learn(instance_id, failed=failed)
-            raise
-        except NotYet:
-            self.learn(instance_id, failed=False)
-            raise
+        if not self.places.locked():
+            await self.places.acquire()  # at once, and so without a timer
         else:
+            await self.wait_for_place(budget)
+            try:
+                self.refuse_while_resting(instance_id)  # it may have begun to while this request stood in the queue
+            except Resting:
+                self.places.release()
+                raise
+        if self.failures >= FAILURES:
+            self.rests_until = self.clock() + REST  # this one is the trial; the others go on resting
+
+    def leave(self, instance_id: str, error: BaseException | None) -> None:
+        if error is None or isinstance(error, NotYet):
             self.learn(instance_id, failed=False)
-        finally:
-            self.places.release()
+        elif isinstance(error, VendordataError) and not isinstance(error, Busy | Resting):
+            self.learn(instance_id, failed=error.status >= 500 and not isinstance(error, UpstreamRefused))
+        self.places.release()
 
     def refuse_while_resting(self, instance_id: str) -> None:
         if self.resting and (instance_id in self.failed_for or len(self.failed_for) >= FAILURES):
             raise Resting(f"handler {self.handler} failed too often and is not asked for some seconds")
 
-    async def take_place(self, budget: float) -> None:
-        if self.places.locked() and self.waiting >= self.queue:
+    async def wait_for_place(self, budget: float) -> None:
+        if self.waiting >= self.queue:
             raise Busy(f"handler {self.handler} is busy")
         self.waiting += 1
         try:
@@ -105,3 +107,22 @@ class Gate:
             LOG.warning("handler %s failed %d times in a row and rests", self.handler, FAILURES)
         if self.failures >= FAILURES:
             self.rests_until = self.clock() + REST
+
+
+class Stay:
+    """One stay of a request inside of a gate: a context."""
+
+    __slots__ = ("budget", "gate", "instance_id")
+
+    def __init__(self, gate: Gate, instance_id: str, budget: float) -> None:
+        self.gate = gate
+        self.instance_id = instance_id
+        self.budget = budget
+
+    async def __aenter__(self) -> None:
+        await self.gate.enter(self.instance_id, self.budget)
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.gate.leave(self.instance_id, error)

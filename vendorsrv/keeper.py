@@ -7,8 +7,8 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vendorsrv.answer import Answer, to_bytes
@@ -18,7 +18,8 @@ from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, UpstreamRe
 from vendorsrv.flights import Flights
 from vendorsrv.gate import Gate
 from vendorsrv.handler import OnError
-from vendorsrv.lifetime import SILENT, Lifetime, Reusable, pack, unpack
+from vendorsrv.lifetime import SILENT, Found, Lifetime, Reusable, pack, unpack
+from vendorsrv.metrics import HandlerMetrics, Metrics
 from vendorsrv.registry import Enabled
 from vendorsrv.request import VendordataRequest
 
@@ -45,25 +46,6 @@ class Place(NamedTuple):
         return self.mark or self.key
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An answer from the cache.
-
-    :ivar kept_for: seconds since it was put there.
-    :ivar matches: whether it answers what is asked now.
-    """
-
-    body: bytes
-    kept_for: float
-    lifetime: Lifetime
-    matches: bool = True
-
-    @property
-    def age(self) -> float:
-        """Seconds since its source made it."""
-        return self.lifetime.age + self.kept_for
-
-
 class Keeper:
     """Gives one handler's answers; one for each handler and worker.
 
@@ -84,9 +66,11 @@ class Keeper:
         clock: Callable[[], float] = time.monotonic,
         *,
         guard: Guard | None = None,
+        metrics: HandlerMetrics | None = None,
     ) -> None:
         self.enabled = enabled
         self.name = enabled.name
+        self.prefix = f"{enabled.name}\0{enabled.version}\0".encode()
         self.cache = cache
         self.pins = pins
         self.own_lifetimes = enabled.handler.own_lifetimes and not pins
@@ -99,11 +83,13 @@ class Keeper:
         self.flights: Flights[Answer] = Flights()
         self.refreshes: Flights[Answer] = Flights()
         self.guard = guard or Guard()
+        self.metrics = metrics or HandlerMetrics(Metrics(), enabled.name)
         self.shape = self.guard.handled
         if enabled.suffix:
             self.shape = self.guard.contributed
         elif enabled.for_cloud_init:
             self.shape = self.guard.value
+        self.is_checked_again = self.shape == self.guard.value
         self.instead: Counter[OnError] = Counter()
 
     async def answer(self, request: VendordataRequest, deadline: float) -> Answer:
@@ -113,7 +99,8 @@ class Keeper:
         :raises VendordataError: there is none, and the handler's ``on_error`` lets the error through.
         """
         answer = await self.kept_or_made(request, deadline)
-        if self.shape != self.guard.value:
+        self.metrics.answered(answer.source)
+        if not self.is_checked_again:
             return answer
         # It may have been kept before the handler was one for cloud-init.
         return replace(answer, body=self.guard.body(answer.body, self.name))
@@ -127,28 +114,37 @@ class Keeper:
         except VendordataError as error:
             if error.status < 500:  # what Nova sent is wrong, or the vendor says so
                 raise
+            self.metrics.failed(error)
             return await self.give_instead(error, place)
 
     async def wait(self, request: VendordataRequest, place: Place | None, deadline: float) -> Answer:
         """Join the run of this answer or start it, and wait no longer than until the deadline."""
+        if self.pins:
+            found = self.pins.peek(request.instance_id, self.name)
+            return Answer(found, source="pin") if found else await self.pinned(self.pins, request, deadline)
+        flight = place.asked if place else request.canonical() + self.who_asks(request)
+        joins = flight in self.flights.running
+        # A run alone ends within its deadline; what looks into the cache before and after it may not.
+        fly = self.flights.run if place else self.flights.lead
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                if self.pins:
-                    return await self.pinned(self.pins, request, deadline)
-                flight = place.asked if place else self.what_is_asked(request)
-                return await self.flights.run(flight, lambda: self.look_up_and_make(request, place, deadline))
+            answer = await fly(
+                flight, lambda: self.look_up_and_make(request, place, deadline), deadline - time.monotonic()
+            )
         except TimeoutError:
-            if self.pins:  # it may have been the store: only this error is never turned into an unpinned answer
-                raise PinsUnavailable(f"the answer of handler {self.name} was not pinned in time") from None
             raise HandlerTimeout(f"handler {self.name} gave no answer in time") from None
+        return Answer(answer.body, answer.fresh_for, answer.age, "joined") if joins else answer
 
     async def pinned(self, pins: Pins, request: VendordataRequest, deadline: float) -> Answer:
+        # A run that has begun gets the time that the handler may take and its claim holds, whatever its request has
+        # spent waiting for it: what it makes is there for the next of Nova's calls.
+        def make() -> Awaitable[bytes]:
+            return self.make_body(request, time.monotonic() + min(self.enabled.timeout, pins.lease))
+
         try:
-            return Answer(
-                await pins.get_or_make(
-                    request.instance_id, self.name, lambda: self.make_body(request, deadline), deadline
-                )
-            )
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return Answer(await pins.get_or_make(request.instance_id, self.name, make, deadline), source="pin")
+        except TimeoutError:  # it may have been the store: only this error is never turned into an unpinned answer
+            raise PinsUnavailable(f"the answer of handler {self.name} was not pinned in time") from None
         except NotYet as not_yet:
             return Answer(self.to_body(not_yet.answer))
 
@@ -189,12 +185,13 @@ class Keeper:
     async def make(self, request: VendordataRequest, deadline: float) -> Reusable:
         """Run the handler."""
         async with self.gate.entered(request.instance_id, deadline - time.monotonic()):
-            value = await self.enabled.runner.run(request, budget=deadline - time.monotonic())
-            if not isinstance(value, Reusable):
-                return Reusable(self.to_body(value))
-            if self.shape == self.guard.value and value.body is not None:
-                return replace(value, body=self.guard.body(value.body, self.name))
-            return value
+            with self.metrics.run():
+                value = await self.enabled.runner.run(request, budget=deadline - time.monotonic())
+                if not isinstance(value, Reusable):
+                    return Reusable(self.to_body(value))
+                if self.is_checked_again and value.body is not None:
+                    return replace(value, body=self.guard.body(value.body, self.name))
+                return value
 
     def to_body(self, value: Any) -> bytes:
         return to_bytes(self.shape(value, self.enabled.handler.name), self.name, self.max_answer_bytes)
@@ -203,11 +200,11 @@ class Keeper:
         found = self.open(await self.cache.get(place.key), place) if place and self.looks_back else None
         if found and self.may_stand_in(found, error):
             self.note(OnError.STALE, error)
-            return Answer(found.body, age=found.age)
+            return Answer(found.body, age=found.age, source="stale")
         if self.enabled.on_error is not OnError.EMPTY or isinstance(error, PinsUnavailable):
             raise error
         self.note(OnError.EMPTY, error)
-        return Answer(NOTHING)
+        return Answer(NOTHING, source="empty")
 
     def note(self, mode: OnError, error: VendordataError) -> None:
         self.instead[mode] += 1
@@ -229,12 +226,12 @@ class Keeper:
             return None
         left = self.fresh_for(found)
         if left > 0:
-            return self.shown(found)
+            return self.shown(found, "cache")
         if left + found.lifetime.stale_while_revalidate <= 0 or found.kept_for >= self.enabled.cache_limit:
             return None
         deadline = time.monotonic() + self.enabled.timeout
         self.refreshes.begin(place.asked, lambda: self.make_and_keep(request, place, found, deadline))
-        return Answer(found.body, age=found.age)
+        return Answer(found.body, age=found.age, source="cache")
 
     def fresh_for(self, found: Found) -> float:
         """Give the seconds that are left; how old an answer came counts only against what its source says."""
@@ -242,9 +239,9 @@ class Keeper:
             return self.enabled.cache_for - found.kept_for
         return min(found.lifetime.fresh_for - found.age, self.enabled.cache_limit - found.kept_for)
 
-    def shown(self, found: Found) -> Answer:
+    def shown(self, found: Found, source: str = "run") -> Answer:
         left = self.fresh_for(found)
-        return Answer(found.body, fresh_for=left if left > 0 else None, age=found.age)
+        return Answer(found.body, fresh_for=left if left > 0 else None, age=found.age, source=source)
 
     def is_worth_keeping(self, lifetime: Lifetime) -> bool:
         if not lifetime.storable:
@@ -264,7 +261,7 @@ class Keeper:
 
     def place_of(self, request: VendordataRequest) -> Place:
         """Say where the answer is kept: under what was asked, or, to be found when it is stale, under its instance."""
-        asked = f"{self.name}\0{self.enabled.version}\0".encode() + self.what_is_asked(request)
+        asked = self.prefix + request.canonical() + self.who_asks(request)
         mark = hashlib.sha256(asked).digest()
         if self.enabled.on_error is not OnError.STALE:
             return Place(mark)
@@ -272,9 +269,6 @@ class Keeper:
         kind = "\0own lifetimes" if self.own_lifetimes else ""
         owner = f"{self.name}\0{request.instance_id}{kind}".encode() + self.who_asks(request)
         return Place(hashlib.sha256(owner).digest(), mark)
-
-    def what_is_asked(self, request: VendordataRequest) -> bytes:
-        return request.canonical() + self.who_asks(request)
 
     def who_asks(self, request: VendordataRequest) -> bytes:
         if not self.enabled.handler.per_caller or request.caller is None:

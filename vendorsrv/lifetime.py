@@ -55,6 +55,25 @@ class Reusable:
     lifetime: Lifetime | None = SILENT
 
 
+@dataclass(slots=True)
+class Found:
+    """An answer that was kept.
+
+    :ivar kept_for: seconds since it was put there.
+    :ivar matches: whether it answers what is asked now.
+    """
+
+    body: bytes
+    kept_for: float
+    lifetime: Lifetime
+    matches: bool = True
+
+    @property
+    def age(self) -> float:
+        """Seconds since its source made it."""
+        return self.lifetime.age + self.kept_for
+
+
 def pack(lifetime: Lifetime) -> bytes:
     """Give the bytes that stand before the answer in a cache."""
     validator = lifetime.validator.encode()

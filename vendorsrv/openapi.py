@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any, Final
 
-from vendorsrv.errors import VendordataError
+from vendorsrv.errors import all_errors
 from vendorsrv.registry import Enabled
 from vendorsrv.request import NOVA_BODY
 
@@ -75,12 +75,4 @@ def json_content(name: str) -> dict[str, Any]:
 
 def error_statuses() -> dict[int, str]:
     """Give every status that an error of ours has, with its title."""
-    return dict(sorted({each.status: each.title for each in subclasses(VendordataError)}.items()))
-
-
-def subclasses(cls: type[VendordataError]) -> list[type[VendordataError]]:
-    found = [cls]
-    for each in cls.__subclasses__():
-        if each.__module__ == VendordataError.__module__:
-            found += subclasses(each)
-    return found
+    return dict(sorted({each.status: each.title for each in all_errors()}.items()))

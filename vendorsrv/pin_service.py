@@ -11,13 +11,15 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from vendorsrv.errors import ConfigError, PinsUnavailable
+from vendorsrv.metrics import Metrics
 from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_schema import prepare
+from vendorsrv.pin_schema import is_missing, prepare, sqlite_path
 from vendorsrv.pin_store import PinStore
 from vendorsrv.pin_table import Condition, claimed_before, pinned_before
 from vendorsrv.pin_url import async_url
 from vendorsrv.pins import Pins
 from vendorsrv.settings import Settings
+from vendorsrv.turns import GOES_ON
 
 LOG = logging.getLogger(__name__)
 
@@ -38,13 +40,16 @@ MARGIN: Final = 1.0
 class PinService:
     """The pins of a worker, with the life of their store.
 
+    :param store: of the pins; by default the one that ``[database]`` names.
     :raises ConfigError: ``[database]`` or ``[pins]`` is wrong.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.store = PinStore(async_url(settings.database), STATEMENT_TIMEOUT)
+    def __init__(self, settings: Settings, store: PinStore | None = None, metrics: Metrics | None = None) -> None:
+        metrics = metrics or Metrics()
+        self.purged = metrics.tally("vendorsrv_pins_purged_total")
+        self.store = store or PinStore(async_url(settings.database), STATEMENT_TIMEOUT)
         self.cipher = PinCipher(settings.encryption_keys)
-        self.pins = Pins(self.store, self.cipher, settings.request_timeout + MARGIN, self.check_schema)
+        self.pins = Pins(self.store, self.cipher, settings.request_timeout + MARGIN, self.check_schema, metrics)
         self.purge_after = settings.purge_after
         self.is_checked = False
 
@@ -77,10 +82,11 @@ class PinService:
             await asyncio.wait([sweep])  # its connection has to be given back
 
     async def check(self) -> None:
-        """Find out whether the store can be used now.
+        """Find out whether the store can be used now, before all who wait for it: a busy server is no lost one.
 
         :raises PinsUnavailable: it does not answer, or its schema is not ours.
         """
+        GOES_ON.set(True)
         if self.is_checked:
             await self.store.get("", "")
         else:
@@ -107,6 +113,7 @@ class PinService:
             await asyncio.sleep(SWEEP_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - workers apart, no secret
             with suppress(PinsUnavailable):
                 count = await purge(self.store, older_than)
+                self.purged.add(count)
                 LOG.info("deleted pins that were older than %s days: %d", self.purge_after, count)
 
 
@@ -129,3 +136,20 @@ async def purge_where(store: PinStore, condition: Condition) -> int:
         count += len(keys)
         await asyncio.sleep(PAUSE)
     return count
+
+
+def make_missing(settings: Settings) -> None:
+    """Create the SQLite file that ``[database]`` names, if it names one that does not exist; it takes its own loop.
+
+    :raises ConfigError: it cannot be created.
+    """
+    path = sqlite_path(async_url(settings.database))
+    if path and is_missing(path):
+        asyncio.run(prepare_alone(PinService(settings)))
+
+
+async def prepare_alone(service: PinService) -> None:
+    try:
+        await service.prepare_if_there()
+    finally:
+        await service.store.close()

@@ -7,16 +7,20 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import and_, delete, event, insert, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, event, insert, or_, select, tuple_, update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from vendorsrv.errors import ConfigError, PinsUnavailable
+from vendorsrv.pin_connections import Connections, Refused, look_up
+from vendorsrv.pin_reader import PinReader
 from vendorsrv.pin_table import COLUMNS, EACH, KEY, PINS, Condition, Now, Row, of
+from vendorsrv.turns import Turns
 
 LOG = logging.getLogger(__name__)
 
@@ -37,7 +41,14 @@ DEADLOCK: Final = 1213
 #: Seconds between two tries to write to a SQLite file that another process is writing to.
 LOCKED_PAUSE: Final = (0.002, 0.01)
 
-NO_LIMIT: Final = nullcontext()
+#: Built once, since building a statement takes as long as executing it.
+CLAIM: Final = insert(PINS).values(claimed_at=Now())
+FULFIL: Final = (
+    update(PINS)
+    .where(*(column == bindparam(f"of_{column.name}") for column in (*KEY, PINS.c.owner)), PINS.c.answer.is_(None))
+    .values(answer=bindparam("made"), owner=None, pinned_at=Now())
+)
+
 IN_MEMORY: Final = (None, "", ":memory:")
 
 
@@ -45,18 +56,22 @@ class PinStore:
     """The table of pins. Each method is one statement in a transaction of its own.
 
     :param url: SQLAlchemy's, as :func:`vendorsrv.pin_url.async_url` gives it.
-    :param timeout: seconds that one statement may take, the wait for a connection included.
+    :param timeout: seconds that one statement may take once it has a connection, and for which everybody waits for
+        one when no statement ends.
     :raises ConfigError: the driver is not installed, or refuses the URL.
     """
 
     def __init__(self, url: URL, timeout: float) -> None:
         self.url = url
         self.timeout = timeout
-        # SQLite has one writer at a time: here they wait in a queue, there they try again and again.
         self.is_sqlite = url.get_backend_name() == "sqlite"
-        self.writers = asyncio.Semaphore(1 if self.is_sqlite else POOL)
+        # SQLite has one writer at a time: here they wait in a queue, there they try again and again.
+        self.writers = Turns(1) if self.is_sqlite else Turns(POOL)
+        self.turns = Turns(POOL - 1) if self.is_sqlite else self.writers
+        self.answered_at = 0.0
         self.running: set[asyncio.Task[Any]] = set()
         self.in_memory = self.is_sqlite and url.database in IN_MEMORY
+        self.reader = PinReader(Path(str(url.database))) if self.is_sqlite and not self.in_memory else None
         # No statement ever sees what another transaction's snapshot hides (MySQL's REPEATABLE READ does that).
         options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
         if not self.in_memory:
@@ -72,44 +87,49 @@ class PinStore:
             raise ConfigError(f"[database] connection: {error}") from None
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", prepare_sqlite)
+        self.connections = Connections(self.engine)
 
     async def close(self) -> None:
         """Close the connections; those of a store that hangs are left to the end of the process."""
+        if self.reader:
+            self.reader.close()
         if self.running:
             await asyncio.wait(self.running, timeout=self.timeout)
         with suppress(TimeoutError):
             async with asyncio.timeout(self.timeout):
+                await self.connections.close()
                 await self.engine.dispose()
+
+    def peek(self, instance_id: str, handler: str) -> bytes | None:
+        """Give what is stored of an answer if that costs no waiting; None when there is none, or :meth:`get` knows."""
+        return self.reader.get(instance_id, handler) if self.reader else None
 
     async def get(self, instance_id: str, handler: str) -> Row | None:
         """Read one row: one read by primary key.
 
         :raises PinsUnavailable: the store is away or too slow; so do all the methods.
         """
-        statement = select(*COLUMNS).where(of(instance_id, handler))
+        try:
+            return await self.run(lambda connection: self.connections.look_up(connection, instance_id, handler))
+        except Refused:
+            return await self.run(lambda connection: look_up(connection, instance_id, handler))
 
-        async def read(connection: AsyncConnection) -> Row | None:
-            found = (await connection.execute(statement)).first()
-            return Row(*found) if found else None
-
-        return await self.run(read)
-
-    async def claim(self, instance_id: str, handler: str, owner: str, instead_of: str | None) -> None:
-        """Try to claim a row for a run; :meth:`get` then says whose it is.
+    async def claim(self, instance_id: str, handler: str, owner: str, instead_of: str | None) -> bool:
+        """Try to claim a row for a run.
 
         :param instead_of: the owner whose claim is over, or None when there is no row yet.
+        :returns: whether it is claimed for sure; if not, :meth:`get` says whose it is.
         """
         if instead_of is None:
-            values = {"instance_id": instance_id, "handler": handler, "owner": owner, "claimed_at": Now()}
-            await self.write(insert(PINS).values(values))
-            return
+            return await self.write(CLAIM, {"instance_id": instance_id, "handler": handler, "owner": owner})
         still_his = and_(of(instance_id, handler), PINS.c.owner == instead_of, PINS.c.answer.is_(None))
         await self.write(update(PINS).where(still_his).values(owner=owner, claimed_at=Now()))
+        return False
 
     async def fulfil(self, instance_id: str, handler: str, owner: str, answer: bytes) -> None:
         """Store the answer of a claim, unless it was taken over or forgotten meanwhile."""
-        mine = and_(of(instance_id, handler), PINS.c.owner == owner, PINS.c.answer.is_(None))
-        await self.write(update(PINS).where(mine).values(answer=answer, owner=None, pinned_at=Now()))
+        mine = {"of_instance_id": instance_id, "of_handler": handler, "of_owner": owner}
+        await self.write(FULFIL, {**mine, "made": answer})
 
     async def release(self, instance_id: str, handler: str, owner: str) -> None:
         """Give up a claim, so that the next one need not wait for its end."""
@@ -174,24 +194,38 @@ class PinStore:
 
         return await self.run(read)
 
-    async def write(self, statement: Any) -> None:
-        async def execute(connection: AsyncConnection) -> None:
+    async def write(self, statement: Any, values: dict[str, Any] | None = None) -> bool:
+        async def execute(connection: AsyncConnection) -> bool:
             # Somebody was first: whoever wants to know reads the row, since drivers count rows differently.
             with suppress(IntegrityError):
-                await connection.execute(statement)
+                await connection.execute(statement, values)
+                return True
+            return False
 
-        await self.run(execute, self.writers)
+        return await self.run(execute, self.writers)
 
-    async def run(
-        self, work: Callable[[AsyncConnection], Awaitable[T]], places: AbstractAsyncContextManager[None] = NO_LIMIT
-    ) -> T:
-        statement = self.repeat(work, places, time.monotonic() + self.timeout)
+    async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], turns: Turns | None = None) -> T:
+        turns = turns or self.turns
+        begun = 0.0
         try:
+            await turns.take()
+            begun = time.monotonic()
+            statement = self.in_turn(work, turns, begun + self.timeout)
             async with asyncio.timeout(self.timeout):
-                return await (self.shielded(statement) if self.is_sqlite else statement)
+                found = await (self.shielded(statement) if self.is_sqlite else statement)
         except (SQLAlchemyError, OSError) as error:  # asyncpg lets the socket's own errors through
+            if isinstance(error, TimeoutError) and begun > self.answered_at:
+                turns.fail()
             LOG.warning("the pin store does not answer: %s", reason_of(error))
             raise PinsUnavailable(f"the pin store does not answer ({type(error).__name__})") from error
+        self.answered_at = time.monotonic()
+        return found
+
+    async def in_turn(self, work: Callable[[AsyncConnection], Awaitable[T]], turns: Turns, deadline: float) -> T:
+        try:
+            return await self.repeat(work, deadline)
+        finally:
+            turns.give()
 
     async def shielded(self, statement: Coroutine[Any, Any, T]) -> T:
         """Let a statement end by itself.
@@ -208,29 +242,23 @@ class PinStore:
         with suppress(asyncio.CancelledError):
             task.exception()  # retrieved here: nobody may be waiting any more, and asyncio would complain
 
-    async def repeat(
-        self,
-        work: Callable[[AsyncConnection], Awaitable[T]],
-        places: AbstractAsyncContextManager[None],
-        deadline: float,
-    ) -> T:
+    async def repeat(self, work: Callable[[AsyncConnection], Awaitable[T]], deadline: float) -> T:
         tries = TRIES
-        async with places:
-            while True:
-                if time.monotonic() > deadline:
-                    raise TimeoutError  # nobody waits for it any more
-                try:
-                    return await self.once(work)
-                except DBAPIError as error:
-                    if is_locked(error):
-                        await asyncio.sleep(random.uniform(*LOCKED_PAUSE))  # noqa: S311 - workers apart, no secret
-                        continue
-                    tries -= 1
-                    if not (tries and is_passing(error)):
-                        raise
+        while True:
+            if time.monotonic() > deadline:
+                raise TimeoutError  # nobody waits for it any more
+            try:
+                return await self.once(work)
+            except DBAPIError as error:
+                if is_locked(error):
+                    await asyncio.sleep(random.uniform(*LOCKED_PAUSE))  # noqa: S311 - workers apart, no secret
+                    continue
+                tries -= 1
+                if not (tries and is_passing(error)):
+                    raise
 
     async def once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        async with self.engine.connect() as connection:
+        async with self.connections.one() as connection:
             return await work(connection)
 
 

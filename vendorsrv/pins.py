@@ -12,9 +12,11 @@ from typing import Final
 
 from vendorsrv.errors import PinsUnavailable
 from vendorsrv.flights import Flights
+from vendorsrv.metrics import Metrics
 from vendorsrv.pin_cipher import PinCipher
 from vendorsrv.pin_store import PinStore
 from vendorsrv.pin_table import Row
+from vendorsrv.turns import GOES_ON
 
 LOG = logging.getLogger(__name__)
 
@@ -34,22 +36,34 @@ class Pins:
     """
 
     def __init__(
-        self, store: PinStore, cipher: PinCipher, lease: float, check: Callable[[], Awaitable[None]] | None = None
+        self,
+        store: PinStore,
+        cipher: PinCipher,
+        lease: float,
+        check: Callable[[], Awaitable[None]] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
+        self.conflicts = (metrics or Metrics()).tally("vendorsrv_pin_conflicts_total")
         self.store = store
         self.check = check
         self.cipher = cipher
         self.lease = lease
         self.flights: Flights[bytes] = Flights()
 
+    def peek(self, instance_id: str, handler: str) -> bytes | None:
+        """Read the pinned answer if that costs no waiting; None when there is none, or :meth:`get` has to be asked.
+
+        :raises PinsUnavailable: it cannot be decrypted.
+        """
+        stored = self.store.peek(instance_id, handler) if self.check is None else None
+        return self.cipher.unseal(instance_id, handler, stored) if stored else None
+
     async def get(self, instance_id: str, handler: str) -> bytes | None:
         """Read the pinned answer: one indexed read, each time, so that what is forgotten is forgotten at once.
 
         :raises PinsUnavailable: it cannot be read now.
         """
-        if self.check:
-            await self.check()
-        return self.answer_in(await self.store.get(instance_id, handler))
+        return self.answer_in(await self.row_of(instance_id, handler))
 
     async def get_or_make(
         self, instance_id: str, handler: str, make: Callable[[], Awaitable[bytes]], deadline: float
@@ -61,28 +75,37 @@ class Pins:
         :param deadline: on the monotonic clock.
         :raises PinsUnavailable: the store is away, or somebody else's run did not end in time.
         """
-        found = await self.get(instance_id, handler)
+        row = await self.row_of(instance_id, handler)
+        found = self.answer_in(row)
         if found is not None:
             return found
         return await self.flights.run(
-            (instance_id, handler), lambda: self.claim_and_make(instance_id, handler, make, deadline)
+            (instance_id, handler), lambda: self.claim_and_make(instance_id, handler, make, deadline, row)
         )
 
+    async def row_of(self, instance_id: str, handler: str) -> Row | None:
+        if self.check:
+            await self.check()
+            self.check = None  # a store that was ours once is ours
+        return await self.store.get(instance_id, handler)
+
     async def claim_and_make(
-        self, instance_id: str, handler: str, make: Callable[[], Awaitable[bytes]], deadline: float
+        self, instance_id: str, handler: str, make: Callable[[], Awaitable[bytes]], deadline: float, row: Row | None
     ) -> bytes:
+        GOES_ON.set(True)
         pause = FIRST_PAUSE
-        row = await self.store.get(instance_id, handler)
         while (found := self.answer_in(row)) is None:
             owner = secrets.token_hex(16)
             if row is None or self.is_over(row):
-                await self.store.claim(instance_id, handler, owner, row.owner if row else None)
-                row = await self.store.get(instance_id, handler)
-                if row and row.owner == owner:
+                is_ours = await self.store.claim(instance_id, handler, owner, row.owner if row else None)
+                row = None if is_ours else await self.store.get(instance_id, handler)
+                if is_ours or (row and row.owner == owner):
                     return await self.make_claimed(instance_id, handler, owner, make, deadline)
                 continue
             if time.monotonic() + pause > deadline:
                 raise PinsUnavailable(f"another worker is still making the answer of handler {handler}")
+            if pause == FIRST_PAUSE:
+                self.conflicts.add()
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
             row = await self.store.get(instance_id, handler)
@@ -99,7 +122,9 @@ class Pins:
                 await self.store.release(instance_id, handler, owner)
             raise
         # Not `body`: the claim may have been over, and another run's answer be the one that is kept.
-        return await self.claim_and_make(instance_id, handler, make, deadline)
+        return await self.claim_and_make(
+            instance_id, handler, make, deadline, await self.store.get(instance_id, handler)
+        )
 
     def answer_in(self, row: Row | None) -> bytes | None:
         if row is None or row.answer is None:

@@ -39,7 +39,7 @@ class Permits(Protocol):
         """Say whether this handler may be asked about this instance."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """One request as it came over HTTP, with nothing parsed.
 

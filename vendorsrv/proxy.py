@@ -18,6 +18,7 @@ from vendorsrv.errors import HandlerTimeout, UpstreamError, UpstreamRefused, Ven
 from vendorsrv.handler import NAME, RESERVED, Handler
 from vendorsrv.http_caching import lifetime_of, same_tag, speaks
 from vendorsrv.lifetime import Lifetime, Reusable
+from vendorsrv.metrics import Metrics
 from vendorsrv.proxy_options import PROXY_OPTIONS, tls_context
 from vendorsrv.request import VendordataRequest
 from vendorsrv.runner import DEADLINE
@@ -78,12 +79,17 @@ class Proxy(Handler):
         self.account: ServiceToken | None = None
         self.max_answer_bytes = 0
         self.clock = time.monotonic
+        self.measure(Metrics())
 
     def prepare(self, conf: cfg.ConfigOpts, max_answer_bytes: int) -> None:
         """Take what is not in the proxy's own options; called once, when it has been built."""
         self.max_answer_bytes = max_answer_bytes
         if self.settings.auth == "service":
             self.account = ServiceToken(service_session(conf, self.section), f"upstream {self.name}")
+
+    def measure(self, metrics: Metrics) -> None:
+        """Count the questions to each URL there from now on."""
+        self.asking = [metrics.upstream(self.name, server.number) for server in self.servers]
 
     async def open(self) -> None:
         """Make the pool of connections; none is opened yet."""
@@ -126,7 +132,8 @@ class Proxy(Handler):
     async def ask_or_rest(self, server: Server, request: VendordataRequest, seconds: float) -> Reusable:
         """Ask one server, and ask it last from now on when it fails."""
         try:
-            return await self.ask(server, request, seconds)
+            with self.asking[server.number]():
+                return await self.ask(server, request, seconds)
         except UpstreamRefused:
             raise
         except (UpstreamError, HandlerTimeout):

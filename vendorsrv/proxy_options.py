@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import ssl
 from collections.abc import Iterator
@@ -46,6 +47,8 @@ PROXY_OPTIONS: Final = (
 )
 #: Visible ASCII but what a URL has to escape.
 URL: Final = re.compile(r"[!#-;=?-Z\[\]_a-z~]+")
+#: What is worth stealing on the way, by ``auth``.
+CREDENTIALS: Final = {"relay": "Nova's token", "service": "a token of our own", "basic": "the password"}
 
 
 def parts_of(url: str) -> SplitResult | None:
@@ -87,6 +90,25 @@ def may_relay(parts: SplitResult, hosts: list[str]) -> bool:
     listed = {host.lower() for host in hosts}
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     return bool({parts.hostname, f"{parts.hostname}:{port}", f"[{parts.hostname}]:{port}"} & listed)
+
+
+def find_exposed(values: Any) -> Iterator[str]:
+    """Say which credentials leave this machine as clear text: those for a ``url`` with ``http://``, loopback apart.
+
+    :param values: as in :func:`find_proxy_problems`.
+    """
+    auth = getattr(values, "auth", "")
+    parts = [parts_of(url) for url in getattr(values, "url", None) or () if auth in CREDENTIALS]
+    for host in dict.fromkeys(each.hostname for each in parts if each and each.scheme == "http"):
+        if host and not is_loopback(host):
+            yield f"auth = {auth} sends {CREDENTIALS[auth]} to {host} in clear text; use https://"
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")  # RFC 6761, 6.3
 
 
 def find_in_auth(values: Any) -> Iterator[tuple[str, str]]:

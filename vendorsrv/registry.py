@@ -262,9 +262,8 @@ def is_handler(value: object) -> bool:
 
 
 def distribution(entry_point: EntryPoint) -> str:
-    # stevedore keeps entry points on disk, and what it gives back has lost its distribution.
-    same = [each.dist for each in entry_points(group=ENTRY_POINTS, name=entry_point.name) if each == entry_point]
-    return " or ".join(f"{each.name} {each.version}" for each in same if each)
+    assert entry_point.dist  # importlib.metadata's own have one; those of stevedore's cache have lost it
+    return f"{entry_point.dist.name} {entry_point.dist.version}"
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:

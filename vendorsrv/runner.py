@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, Final
 
 from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, NotYet, VendordataError
+from vendorsrv.flights import is_over, retrieve
 from vendorsrv.handler import is_async
 from vendorsrv.threads import NoThreadFree, Threads
 
@@ -36,6 +37,7 @@ class Runner:
 
     def __init__(self, handler: str, method: Callable[..., Any], timeout: float, threads: int) -> None:
         self.handler = handler
+        self.task_name = f"handler {handler}"
         self.method = method
         self.timeout = timeout
         self.threads = Threads(threads)
@@ -54,11 +56,10 @@ class Runner:
         # A task of its own: a handler that swallows its cancellation must not keep Nova waiting.
         context = copy_context()
         context.run(DEADLINE.set, time.monotonic() + deadline)
-        task = asyncio.create_task(self.call(*arguments), name=f"handler {self.handler}", context=context)
+        task = asyncio.create_task(self.call(*arguments), name=self.task_name, context=context)
         task.add_done_callback(retrieve)
         try:
-            await asyncio.wait({task}, timeout=deadline)
-            if task.done():
+            if await is_over(task, deadline):
                 return self.result_of(task)
             raise HandlerTimeout(f"handler {self.handler} gave no answer within {deadline:.1f} seconds")
         finally:
@@ -93,12 +94,6 @@ class Runner:
             return self.method(*arguments)
         except END_THE_WORKER as error:
             raise self.failed(error) from None
-
-
-def retrieve(task: asyncio.Task[Any]) -> None:
-    # asyncio would log the exception of a task that nobody waits for any more, text and all.
-    if not task.cancelled():
-        task.exception()
 
 
 def where(error: BaseException) -> str:

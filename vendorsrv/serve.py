@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import signal
 import ssl
+from importlib import import_module
+from multiprocessing.connection import Connection
 from typing import Final
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
+from vendorsrv.check import Verdict, before_start
 from vendorsrv.errors import ConfigError
-from vendorsrv.observe import set_up_logging
-from vendorsrv.settings import CONFIG_FILE_VARIABLE, STARTUP_FAILURE, Settings
+from vendorsrv.observe import quiet, set_up_logging
+from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
+from vendorsrv.shared_counts import counting_directory
+from vendorsrv.supervisor import FORK, Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -21,17 +27,6 @@ WORKER_TIMEOUT: Final = 60
 #: Seconds that an idle connection is kept. Nova keeps its own open between boots, and a request that meets the end
 #: of one fails.
 KEEP_ALIVE: Final = 75
-
-
-class Supervisor(Multiprocess):
-    """uvicorn's, which also notices at once that a worker has died."""
-
-    def keep_subprocess_alive(self) -> None:
-        """Ask every worker whether it is there, and replace those that are not."""
-        for process in self.processes:
-            # The worker's end of the pipe: as long as it is open here, too, a dead worker's silence has no end.
-            process.child_conn.close()
-        super().keep_subprocess_alive()
 
 
 def uvicorn_config(settings: Settings, application: object, workers: int) -> uvicorn.Config:
@@ -63,12 +58,57 @@ def uvicorn_config(settings: Settings, application: object, workers: int) -> uvi
     )
 
 
-def serve(config_file: str, workers: int | None = None) -> None:
+def check_apart(config_file: str) -> Verdict:
+    """Check a configuration in a process of its own, so that no code of a vendor stays in the supervisor.
+
+    What a handler imports is then as new in each worker as the configuration is.
+
+    :raises ConfigError: the file cannot be read, or a handler ended the process.
+    """
+    ours, theirs = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=send_verdict, args=(config_file, theirs))
+    process.start()
+    theirs.close()
+    # The child is at work, and there are two cores as a rule.
+    import_module("vendorsrv.app")
+    try:
+        found: Verdict | ConfigError = ours.recv()
+    except EOFError:
+        raise ConfigError(f"{config_file}: a handler ended the process that checks it") from None
+    finally:
+        ours.close()
+        process.join()
+    if isinstance(found, ConfigError):
+        raise found
+    return found
+
+
+def send_verdict(config_file: str, connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the supervisor says that it was interrupted
+    try:
+        verdict = before_start(config_file)
+        if verdict.pins and not verdict.errors:
+            make_pins_file(config_file)
+        connection.send(verdict)
+    except ConfigError as error:
+        connection.send(error)
+
+
+def make_pins_file(config_file: str) -> None:
+    # Alembic, which makes it, would stay in a worker's memory.
+    from vendorsrv.pin_service import make_missing
+
+    with quiet():
+        make_missing(Settings.from_file(config_file))
+
+
+def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP brings up new workers with the file as it is then, one by one.
 
     One worker has a supervisor too: it is what reloads it, and replaces it when it dies.
 
     :param workers: overrides the configuration's number.
+    :param pins: workers will need what reads and writes pins.
     :raises ConfigError: the configuration is unusable, the address is taken, or a worker could not start.
     """
     settings = Settings.from_file(config_file)
@@ -79,7 +119,13 @@ def serve(config_file: str, workers: int | None = None) -> None:
         socket = config.bind_socket()
     except SystemExit:  # uvicorn has logged why
         raise ConfigError(f"cannot listen on {settings.host} port {settings.port}") from None
+    for module in ("vendorsrv.app", *(["vendorsrv.pin_service"] if pins else [])):
+        import_module(module)  # once, for all workers
+    gc.freeze()  # what is never looked at again is never copied into a worker
+    gc.enable()
     supervisor = Supervisor(config, sockets=[socket])
-    supervisor.run()
+    with counting_directory() as directory:
+        os.environ[METRICS_VARIABLE] = str(directory)
+        supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise ConfigError("a worker could not start; the log says why")

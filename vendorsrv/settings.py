@@ -19,6 +19,8 @@ GROUP: Final = "vendorsrv"
 
 #: Where ``serve`` puts the path for its workers, which are spawned and inherit nothing else.
 CONFIG_FILE_VARIABLE: Final = "VENDORSRV_CONFIG_FILE"
+#: The directory in which its workers count together.
+METRICS_VARIABLE: Final = "VENDORSRV_METRICS_DIRECTORY"
 #: uvicorn's exit code for a worker that must not be started again.
 STARTUP_FAILURE: Final = 3
 

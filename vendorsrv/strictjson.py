@@ -32,7 +32,7 @@ def parse(body: bytes) -> Any:
         holds, a lone surrogate, or more than :data:`MAX_DEPTH` levels.
     """
     try:
-        value = DECODER.decode(body.decode("utf-8"))
+        value = decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise StrictJSONError(f"is not UTF-8 (byte {error.start})") from None
     except json.JSONDecodeError as error:
@@ -43,6 +43,15 @@ def parse(body: bytes) -> Any:
     if b"\\u" in body or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         check(value)
     return value
+
+
+def decode(text: str) -> Any:
+    # Without looking for white space around the value: Nova sends none, and that takes 1 µs of 4.
+    try:
+        value, end = DECODER.raw_decode(text)
+    except json.JSONDecodeError:
+        return DECODER.decode(text)
+    return value if end == len(text) else DECODER.decode(text)
 
 
 def encode(value: Any) -> bytes:

@@ -138,6 +138,8 @@ def of_the_value(seen: Observed) -> Iterator[str]:
         parse((seen.text or "{}").encode("utf-8", "replace"))
     except StrictJSONError as error:
         yield f"the answer {error}: Nova takes it, others on its way may not"
+    except RecursionError:  # a level or two less than where Nova's own parser gives up
+        yield "the answer is nested as deep as Nova can read it: others on its way may not"
     except ValueError:
         yield "NaN or Infinity is passed on: the instance's whole vendor_data2.json is no valid JSON then"
     if seen.name == "cloud-init" and isinstance(seen.value, list):

@@ -8,13 +8,9 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-import httpx
-
 #: Seconds for which an idle connection is kept: most servers close theirs after 5.
 KEEP_ALIVE: Final = 4.0
 IDLE_CONNECTIONS: Final = 64
-#: What a connection that was kept too long ends with, before anything of an answer has come.
-DROPPED: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 CONNECTED: Final = "connection.connect_tcp.started"
 ANSWERED: Final = "http11.receive_response_headers.complete"
 #: Below warnings these log each URL and the headers of each answer.
@@ -70,6 +66,9 @@ class Upstream:
     def __init__(
         self, tls: ssl.SSLContext, *, connect_timeout: float, read_timeout: float | None, max_bytes: int
     ) -> None:
+        # A server without a proxy starts without it, and has 7 MB less in each worker.
+        import httpx
+
         for name in TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
         self.max_bytes = max_bytes
@@ -92,11 +91,15 @@ class Upstream:
 
         :raises UpstreamFailure: there is no answer, or none that can be read.
         """
+        import httpx
+
+        # What a connection that was kept too long ends with, before anything of an answer has come.
+        dropped = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
         try:
             seen: set[str] = set()
             try:
                 return await self.send(url, headers, body, seen)
-            except DROPPED:
+            except dropped:
                 if {CONNECTED, ANSWERED} & seen:
                     raise
                 return await self.send(url, headers, body, set())

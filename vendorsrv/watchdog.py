@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Final
 
+from vendorsrv.metrics import Metrics
 from vendorsrv.runner import frames_of
 
 LOG = logging.getLogger(__name__)
@@ -21,7 +22,8 @@ LATE: Final = 1.0
 class Watchdog:
     """Watches the event loop that it is started on, from a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self.blocked = (metrics or Metrics()).tally("vendorsrv_event_loop_blocked_total")
         self.beat_at = time.monotonic()
         self.stopped = threading.Event()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -53,6 +55,7 @@ class Watchdog:
                 self.complain(late)
 
     def complain(self, late: float) -> None:
+        self.blocked.add()
         frame = sys._current_frames().get(self.thread_id)  # noqa: SLF001 - documented, and there is no other way
         task = asyncio.current_task(self.loop)
         LOG.error(

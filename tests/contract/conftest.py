@@ -11,9 +11,12 @@ import pytest
 from tests.contract.certificates import Authorities
 from tests.contract.nova import Nova
 from tests.contract.server import Server
-from tests.keystone import NOVA, NOVA_ADMIN, TENANT, Keystone
+from tests.contract.table import SERVERS
+from tests.contract.ways import Ways, leading
+from tests.keystone import NOVA, NOVA_ADMIN, TENANT, VENDORSRV, Keystone
 from tests.peers import require
 from tests.waiting import wait_until
+from tests.wsgi_server import serving_wsgi
 
 NO_NOVA = "no real Nova: pip install nova"
 NO_KEYSTONE = "no real Keystone: pip install 'vendorsrv[demo]'"
@@ -96,8 +99,9 @@ def nova(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="session")
 def served(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Our own server with two handlers, ``mailserver`` and ``received``, validating at the run's Keystone."""
-    options = {"vendorsrv": {"handlers": "mailserver, tests.contract.handlers:Received"}}
+    """Our own server with the handlers ``mailserver``, ``received`` and ``echo``, validating at the run's Keystone."""
+    handlers = "mailserver, tests.contract.handlers:Received, tests.contract.handlers:Echo"
+    options = {"vendorsrv": {"handlers": handlers}}
     with Server(tmp_path_factory.mktemp("served"), keystone, options) as server:
         yield server
 
@@ -107,6 +111,20 @@ def served_by_fragile(second_keystone: Keystone, tmp_path_factory: pytest.TempPa
     """Our own server, validating at the Keystone of ``fragile_keystone``."""
     with Server(tmp_path_factory.mktemp("served-by-fragile"), second_keystone) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def wsgi_on_waitress(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server as the field runs it, on waitress."""
+    with serving_wsgi(tmp_path_factory.mktemp("waitress"), keystone.url, VENDORSRV, server="waitress") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def wsgi_on_gunicorn(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server as the field runs it, on gunicorn."""
+    with serving_wsgi(tmp_path_factory.mktemp("gunicorn"), keystone.url, VENDORSRV, server="gunicorn") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -139,3 +157,19 @@ def asking_for_certificates(
     }
     with Server(tmp_path_factory.mktemp("mtls"), keystone, options, trust=authorities.context()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def urls(served: Server, wsgi_on_waitress: str, wsgi_on_gunicorn: str) -> dict[str, str]:
+    """Where the servers are that behave, by their names in the table."""
+    bases = {"ours": served.url, "echo": served.url, "waitress": wsgi_on_waitress, "gunicorn": wsgi_on_gunicorn}
+    return {name: base + SERVERS[name] for name, base in bases.items()}
+
+
+@pytest.fixture(scope="session")
+def ways(
+    nova: Nova, keystone: Keystone, urls: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ways]:
+    """Each way to each server of the table."""
+    with leading(tmp_path_factory.mktemp("ways"), nova, keystone, urls) as ways:
+        yield ways

@@ -33,7 +33,7 @@ class Echo(Handler):
 
     async def handle(self, request: VendordataRequest) -> Any:
         """Parse it leniently: NaN and lone surrogates pass."""
-        return json.loads(request.metadata["answer"])
+        return json.loads(request.metadata.get("answer", "{}"))
 
 
 class NoJson(Handler):

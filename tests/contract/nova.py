@@ -98,7 +98,7 @@ class Nova:
             "vendordata_dynamic_connect_timeout": connect_timeout,
             "vendordata_dynamic_read_timeout": read_timeout,
         }
-        credentials = self._credentials(as_user, keystone or self.keystone)
+        credentials = self.credentials(as_user, keystone or self.keystone)
         self.configuration.write_text(section("api", api) + section("vendordata_dynamic_auth", credentials))
         return self._ask({"configuration": str(self.configuration), "instance": dict(instance)})
 
@@ -110,7 +110,8 @@ class Nova:
         [request] = requests
         return request
 
-    def _credentials(self, account: Account | None, keystone: LocalKeystone) -> dict[str, object]:
+    def credentials(self, account: Account | None, keystone: LocalKeystone) -> dict[str, object]:
+        """Give the options of ``[vendordata_dynamic_auth]``."""
         if account is None:
             return {}
         return {

@@ -10,20 +10,21 @@ import pytest
 from click.testing import CliRunner
 
 from tests.keystone import NOVA, Account, Keystone
-from tests.misbehaviour import Behaviour, Peer, body, raw
 from vendorsrv.call import Result, Target, ask
 from vendorsrv.cli_call import call
 from vendorsrv.credentials import from_environment, from_nova_conf
 from vendorsrv.errors import ConfigError
 from vendorsrv.payload import build_payload
+from vendorsrv.testing.misbehaviour import Behaviour, body, raw
+from vendorsrv.testing.upstream import FakeUpstream
 
 SHORT_LIVED = Account("short-lived", "short-lived-password", "service")
 
 
 @pytest.fixture
-def peer() -> Iterator[Peer]:
+def peer() -> Iterator[FakeUpstream]:
     """A server whose routes the test sets."""
-    with Peer() as running:
+    with FakeUpstream() as running:
         running.routes["/mailserver"] = body('{"role": "mail-server"}')
         yield running
 
@@ -76,14 +77,14 @@ def refusing_once() -> Behaviour:
     return lambda send, _: send(next(answers))
 
 
-def test_the_token_is_a_real_one(keystone: Keystone, peer: Peer, nova_conf: WriteConf) -> None:
+def test_the_token_is_a_real_one(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
     """The server gets a token that Keystone accepts, in X-Auth-Token."""
     assert {"role": "mail-server"} == asked(nova_conf(keystone, NOVA), f"{peer.url}/mailserver").value
     assert keystone.accepts(peer.received[0].headers["X-Auth-Token"])
 
 
 @pytest.mark.usefixtures("environment")
-def test_the_account_of_the_environment(keystone: Keystone, peer: Peer) -> None:
+def test_the_account_of_the_environment(keystone: Keystone, peer: FakeUpstream) -> None:
     """The OS_* variables give such a token."""
     ask(from_environment(), Target("mail", f"{peer.url}/mailserver"), build_payload())
     assert keystone.accepts(peer.received[0].headers["X-Auth-Token"])
@@ -91,7 +92,7 @@ def test_the_account_of_the_environment(keystone: Keystone, peer: Peer) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_the_account_of_a_cloud(
-    keystone: Keystone, peer: Peer, environment: pytest.MonkeyPatch, tmp_path: Path
+    keystone: Keystone, peer: FakeUpstream, environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A cloud of clouds.yaml gives such a token."""
     for name in ("AUTH_URL", "USERNAME", "PASSWORD"):
@@ -104,7 +105,7 @@ def test_the_account_of_a_cloud(
     assert keystone.accepts(peer.received[0].headers["X-Auth-Token"])
 
 
-def test_a_refused_token_is_replaced_once(keystone: Keystone, peer: Peer, nova_conf: WriteConf) -> None:
+def test_a_refused_token_is_replaced_once(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
     """A 401 brings a new token and one more request, whose answer counts."""
     peer.routes["/"] = refusing_once()
     result = asked(nova_conf(keystone, NOVA), f"{peer.url}/")
@@ -114,7 +115,7 @@ def test_a_refused_token_is_replaced_once(keystone: Keystone, peer: Peer, nova_c
     assert ("after a 401 Nova asks Keystone for a new token, and posts once more",) == result.warnings
 
 
-def test_keystone_refuses_the_second_token(keystone: Keystone, peer: Peer, nova_conf: WriteConf) -> None:
+def test_keystone_refuses_the_second_token(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
     """When Keystone refuses a new token after a 401, that is the reason, and not the server."""
     user = keystone.create_user(*SHORT_LIVED, ["service"])
 
@@ -130,9 +131,9 @@ def test_keystone_refuses_the_second_token(keystone: Keystone, peer: Peer, nova_
     )
 
 
-def test_a_redirect_takes_the_token_elsewhere(keystone: Keystone, peer: Peer, nova_conf: WriteConf) -> None:
+def test_a_redirect_takes_the_token_elsewhere(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
     """That another server got the token is said, without the token."""
-    with Peer() as first:
+    with FakeUpstream() as first:
         first.routes["/"] = body("", 302, Location=f"{peer.url}/mailserver")
         result = asked(nova_conf(keystone, NOVA), f"{first.url}/")
     assert "X-Auth-Token" in peer.received[0].headers
@@ -141,7 +142,7 @@ def test_a_redirect_takes_the_token_elsewhere(keystone: Keystone, peer: Peer, no
     ) == result.warnings
 
 
-def test_a_wrong_password(keystone: Keystone, peer: Peer, nova_conf: WriteConf) -> None:
+def test_a_wrong_password(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
     """A refused account is named by its Keystone, and nothing is sent to the server."""
     conf = nova_conf(keystone, NOVA._replace(password="hunter2"))
     with pytest.raises(ConfigError) as caught:
@@ -150,14 +151,14 @@ def test_a_wrong_password(keystone: Keystone, peer: Peer, nova_conf: WriteConf) 
     assert [] == peer.received
 
 
-def test_a_hanging_keystone(fragile_keystone: Keystone, peer: Peer, nova_conf: WriteConf) -> None:
+def test_a_hanging_keystone(fragile_keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
     """A Keystone that accepts and never answers is given up."""
     fragile_keystone.pause()
     with pytest.raises(ConfigError, match=f"^Keystone at {fragile_keystone.url} did not answer in time$"):
         asked(nova_conf(fragile_keystone, NOVA), f"{peer.url}/mailserver")
 
 
-def test_a_stopped_keystone(fragile_keystone: Keystone, peer: Peer, nova_conf: WriteConf) -> None:
+def test_a_stopped_keystone(fragile_keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
     """A Keystone that is not there is named."""
     fragile_keystone.stop()
     with pytest.raises(ConfigError, match=r"^Keystone at http://127.0.0.1:\d+/v3 cannot be reached$"):
@@ -166,7 +167,7 @@ def test_a_stopped_keystone(fragile_keystone: Keystone, peer: Peer, nova_conf: W
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
 @pytest.mark.usefixtures("environment")
-def test_the_command_shows_no_token(peer: Peer, options: list[str]) -> None:
+def test_the_command_shows_no_token(peer: FakeUpstream, options: list[str]) -> None:
     """Neither the token nor the password is printed anywhere."""
     result = CliRunner().invoke(call, [f"mail@{peer.url}/mailserver", *options])
     assert "mail-server" in result.stdout

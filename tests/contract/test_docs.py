@@ -9,9 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -19,6 +17,8 @@ from tests.contract.server import Server
 from tests.keystone import NOVA, Keystone
 from tests.pages import PAGES, Block, blocks, page, shown
 from vendorsrv.check import find_all
+from vendorsrv.testing import FakeUpstream, Received, Reply
+from vendorsrv.testing.misbehaviour import hangs_up
 
 #: Where the pages say that the server listens.
 URL = "http://127.0.0.1:9090"
@@ -112,38 +112,23 @@ def test_a_handler_takes_ten_lines_and_three_of_configuration(
 KNOWN, UNKNOWN, FAILING, HANGING_UP = (f"6f3c2b1a-9d8e-4f70-8a6b-{number:012}" for number in range(4))
 
 
-class Inventory(BaseHTTPRequestHandler):
-    """What the second handler of handlers.md asks."""
-
-    def do_GET(self) -> None:
-        """Answer by the instance that is asked for."""
-        instance = self.path.removeprefix("/instances/")
-        if instance == HANGING_UP:
-            return
-        self.send_response({KNOWN: 200, UNKNOWN: 404, FAILING: 500}[instance])
-        self.end_headers()
-        self.wfile.write(b'{"rack": 7}')
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing on the terminal."""
+def inventory(received: Received) -> Reply:
+    """Answer what the second handler of handlers.md asks, by the instance."""
+    instance = received.path.removeprefix("/instances/")
+    return Reply(b'{"rack": 7}', status={KNOWN: 200, UNKNOWN: 404, FAILING: 500}[instance])
 
 
 @pytest.fixture(scope="module")
 def with_client(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the second handler of handlers.md, whose inventory is on loopback."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Inventory) as upstream, pytest.MonkeyPatch.context() as patch:
-        thread = Thread(target=upstream.serve_forever, args=[0.02])
-        thread.start()
+    with FakeUpstream(reply=inventory) as upstream, pytest.MonkeyPatch.context() as patch:
+        upstream.routes[f"/instances/{HANGING_UP}"] = hangs_up
         added: dict[str, dict[str, object]] = {
             "vendorsrv": {"handlers": "inventory:Inventory"},
-            "handler:inventory": {"url": f"http://127.0.0.1:{upstream.server_port}"},
+            "handler:inventory": {"url": upstream.url},
         }
-        try:
-            with serving(HANDLERS, tmp_path_factory.mktemp("inventory"), keystone, patch, added) as server:
-                yield server
-        finally:
-            upstream.shutdown()
-            thread.join()
+        with serving(HANDLERS, tmp_path_factory.mktemp("inventory"), keystone, patch, added) as server:
+            yield server
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Nova's own client asks our real server, with real tokens: what the instance gets, and when Nova raises."""
+"""Nova's own client asks our real server, with real tokens, for more than the table of tests/contract/table.py has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from tests.contract.certificates import Authorities
 from tests.contract.nova import INSTANCE, Nova
 from tests.contract.server import Server
-from tests.keystone import NOVA_ADMIN, TENANT, Account
 
 MAIL_ADMIN = {"boot_roles": "member,mail-admin"}
 MAIL_SERVER = {
@@ -25,26 +24,6 @@ MAIL_SERVER = {
 def boot(**changes: Any) -> dict[str, Any]:
     """A new instance: what the mail server said of another one is pinned."""
     return {**INSTANCE, "uuid": str(uuid.uuid4()), **changes}
-
-
-def test_the_mail_server(nova: Nova, served: Server) -> None:
-    """An instance that a mail administrator booted gets the mail server's configuration."""
-    outcome = nova.vendordata(boot(system_metadata=MAIL_ADMIN), [f"mail@{served.url}/mailserver"], fatal=True)
-    assert {"value": {"mail": MAIL_SERVER}, "log": []} == outcome
-
-
-@pytest.mark.parametrize("system_metadata", [{"boot_roles": "member"}, {"boot_roles": ""}, {}])
-def test_no_mail_server(nova: Nova, served: Server, system_metadata: Mapping[str, str]) -> None:
-    """An instance of somebody else, or of whom nothing is recorded, gets nothing, and that is no failure."""
-    outcome = nova.vendordata(boot(system_metadata=system_metadata), [f"mail@{served.url}/mailserver"], fatal=True)
-    assert {"value": {"mail": {}}, "log": []} == outcome
-
-
-def test_a_null_hostname(nova: Nova, served: Server) -> None:
-    """A mail administrator's instance without a hostname is a mail server named after the instance."""
-    instance = boot(system_metadata=MAIL_ADMIN, hostname=None)
-    outcome = nova.vendordata(instance, [f"mail@{served.url}/mailserver"], fatal=True)
-    assert f"{instance['uuid']}.example.org" == outcome["value"]["mail"]["hostname"]
 
 
 def test_what_the_handler_sees(nova: Nova, served: Server) -> None:
@@ -89,7 +68,7 @@ def test_odd_values(nova: Nova, served: Server, change: Mapping[str, Any], seen:
 def test_all_handlers_in_one_target(nova: Nova, served: Server) -> None:
     """A target without a path gets every handler's answer under its name."""
     outcome = nova.vendordata(boot(system_metadata=MAIL_ADMIN), [f"all@{served.url}/"], fatal=True)
-    assert ["mailserver", "received"] == list(outcome["value"]["all"])
+    assert ["mailserver", "received", "echo"] == list(outcome["value"]["all"])
     assert MAIL_SERVER == outcome["value"]["all"]["mailserver"]
 
 
@@ -97,42 +76,6 @@ def test_two_targets(nova: Nova, served: Server) -> None:
     """One failing target, when failure is not fatal, costs the other nothing."""
     targets = [f"gone@{served.url}/gone", f"mail@{served.url}/mailserver"]
     assert {"gone": {}, "mail": MAIL_SERVER} == nova.vendordata(boot(system_metadata=MAIL_ADMIN), targets)["value"]
-
-
-def test_an_older_deployment(nova: Nova, served: Server) -> None:
-    """Nova's user may also be an admin of the project named service."""
-    outcome = nova.vendordata(
-        boot(system_metadata=MAIL_ADMIN), [f"mail@{served.url}/mailserver"], fatal=True, as_user=NOVA_ADMIN
-    )
-    assert {"mail": MAIL_SERVER} == outcome["value"]
-
-
-REFUSED = pytest.mark.parametrize(
-    ("user", "raises", "message"),
-    [
-        (TENANT, "Forbidden", "the owner of the token may not ask for vendordata (HTTP 403)"),
-        (None, "Unauthorized", "the request has no X-Auth-Token (HTTP 401)"),
-    ],
-    ids=["tenant", "nobody"],
-)
-
-
-@REFUSED
-def test_refused_and_fatal(nova: Nova, served: Server, user: Account | None, raises: str, message: str) -> None:
-    """A tenant's token, or none, raises in Nova when failure is fatal, with our message."""
-    outcome = nova.vendordata(
-        boot(system_metadata=MAIL_ADMIN), [f"mail@{served.url}/mailserver"], fatal=True, as_user=user
-    )
-    assert raises == outcome["error"]["class"]
-    assert outcome["error"]["message"].startswith(f"{message} (Request-ID: req-")
-
-
-@REFUSED
-def test_refused_and_not_fatal(nova: Nova, served: Server, user: Account | None, raises: str, message: str) -> None:
-    """A tenant's token, or none, is an empty answer otherwise, and our message is in Nova's log."""
-    outcome = nova.vendordata(boot(system_metadata=MAIL_ADMIN), [f"mail@{served.url}/mailserver"], as_user=user)
-    assert {"mail": {}} == outcome["value"]
-    assert f"service mail at {served.url}/mailserver: {message} (Request-ID: req-" in outcome["log"][-1]
 
 
 def test_https(nova: Nova, served_by_tls: Server, authorities: Authorities) -> None:

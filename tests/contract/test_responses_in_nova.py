@@ -1,4 +1,4 @@
-"""What each of our responses becomes in Nova, with ``vendordata_dynamic_failure_fatal`` off and on."""
+"""What each of our errors becomes in Nova, with ``vendordata_dynamic_failure_fatal`` off and on; the guide has them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.contract.handlers import names
 from tests.contract.nova import INSTANCE, ROOT, Nova, listening
-from tests.contract.responses import OUTAGES, REFUSALS, Failure, says
+from tests.contract.responses import OUTAGES, REFUSALS, Failure
 from tests.contract.server import BODY, Options, Server
 from tests.keystone import NOVA, Keystone
 from vendorsrv.local_keystone import LocalKeystone
@@ -23,22 +23,6 @@ GUIDE: Final = ROOT / "docs" / "admin-guide.md"
 #: Begins of what the guide has for a message that it cannot quote.
 IN_OTHER_WORDS: Final = ("the same", "the handler's words")
 RULES: Final = '"vendordata:handler:received": "rule:vendordata:ask and boot_role:member"\n'
-#: What a handler's JSON becomes in the instance.
-ANSWERS: Final = {
-    '{"a": {"b": [1, null]}}': {"a": {"b": [1, None]}},
-    "{}": {},
-    '[1, "two"]': [1, "two"],
-    "[]": [],
-    '"#cloud-config\\n"': "#cloud-config\n",
-    '"ключ \\ud83d\\udcee"': "ключ \U0001f4ee",
-    '""': "",
-    "0": 0,
-    "-1.5e300": -1.5e300,
-    "true": True,
-    "false": False,
-    "null": {},
-    "[" * 64 + "]" * 64: json.loads("[" * 64 + "]" * 64),
-}
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +52,6 @@ def check(failure: Failure, url: str, fatal: Mapping[str, Any], lenient: Mapping
     assert {"mail": {}} == lenient["value"]
     assert matches(f"Error from dynamic vendordata service mail at {url}: {message}", lenient["log"][-1])
     assert "Unrecognized schema" not in lenient["log"][-1]
-
-
-@pytest.mark.parametrize("fatal", [False, True])
-@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer[:20])
-def test_answers(nova: Nova, misbehaving: Server, answer: str, fatal: bool) -> None:
-    """A handler's answer of any JSON type is the target's value, whether failure is fatal or not."""
-    outcome = nova.vendordata({**INSTANCE, **says(answer)}, [f"mail@{misbehaving.url}/echo"], fatal=fatal)
-    assert {"value": {"mail": ANSWERS[answer]}, "log": []} == outcome
 
 
 @pytest.mark.parametrize("name", REFUSALS)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
-from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +22,7 @@ from tests.fake_keystone import FakeKeystone
 from tests.serving import free_port, serving, write_config
 from tests.waiting import wait_until
 from vendorsrv import UpstreamError, VendordataRequest
+from vendorsrv.testing import FakeUpstream, Reply
 from vendorsrv_enrolment import Enrolment
 from vendorsrv_enrolment.directory import main
 
@@ -56,32 +54,6 @@ def directory(process: httpx.Client) -> httpx.Client:
 def counted(directory: httpx.Client) -> Counter[str]:
     """The hosts that there are, and the passwords that were ever issued."""
     return Counter(directory.get("/hosts").json())
-
-
-@contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """Serve something else than a directory, which answers everything alike; give its URL."""
-
-    class Front(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Location", "/elsewhere")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_PUT(self) -> None:
-            self.do_POST()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing on the terminal."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Front) as server:
-        thread = Thread(target=server.serve_forever, args=[0.02])
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def enrol(url: object, **changes: Any) -> dict[str, str]:
@@ -188,20 +160,21 @@ def test_a_wrong_token(directory: httpx.Client, caplog: pytest.LogCaptureFixture
 )
 def test_answers_of_something_else(status: int, body: bytes) -> None:
     """What is no password of a directory is none; redirects are not followed."""
-    with answering(status, body) as url, pytest.raises(UpstreamError, match=r"^the directory gave no one-time pass"):
-        enrol(url)
+    reply = Reply(body, {"Location": "/elsewhere"}, status)
+    with FakeUpstream(reply=reply) as other, pytest.raises(UpstreamError, match=r"^the directory gave no one-time"):
+        enrol(other.url)
 
 
 def test_a_directory_that_is_away() -> None:
     """Nobody listens: 502, in words fit for a tenant."""
-    with pytest.raises(UpstreamError, match=r"^the directory does not answer$"):
-        enrol(f"http://127.0.0.1:{free_port()}")
+    with FakeUpstream() as nobody, pytest.raises(UpstreamError, match=r"^the directory does not answer$"):
+        enrol(nobody.url_of("refused"))
 
 
 def test_a_directory_that_hangs() -> None:
     """A directory that accepts and says nothing is given up after directory_timeout seconds."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(UpstreamError, match="does not answer"):
-        enrol(f"http://127.0.0.1:{listener.getsockname()[1]}", directory_timeout=0.1)
+    with FakeUpstream(delay=60.0) as hanging, pytest.raises(UpstreamError, match="does not answer"):
+        enrol(hanging.url, directory_timeout=0.1)
 
 
 def test_vendorsrv_finds_it_by_its_entry_point() -> None:

@@ -1,13 +1,13 @@
 """The mail-server example: who gets which answer."""
 
 import asyncio
-import json
-from importlib.metadata import entry_points
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 
 from vendorsrv import VendordataRequest
+from vendorsrv.testing import Server, nova_body, serve
 from vendorsrv_mailserver import MailServer
 
 INSTANCE = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
@@ -15,46 +15,48 @@ INSTANCE = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
 SETTINGS = {"domain": "example.org", "relayhost": "relay.example.org", "role": "mail-admin", "postmaster": "root"}
 
 
-def answer(body: bytes) -> dict[str, object]:
-    """What a mail server for example.org answers to a body of Nova's."""
-    settings = SimpleNamespace(**SETTINGS)
-    return asyncio.run(MailServer(settings).handle(VendordataRequest.from_json(body)))
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server for the mail servers of example.org, enabled by the name that operators configure."""
+    with serve("mailserver", options=SETTINGS) as running:
+        yield running
 
 
-@pytest.mark.parametrize("roles", [b"member,mail-admin", b"Mail-Admin"])
-def test_a_mail_administrator_gets_a_mail_server(roles: bytes) -> None:
+@pytest.mark.parametrize("roles", ["member,mail-admin", "Mail-Admin"])
+def test_a_mail_administrator_gets_a_mail_server(server: Server, roles: str) -> None:
     """An instance that a mail administrator booted is told to be a mail server, however the role is spelt."""
-    body = b'{"instance-id": "%s", "hostname": "web-1", "boot-roles": "%s"}' % (INSTANCE.encode(), roles)
     assert {
         "role": "mail-server",
         "domain": "example.org",
         "hostname": "web-1.example.org",
         "relayhost": "relay.example.org",
-    } == answer(body)
+    } == server.ask(hostname="web-1", boot_roles=roles).json
 
 
-@pytest.mark.parametrize("roles", [b"", b"member", b"mail-administrator"])
-def test_others_get_nothing(roles: bytes) -> None:
+@pytest.mark.parametrize("roles", ["", "member", "mail-administrator"])
+def test_others_get_nothing(server: Server, roles: str) -> None:
     """An instance of anybody else is told nothing."""
-    body = b'{"instance-id": "%s", "hostname": "web-1", "boot-roles": "%s"}' % (INSTANCE.encode(), roles)
-    assert {} == answer(body)
+    assert {} == server.ask(boot_roles=roles).json
 
 
-def test_an_instance_without_a_hostname_is_named_by_its_id() -> None:
+def test_what_an_instance_is_at_boot_it_stays(server: Server) -> None:
+    """Whatever becomes of its user's roles: a mail server, or none."""
+    other = "6f3c2b1a-9d8e-4f70-8a6b-5c4d3e2f1a0b"
+    assert {} == server.ask(instance_id=other, boot_roles="member").json
+    assert "mail-server" == server.ask(boot_roles="mail-admin").json["role"]
+    assert {} == server.ask(instance_id=other, boot_roles="mail-admin").json
+    assert "mail-server" == server.ask(boot_roles="member").json["role"]
+
+
+def test_an_instance_without_a_hostname_is_named_by_its_id(server: Server) -> None:
     """Nova may know no hostname; the id then is the label, so that no two instances share a name."""
-    body = b'{"instance-id": "%s", "hostname": null, "boot-roles": "mail-admin"}' % INSTANCE.encode()
-    assert "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d.example.org" == answer(body)["hostname"]
-
-
-def test_vendorsrv_finds_it_by_its_entry_point() -> None:
-    """The name that operators configure leads to this class."""
-    (found,) = entry_points(group="vendorsrv.handlers", name="mailserver")
-    assert MailServer is found.load()
+    answer = server.ask(instance_id=INSTANCE, hostname=None, boot_roles="mail-admin")
+    assert "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d.example.org" == answer.json["hostname"]
 
 
 def parts(hostname: str, roles: str = "mail-admin", **settings: str) -> list[str]:
     """The texts that an instance's cloud-init gets."""
-    body = json.dumps({"instance-id": INSTANCE, "hostname": hostname, "boot-roles": roles}).encode()
+    body = nova_body(instance_id=INSTANCE, hostname=hostname, boot_roles=roles)
     handler = MailServer(SimpleNamespace(**{**SETTINGS, **settings}))
     return [part.text for part in asyncio.run(handler.cloud_init(VendordataRequest.from_json(body))) or []]
 

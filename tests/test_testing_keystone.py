@@ -1,0 +1,114 @@
+"""The fake Keystone: a server takes its tokens for real ones, and notices when it is away."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from vendorsrv import Handler, VendordataRequest
+from vendorsrv.testing import FakeKeystone, Server, serve
+
+
+class Whose(Handler):
+    """Says who asks."""
+
+    async def handle(self, request: VendordataRequest) -> dict[str, object]:
+        """Give the caller."""
+        assert request.caller
+        caller = request.caller
+        return {"user": caller.user_name, "project": caller.project_name, "roles": list(caller.roles)}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server that gives up its Keystone soon."""
+    with serve(Whose, sections={"vendorsrv": {"auth_timeout": 0.2}}) as running:
+        yield running
+
+
+def test_a_token_is_whose_the_test_says(server: Server) -> None:
+    """Roles, project and user; Nova's by default."""
+    token = server.keystone.issue("admin", "member", project="service", user="nova-cell1")
+    assert {"user": "nova-cell1", "project": "service", "roles": ["admin", "member"]} == server.ask(token=token).json
+    assert {"user": "nova", "project": "service", "roles": ["service", "admin"]} == server.ask().json
+
+
+def test_an_unknown_token(server: Server) -> None:
+    """What was not issued here is not valid."""
+    assert (401, "the X-Auth-Token is not valid") == ((answer := server.ask(token="made-up")).status, answer.message)
+
+
+def test_an_expired_token(server: Server) -> None:
+    """Its time is over."""
+    assert 401 == server.ask(token=server.keystone.issue("service", seconds=-1)).status
+
+
+def test_a_revoked_token(server: Server) -> None:
+    """It is refused from then on, at once."""
+    assert 200 == server.ask().status
+    server.keystone.revoke(server.token)
+    assert 401 == server.ask().status
+
+
+def test_every_call_is_validated(server: Server) -> None:
+    """The server keeps no token: else what a test says would hold later."""
+    server.config_drive()
+    assert 6 == server.keystone.validations[server.token]
+
+
+def test_a_keystone_that_is_away(server: Server) -> None:
+    """The server answers 503, and is not ready, until it is back."""
+    server.keystone.behaviour = "away"
+    answer = server.ask()
+    assert (503, "keystone_unavailable", "the token cannot be validated now") == (
+        answer.status,
+        answer.code,
+        answer.message,
+    )
+    server.keystone.behaviour = "well"
+    assert 200 == server.ask().status
+
+
+def test_a_keystone_that_hangs(server: Server) -> None:
+    """The server waits for auth_timeout."""
+    server.keystone.behaviour = "hanging"
+    answer = server.ask()
+    assert (503, "the token could not be validated in time") == (answer.status, answer.message)
+
+
+def test_a_server_leaves_its_keystone_as_it_was() -> None:
+    """Others may have it, too; what hangs does not keep the server from stopping."""
+    with FakeKeystone() as keystone:
+        with serve(Whose, sections={"vendorsrv": {"auth_timeout": 0.1}}) as server:
+            keystone.behaviour = "hanging"
+            assert 503 == server.ask().status
+        assert "hanging" == keystone.behaviour
+
+
+def test_servers_share_the_keystone_that_is_open() -> None:
+    """So a token of one is good for the other; one that has none brings its own."""
+    with FakeKeystone() as keystone, serve(Whose) as one, serve(Whose, keystone=keystone) as other:
+        assert keystone is one.keystone is other.keystone
+        assert 200 == one.ask(token=other.token).status
+    assert [] == FakeKeystone.active
+
+
+def test_the_innermost_keystone_validates() -> None:
+    """And the outer one again when the inner one is closed."""
+    with FakeKeystone() as outer, serve(Whose, keystone=outer) as server:
+        with FakeKeystone():
+            assert 401 == server.ask().status
+        assert 200 == server.ask().status
+
+
+def test_the_extra_is_named_when_it_is_missing() -> None:
+    """Keystonemiddleware's fixture needs a package that it does not depend on."""
+    command = "import sys; sys.modules['fixtures'] = None; from vendorsrv.testing import FakeKeystone"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
+    assert (
+        "ModuleNotFoundError: fixtures is not installed: pip install 'vendorsrv[testing]'"
+        == (done.stderr.splitlines()[-1])
+    )

@@ -1,0 +1,65 @@
+"""The kit's fixtures: pytest finds them by entry point, and pays for none that no test uses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from vendorsrv import testing
+from vendorsrv.testing import FakeKeystone, FakeUpstream, ManualClock, Server
+from vendorsrv_mailserver import MailServer
+
+
+def test_the_fixtures_work_together(
+    vendordata: Callable[..., Server],
+    vendordata_keystone: FakeKeystone,
+    vendordata_upstream: FakeUpstream,
+    vendordata_clock: ManualClock,
+) -> None:
+    """A server with the test's Keystone and clock, and another one that asks the fake upstream."""
+    server = vendordata(MailServer, options={"domain": "example.org"}, clock=vendordata_clock)
+    proxy = vendordata(sections={"proxy:rack": {"url": vendordata_upstream.url}})
+    assert vendordata_keystone is server.keystone is proxy.keystone
+    assert ({}, {"rack": "r1"}) == (server.ask().json, proxy.ask().json)
+
+
+def test_pytest_finds_them() -> None:
+    """By the group that it looks into."""
+    (found,) = entry_points(group="pytest11", name="vendorsrv")
+    assert "vendorsrv.testing.plugin" == found.value
+
+
+def test_a_test_that_uses_none_pays_for_none(tmp_path: Path) -> None:
+    """Of vendorsrv only the package, the kit's face and the plugin are loaded."""
+    (tmp_path / "test_nothing.py").write_text(
+        "import sys\n"
+        "def test_nothing():\n"
+        "    loaded = sorted(name for name in sys.modules if name.startswith('vendorsrv.'))\n"
+        "    assert ['vendorsrv.testing', 'vendorsrv.testing.plugin'] == loaded\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "vendorsrv.testing.plugin", "test_nothing.py"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout
+
+
+def test_the_names_are_sorted() -> None:
+    """Constants, classes, functions, as ruff sorts them; each is in the module that the face says."""
+    assert {*testing.__all__} == {*testing.HOMES}
+    for name in testing.__all__:
+        value = getattr(testing, name)
+        assert getattr(value, "__module__", f"vendorsrv.testing.{testing.HOMES[name]}") == (
+            f"vendorsrv.testing.{testing.HOMES[name]}"
+        )
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    """As for any module."""
+    with pytest.raises(AttributeError, match=r"^module 'vendorsrv.testing' has no attribute 'server_'$"):
+        testing.server_  # noqa: B018

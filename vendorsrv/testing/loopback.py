@@ -1,0 +1,86 @@
+"""A server of a test's own on a free loopback port, which can be taken away and brought back."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar, Self
+
+
+class Loopback:
+    """A server on a free loopback port; a context manager.
+
+    :param context: for TLS.
+    :cvar calls: what answers; finds the server in its ``owner``.
+    :ivar port: where it listens.
+    :ivar over: is set when the test is over.
+    """
+
+    calls: ClassVar[type[BaseHTTPRequestHandler]]
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self.context = context
+        self.port = 0
+        self.over = threading.Event()
+        self.server: Listening | None = None
+
+    @property
+    def base(self) -> str:
+        """Its URL without a path."""
+        return f"{'https' if self.context else 'http'}://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.stop()
+
+    def start(self) -> None:
+        """Listen; after a :meth:`stop` on the same port as before."""
+        self.server = Listening(("127.0.0.1", self.port), type("Bound", (self.calls,), {"owner": self}))
+        if self.context:
+            self.server.socket = self.context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuse connections, and end those that there are."""
+        if self.server is not None:
+            self.server.shutdown()
+            self.server.server_close()
+            self.server.hang_up()
+            self.server = None
+
+
+class Listening(ThreadingHTTPServer):
+    """Keeps its connections, to end them."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, *arguments: Any) -> None:
+        self.open: list[socket.socket] = []
+        super().__init__(*arguments)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Note each connection."""
+        connection, address = super().get_request()
+        self.open.append(connection)
+        return connection, address
+
+    def handle_error(self, *arguments: Any) -> None:
+        """Say nothing of clients that gave up; a mistake in a test's own behaviour is shown."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(*arguments)
+
+    def hang_up(self) -> None:
+        """End all connections."""
+        for connection in self.open:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

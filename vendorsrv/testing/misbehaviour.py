@@ -1,0 +1,132 @@
+"""The ways in which a vendordata server can answer, good and bad, byte for byte as they stand on the wire."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from typing import Final
+
+#: Answers one request: gets a function that sends bytes, and one that waits for seconds or until the test is over.
+Behaviour = Callable[[Callable[[bytes], object], Callable[[float], object]], object]
+
+#: Seconds for which a server is silent, and after which a slow one answers: Nova gives up after 5.
+SILENCE: Final = 60.0
+SLOW: Final = 6.0
+
+#: Keystone's way to ask for a second factor, which keystoneauth1 looks for in every 401.
+RECEIPT: Final = (
+    '{"receipt": {"methods": ["password"], "expires_at": "2030-01-01T00:00:00.000000Z"}, '
+    '"required_auth_methods": [["password", "totp"]]}'
+)
+
+
+def raw(status: int, body: bytes | str = b"", content_type: str = "application/json", **headers: str) -> bytes:
+    """Give a whole response as it stands on the wire.
+
+    :param headers: further ones; ``_`` in a name is a hyphen.
+    """
+    data = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Type: {content_type}", f"Content-Length: {len(data)}"]
+    lines += ["Connection: close"]  # else the client's next request races with our hanging up
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + data
+
+
+def sends(response: bytes) -> Behaviour:
+    """Answer with these bytes, and hang up."""
+    return lambda send, _: send(response)
+
+
+def body(text: bytes | str, status: int = 200, content_type: str = "application/json", **headers: str) -> Behaviour:
+    """Answer with this body; the headers are :func:`raw`'s."""
+    return sends(raw(status, text, content_type, **headers))
+
+
+def error(status: int, **headers: str) -> Behaviour:
+    """Answer with an error in the form that keystoneauth1 can read."""
+    return body(json.dumps({"error": {"message": "no such rack"}}), status, **headers)
+
+
+def drips(response: bytes, seconds: float) -> Behaviour:
+    """Answer byte by byte, with a pause of this many seconds before each of the last five."""
+
+    def behave(send: Callable[[bytes], object], wait: Callable[[float], object]) -> None:
+        send(response[:-5])
+        for position in range(-5, 0):
+            wait(seconds)
+            send(response[position:][:1])
+
+    return behave
+
+
+def slow(send: Callable[[bytes], object], wait: Callable[[float], object]) -> None:
+    """Answer well, after Nova has given up."""
+    wait(SLOW)
+    send(raw(200, '{"a": "late"}'))
+
+
+def silent(_: Callable[[bytes], object], wait: Callable[[float], object]) -> None:
+    """Accept the request and never answer."""
+    wait(SILENCE)
+
+
+def hangs_up(_: Callable[[bytes], object], __: Callable[[float], object]) -> None:
+    """Close the connection without an answer."""
+
+
+#: By name. What Nova makes of each, directly and through a proxy, stands in tests/contract/table_bad.py.
+BEHAVIOURS: Final[dict[str, Behaviour]] = {
+    "object": body('{"role": "mail-server"}'),
+    "created": body('{"a": 1}', 201),
+    "accepted": body('{"a": 1}', 202),
+    "list": body("[1, [2]]"),
+    "string": body('"#cloud-config"'),
+    "number": body("17"),
+    "true": body("true"),
+    "null": body("null"),
+    "no content": sends(b"HTTP/1.1 204 No Content\r\n\r\n"),
+    "empty body": body(""),
+    "not modified": sends(b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+    "latin-1": body('"M\u00fcller"', content_type="text/plain"),
+    "utf-8 text": body('"M\u00fcller"', content_type="text/plain; charset=utf-8"),
+    "true latin-1": body(b'"M\xfcller"', content_type="text/plain"),
+    "no utf-8": body(b'"M\xfcller"'),
+    "300": body('{"a": 300}', 300),
+    "302 without location": body('{"a": 302}', 302),
+    "dripping": drips(raw(200, '{"a": "slow"}'), 0.15),
+    "5 MB": body('"' + "x" * 5 * 2**20 + '"'),
+    "chunked": sends(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n'),
+    "gzip": body(gzip.compress(b'{"a": 1}'), Content_Encoding="gzip"),
+    "duplicate names": body('{"a": 1, "a": 2}'),
+    "lone surrogate": body('"\\ud800"'),
+    "nan": body("[NaN]"),
+    "infinity": body("[Infinity]"),
+    "out of range": body("1e999"),
+    "html": body("<html></html>", content_type="text/html"),
+    "white space": body(" \n"),
+    "byte order mark": body('\ufeff{"a": 1}'),
+    "cloud-config": body("#cloud-config\nruncmd: []"),
+    "long number": body("9" * 5000),
+    "deep": body("[" * 100_000 + "]" * 100_000),
+    **{str(status): error(status) for status in (400, 401, 403, 404, 405, 409, 413, 422, 429, 499)},
+    **{str(status): error(status) for status in (500, 502, 503, 504, 599)},
+    "retry after": error(503, Retry_After="1"),
+    "errors that are strings": body('{"errors": ["no"]}', 500),
+    "receipt": body(RECEIPT, 401, Openstack_Auth_Receipt="x"),
+    "bad receipt": body("{}", 401, Openstack_Auth_Receipt="x"),
+    "relative location": body("", 307, Location="/elsewhere"),
+    "broken location": body("", 307, Location="http://["),
+    "slow": slow,
+    "silent": silent,
+    "stuck in the body": drips(raw(200, '{"a": "stuck"}'), 2.0),
+    "hangs up": hangs_up,
+    "cut short": sends(raw(200, '{"a": 1}')[:-3]),
+    "wrong length": sends(raw(200, '{"a": 1}').replace(b"Length: 8", b"Length: 5")),
+    "bad gzip": body("{}", Content_Encoding="gzip"),
+}
+
+
+def path(name: str) -> str:
+    """Give where :class:`vendorsrv.testing.FakeUpstream` behaves in this way: ``/cut-short`` for ``cut short``."""
+    return "/" + name.replace(" ", "-")

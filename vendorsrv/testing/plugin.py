@@ -1,0 +1,54 @@
+"""The kit as pytest fixtures, which pytest finds by entry point; nothing of it is imported before one is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from vendorsrv.testing.clock import ManualClock
+    from vendorsrv.testing.keystone import FakeKeystone
+    from vendorsrv.testing.server import Server
+    from vendorsrv.testing.upstream import FakeUpstream
+
+
+@pytest.fixture
+def vendordata() -> Iterator[Callable[..., Server]]:
+    """What :func:`vendorsrv.testing.serve` does: gives a server, which runs until the test is over."""
+    from vendorsrv.testing.server import serve
+
+    with ExitStack() as stack:
+
+        def start(*handlers: Any, **keywords: Any) -> Server:
+            return stack.enter_context(serve(*handlers, **keywords))
+
+        yield start
+
+
+@pytest.fixture
+def vendordata_keystone() -> Iterator[FakeKeystone]:
+    """A :class:`vendorsrv.testing.FakeKeystone`, which the test's servers have as theirs."""
+    from vendorsrv.testing.keystone import FakeKeystone
+
+    with FakeKeystone() as keystone:
+        yield keystone
+
+
+@pytest.fixture
+def vendordata_upstream() -> Iterator[FakeUpstream]:
+    """A :class:`vendorsrv.testing.FakeUpstream` that listens."""
+    from vendorsrv.testing.upstream import FakeUpstream
+
+    with FakeUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def vendordata_clock() -> ManualClock:
+    """A :class:`vendorsrv.testing.ManualClock`, for ``vendordata(…, clock=vendordata_clock)``."""
+    from vendorsrv.testing.clock import ManualClock
+
+    return ManualClock()

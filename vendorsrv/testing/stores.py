@@ -1,0 +1,62 @@
+"""A cache that fails as stores fail, when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from vendorsrv.cache import STORE_TIMEOUT, Cache, Kept
+from vendorsrv.testing.switch import Switch
+
+#: Seconds between two looks at whether a store still hangs.
+LOOK: Final = 0.02
+
+
+class StoreSwitch(Switch):
+    """How a store behaves: away, so that every call fails; so that every call hangs; or losing what it was given."""
+
+    behaviours = ("well", "failing", "hanging", "losing")
+
+    async def hang(self) -> None:
+        """Wait as long as the store hangs."""
+        while self.behaviour == "hanging":  # noqa: ASYNC110 - it is turned from another thread
+            await asyncio.sleep(LOOK)
+
+
+class SwitchedCache:
+    """A cache with a switch; a store that is away or hangs has no answers, as :class:`vendorsrv.cache.Cache` says.
+
+    :param cache: the one that is there while all is well.
+    """
+
+    patience = STORE_TIMEOUT
+
+    def __init__(self, cache: Cache, switch: StoreSwitch) -> None:
+        self.cache = cache
+        self.switch = switch
+
+    def peek(self, key: bytes) -> Kept | None:
+        """Give an answer if that costs no waiting."""
+        return self.cache.peek(key) if self.switch.behaviour in {"well", "losing"} else None
+
+    async def get(self, key: bytes) -> Kept | None:
+        """Give an answer, however old."""
+        return await self.cache.get(key) if await self.answers() else None
+
+    async def set(self, key: bytes, body: bytes) -> None:
+        """Keep an answer, unless it is lost."""
+        if await self.answers() and self.switch.behaviour != "losing":
+            await self.cache.set(key, body)
+
+    def close(self) -> None:
+        """Forget all answers."""
+        self.cache.close()
+
+    async def answers(self) -> bool:
+        """Say whether it can be asked, after the time that it takes to find out."""
+        try:
+            async with asyncio.timeout(self.patience):
+                await self.switch.hang()
+        except TimeoutError:
+            return False
+        return self.switch.behaviour != "failing"

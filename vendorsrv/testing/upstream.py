@@ -1,0 +1,141 @@
+"""A server for a proxy, or another client, to ask: it answers as told, or in any bad way by its name."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler
+from typing import Final, NamedTuple, Self
+
+from vendorsrv.testing.loopback import Loopback
+from vendorsrv.testing.misbehaviour import BEHAVIOURS, Behaviour, body, path
+
+REDIRECTS: Final = (301, 302, 303, 305, 307, 308)
+#: Names that need a server: redirects to its good answer, one in a circle, and a port where nobody listens.
+OF_A_SERVER: Final = (*map(str, REDIRECTS), "circle", "refused")
+#: Every name that :meth:`FakeUpstream.url_of` takes.
+NAMES: Final = (*BEHAVIOURS, *OF_A_SERVER)
+
+
+class Received(NamedTuple):
+    """One request as it arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    method: str = "POST"
+
+
+class Reply(NamedTuple):
+    """An ordinary answer; the connection is kept for the next request."""
+
+    body: bytes = b'{"rack": "r1"}'
+    headers: Mapping[str, str] = {}
+    status: int = 200
+
+
+class Calls(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one segment for head and body: a second would wait 40 ms for the first one's acknowledgement
+    owner: FakeUpstream
+
+    def setup(self) -> None:
+        """Count the connection."""
+        self.owner.connections += 1
+        super().setup()
+
+    def do_POST(self) -> None:
+        """Note the request and answer it."""
+        text = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        received = Received(self.path, dict(self.headers.items()), text, self.command)
+        self.owner.received.append(received)
+        behaviour = self.owner.routes.get(self.path)
+        if behaviour:
+            self.close_connection = True
+            behaviour(self.send_at_once, self.owner.over.wait)
+        else:
+            self.give(received)
+
+    # What a handler's own client asks for; Nova only posts.
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - http.server's names
+
+    def send_at_once(self, data: bytes) -> None:
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def give(self, received: Received) -> None:
+        self.owner.over.wait(self.owner.delay)
+        reply = self.owner.reply if isinstance(self.owner.reply, Reply) else self.owner.reply(received)
+        self.send_response_only(reply.status)
+        for name, value in {"Content-Type": "application/json", **reply.headers}.items():
+            self.send_header(name, value)
+        if reply.status not in {204, 304} and "Content-Length" not in reply.headers:
+            self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class FakeUpstream(Loopback):
+    """A vendordata server on a free loopback port; a context manager.
+
+    :param context: for TLS.
+    :param ending: what :attr:`url` ends with: a path, perhaps with a query.
+    :ivar reply: what it answers next; may be changed at any time, and may be made from the request.
+    :ivar delay: seconds before it gives that answer.
+    :ivar routes: what comes instead, by path, with the connection closed behind it; :data:`BEHAVIOURS` are there.
+    :ivar received: the requests so far.
+    :ivar connections: how many there were.
+    """
+
+    calls = Calls
+
+    def __init__(
+        self,
+        context: ssl.SSLContext | None = None,
+        ending: str = "",
+        *,
+        reply: Reply | Callable[[Received], Reply] = Reply(),  # noqa: B008 - it is frozen
+        delay: float = 0.0,
+    ) -> None:
+        super().__init__(context)
+        self.ending = ending
+        self.reply = reply
+        self.delay = delay
+        self.routes: dict[str, Behaviour] = {path(name): behaviour for name, behaviour in BEHAVIOURS.items()}
+        self.received: list[Received] = []
+        self.connections = 0
+        self.nobody = socket.socket()
+
+    @property
+    def url(self) -> str:
+        """Where it answers with :attr:`reply`: what stands in ``url`` of a proxy."""
+        return f"{self.base}{self.ending}"
+
+    def url_of(self, name: str) -> str:
+        """Give the URL where it behaves in one of the ways of :data:`NAMES`.
+
+        :raises KeyError: there is no such name.
+        """
+        if name == "refused":
+            return f"http://127.0.0.1:{self.nobody.getsockname()[1]}/"
+        if name not in NAMES:
+            raise KeyError(f"{name!r} is none of {', '.join(NAMES)}")
+        return f"{self.base}{path(name)}"
+
+    def __enter__(self) -> Self:
+        self.nobody.bind(("127.0.0.1", 0))  # and never listens
+        super().__enter__()
+        for status in REDIRECTS:
+            self.routes.setdefault(f"/{status}", body("", status, Location=f"{self.base}/object"))
+        self.routes.setdefault("/circle", body('"dizzy"', 307, Location=f"{self.base}/circle"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self.nobody.close()
