@@ -16,7 +16,8 @@ from uuid import UUID
 import httpx
 
 from tests.fake_keystone import FakeKeystone
-from tests.serving import BODY, INSTANCE, JSON, ROOT, free_port, section, write_config
+from tests.processes import ROOT
+from tests.serving import BODY, INSTANCE, JSON, free_port, section, write_config
 from tests.waiting import wait_until
 
 #: Seconds that a request may take here; Nova itself gives up after 5.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import secrets
 import signal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
@@ -19,6 +19,19 @@ class Account(NamedTuple):
     user: str
     password: str
     project: str
+
+    def options(self, keystone_url: str) -> dict[str, Any]:
+        """Give the options of ``[keystone_authtoken]`` for a server that validates tokens with this account."""
+        return {
+            "auth_type": "password",
+            "auth_url": keystone_url,
+            "www_authenticate_uri": keystone_url,
+            "username": self.user,
+            "password": self.password,
+            "project_name": self.project,
+            "user_domain_id": "default",
+            "project_domain_id": "default",
+        }
 
 
 #: Nova's own, as newer deployments have it: role ``service`` in the project ``service``.

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
-import uvicorn
 
 from tests.fake_keystone import ACCOUNT, PASSWORD, FakeKeystone
+from tests.processes import ROOT
 from tests.waiting import wait_until
 from vendorsrv import Settings, create_app
 from vendorsrv.serve import uvicorn_config
+from vendorsrv.supervisor import Server as Uvicorn
 
 T = TypeVar("T")
-ROOT: Final = Path(__file__).parent.parent
 INSTANCE: Final = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
 #: A body as Nova sends it.
 BODY: Final = (
@@ -95,7 +95,7 @@ class Server:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.app = create_app(settings, clock)
-        self.uvicorn = uvicorn.Server(uvicorn_config(settings, self.app, 1))
+        self.uvicorn = Uvicorn(uvicorn_config(settings, self.app, 1))
         self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
         self.thread.start()
         wait_until(lambda: self.uvicorn.started)

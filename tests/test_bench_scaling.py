@@ -44,5 +44,6 @@ def test_answers_stay_single_when_a_host_is_cut_off(tmp_path: Path) -> None:
         with cloud(tmp_path, keystone.url, pins.url, options) as hosts:
             found = cut_and_join(hosts, token, runs, 1)
     assert 1 == found.most_answers
-    assert found.runs >= found.instances > 0
+    assert found.instances <= found.runs <= found.instances + ASKING
+    assert found.instances > 0
     assert 4 * ASKING >= sum(found.failed.values())

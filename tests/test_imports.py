@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import ROOT, write_config
+from tests.processes import ROOT
+from tests.serving import write_config
 from vendorsrv.cli import COMMANDS, SUMMARIES
 
 #: Each takes 20 ms or more, or some MB.

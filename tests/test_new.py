@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 from click.testing import CliRunner
 
-from tests.serving import ROOT
+from tests.processes import ROOT
 from vendorsrv.cli import main
 
 FILES: Final = [

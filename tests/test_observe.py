@@ -20,7 +20,8 @@ from oslo_log import log
 from oslo_log.formatters import ContextFormatter
 
 from tests.fake_keystone import PASSWORD, FakeKeystone
-from tests.serving import INSTANCE, JSON, ROOT, free_port, section, serving, write_config
+from tests.processes import ROOT
+from tests.serving import INSTANCE, JSON, free_port, section, serving, write_config
 from vendorsrv.log_lines import as_lines, as_our_own
 from vendorsrv.observe import GLOBAL_REQUEST_ID, Access, AddRequestIds, begin, new_request_id, shortcut_of
 

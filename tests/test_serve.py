@@ -18,7 +18,8 @@ import pytest
 import trustme
 
 from tests.fake_keystone import FakeKeystone
-from tests.serving import BODY, JSON, ROOT, Process, free_port, serving, write_config
+from tests.processes import ROOT
+from tests.serving import BODY, JSON, Process, free_port, running, serving, write_config
 from tests.waiting import wait_until
 from vendorsrv import ConfigError, Settings
 from vendorsrv.serve import serve, uvicorn_config
@@ -78,6 +79,33 @@ def test_a_broken_configuration_leaves_the_server_as_it_is(reloadable: Reloadabl
     process.wait_for("aborting the restart")
     assert "CRITICAL vendorsrv.app [-] handler nosuch: no installed package has it" in process.log.read_text()
     assert before == greeting(process, reloadable.token)
+
+
+def test_sighup_loses_no_request_that_is_on_its_way(reloadable: Reloadable, process: Process) -> None:
+    """A connection that is open, used or not, gets one more answer, which sends the client to the new worker."""
+    headers = {**JSON, "X-Auth-Token": reloadable.token}
+    reloadable.write("good evening")
+    with process.client() as kept, socket.create_connection(("127.0.0.1", process.port), timeout=60) as early:
+        before = kept.post("/plain", content=BODY, headers=headers)
+        process.signal(signal.SIGHUP)
+        process.wait_for("Waiting for requests that may be on their way on 2 idle connections")
+        early.sendall(b"GET /-/live HTTP/1.1\r\nHost: here\r\n\r\n")
+        after = kept.post("/plain", content=BODY, headers=headers)
+        assert early.makefile("rb").read().startswith(b"HTTP/1.1 200 ")
+    assert before.json() == after.json()
+    assert [None, "close"] == [response.headers.get("Connection") for response in (before, after)]
+    assert "good evening" == greeting(process, reloadable.token)
+
+
+def test_a_connection_without_a_request_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Who connects and keeps silent is left after a second, long before those who wait for an answer."""
+    with FakeKeystone() as keystone, running(write_config(tmp_path, keystone, shutdown_timeout=60)) as server:
+        with server.connect() as silent:
+            assert 200 == server.client.get("/-/live").status_code
+            server.uvicorn.should_exit = True
+            assert b"" == silent.recv(1)
+        server.thread.join(10)
+        assert not server.thread.is_alive()
 
 
 def test_sigterm_finishes_what_has_begun(reloadable: Reloadable, process: Process) -> None:

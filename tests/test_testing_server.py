@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar
@@ -151,6 +152,27 @@ def test_pins_last_from_one_server_to_the_next(tmp_path: Path) -> None:
         assert ["member"] == server.ask(boot_roles="").json
     with serve(Pinned) as server:
         assert [] == server.ask(boot_roles="").json
+
+
+def test_two_servers_on_one_store(tmp_path: Path) -> None:
+    """One makes the answer, the other waits for it and counts that: two workers of a cloud."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Handler):
+        pin = True
+
+        def handle(self, request: VendordataRequest) -> str:
+            begun.set()
+            return "made" if go_on.wait(10) else "never"
+
+    with serve(Slow, directory=tmp_path) as one, serve(Slow, directory=tmp_path) as other:
+        with ThreadPoolExecutor() as pool:
+            asked = [pool.submit(one.ask)]
+            wait_until(begun.is_set)
+            asked.append(pool.submit(other.ask))
+            wait_until(lambda: b"\nvendorsrv_pin_conflicts_total 1.0\n" in other.get("/-/metrics").body)
+            go_on.set()
+        assert ["made", "made"] == [each.result().json for each in asked]
 
 
 def test_cloud_init() -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,8 +23,8 @@ from keystonemiddleware.auth_token import filter_factory
 from webob.dec import wsgify
 
 from tests.keystone import Account
-from tests.serving import ROOT, section
-from tests.waiting import wait_until
+from tests.processes import listening
+from tests.serving import section
 
 Application = Callable[..., Any]
 Kind = Literal["gunicorn", "waitress"]
@@ -82,21 +81,6 @@ def from_environment() -> Application:
     return application(os.environ["WSGI_CONFIG"], float(os.environ["WSGI_DELAY"]), os.environ["WSGI_RUNS"])
 
 
-def configuration(keystone_url: str, account: Account) -> str:
-    """Give the text of its file."""
-    options = {
-        "auth_type": "password",
-        "auth_url": keystone_url,
-        "www_authenticate_uri": keystone_url,
-        "username": account.user,
-        "password": account.password,
-        "project_name": account.project,
-        "user_domain_id": "default",
-        "project_domain_id": "default",
-    }
-    return section("keystone_authtoken", options)
-
-
 def command(server: Kind, workers: int, threads: int) -> list[str]:
     """Give the command line; both keep connections open."""
     if server == "waitress":
@@ -139,28 +123,7 @@ def serving_wsgi(
     directory.mkdir(exist_ok=True)
     config, log = directory / "wsgi.conf", directory / "wsgi.log"
     config.touch(0o600)
-    config.write_text(configuration(keystone_url, account))
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command(server, workers, threads),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=ROOT,
-            env={**os.environ, "WSGI_CONFIG": str(config), "WSGI_DELAY": str(delay), "WSGI_RUNS": str(runs or "")},
-        )
-
-    def answers() -> bool:
-        assert process.poll() is None, f"the server ended: {log.read_text()[-2000:]}"
-        found = LISTENING.search(log.read_text())
-        return found is not None and refuses_strangers(found[1])
-
-    try:
-        wait_until(answers, 60)
-        yield LISTENING.findall(log.read_text())[0]
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
+    config.write_text(section("keystone_authtoken", account.options(keystone_url)))
+    environment = {"WSGI_CONFIG": str(config), "WSGI_DELAY": str(delay), "WSGI_RUNS": str(runs or "")}
+    with listening(command(server, workers, threads), log, LISTENING, environment, refuses_strangers) as url:
+        yield url

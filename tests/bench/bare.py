@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.bench.handlers import ANSWER
-from tests.serving import ROOT
-from tests.waiting import wait_until
+from tests.processes import listening
 from vendorsrv.serve import uvicorn_config
 from vendorsrv.settings import Settings
 
@@ -86,28 +84,8 @@ def serving_bare(directory: Path, name: str) -> Iterator[str]:
     directory.mkdir(exist_ok=True)
     config, log = directory / "bare.conf", directory / "bare.log"
     config.write_text("[vendorsrv]\nport = 0\n")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.bare", str(config), name],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=ROOT,
-        )
-
-    def listens() -> bool:
-        assert process.poll() is None, f"the server ended: {log.read_text()[-2000:]}"
-        return LISTENING.search(log.read_text()) is not None
-
-    try:
-        wait_until(listens, 60)
-        yield LISTENING.findall(log.read_text())[0]
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
+    with listening([sys.executable, "-m", "tests.bench.bare", str(config), name], log, LISTENING) as url:
+        yield url
 
 
 def main(config_file: str, name: str) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from typing import Final
 
-from tests.serving import ROOT
+from tests.processes import ROOT
 
 #: What is imported, by the words of the report.
 STATEMENTS: Final = {

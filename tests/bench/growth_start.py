@@ -16,7 +16,8 @@ from typing import Any, Final
 from tests.bench.growth_footprint import Memory, children_of, memory_of, seconds_of_all, share_of_all
 from tests.contract.server import configuration
 from tests.keystone import VENDORSRV, Keystone
-from tests.serving import ROOT, free_port
+from tests.processes import ROOT
+from tests.serving import free_port
 
 READY: Final = b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 #: Seconds between two looks whether it is ready, and until one gives up.

@@ -16,7 +16,7 @@ import uvloop
 from tests.bench.bare import floor
 from tests.bench.goals import NO_GOAL, at_most
 from tests.bench.hot_path import asking, server
-from tests.serving import ROOT
+from tests.processes import ROOT
 
 #: Requests that are counted, after as many that are not.
 REQUESTS: Final = 200

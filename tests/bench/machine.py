@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from tests.serving import ROOT
+from tests.processes import ROOT
 
 #: What the contenders are made of.
 PACKAGES: Final = ("uvicorn", "uvloop", "httptools", "fastapi", "pydantic", "sqlalchemy", "gunicorn", "waitress")

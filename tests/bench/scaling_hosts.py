@@ -23,7 +23,8 @@ from tests.bench.cores import CONTENDER, DRIVER, on_core
 from tests.bench.growth_footprint import seconds_of_all
 from tests.contract.server import Options, configuration
 from tests.keystone import VENDORSRV
-from tests.serving import ROOT, free_port
+from tests.processes import ROOT
+from tests.serving import free_port
 from tests.waiting import wait_until
 
 #: What the kernel calls the hosts' namespaces and our ends of the wires to them.

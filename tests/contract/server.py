@@ -133,16 +133,7 @@ def configuration(directory: Path, keystone_url: str, account: Account, options:
     sections: dict[str, dict[str, Any]] = {
         "DEFAULT": {},
         "vendorsrv": {"port": 0, "handlers": "mailserver"},
-        "keystone_authtoken": {
-            "auth_type": "password",
-            "auth_url": keystone_url,
-            "www_authenticate_uri": keystone_url,
-            "username": account.user,
-            "password": account.password,
-            "project_name": account.project,
-            "user_domain_id": "default",
-            "project_domain_id": "default",
-        },
+        "keystone_authtoken": account.options(keystone_url),
         "database": {"connection": f"sqlite:///{directory}/pins.db"},
         "handler:mailserver": {"domain": "example.org", "relayhost": "relay.example.org"},
     }

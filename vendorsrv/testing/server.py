@@ -61,7 +61,7 @@ class Switched(Application):
         from vendorsrv.testing.pin_store import SwitchedPinStore
 
         store = SwitchedPinStore(async_url(settings.database), STATEMENT_TIMEOUT, self.pins_switch)
-        return PinService(settings, store)
+        return PinService(settings, store, self.metrics)
 
 
 class Server:
