@@ -1,5 +1,6 @@
 # Every task of this project; `make` alone lists them. python3 (3.11 or newer) and make are all they need, and
-# everything they make stays in this checkout: .venv (the environment) and .cache (downloads, results of tools).
+# everything they make stays in this checkout: .venv (the environment) and .cache (downloads, results of tools). What a
+# task says of itself before its output goes to standard error: `make bench ARGS=--json > bench.json` is JSON.
 
 PYTHON ?= python3
 ARGS ?=
@@ -36,7 +37,7 @@ install: $(STAMPS)/install ## set up .venv with the vendorsrv command and the ex
 	@echo "Ready: $(BIN)/vendorsrv --help"
 
 run: $(STAMPS)/install ## set up, then a real Keystone, the server and two boots (Ctrl-C stops)
-	@echo "Running vendorsrv demo $(ARGS)"
+	@echo "Running vendorsrv demo $(ARGS)" >&2
 	@$(BIN)/vendorsrv demo $(ARGS)
 
 ifeq ($(CI),true)
@@ -91,7 +92,7 @@ clean: ## remove everything that these tasks made
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMPS)/uv: requirements/uv.txt
-	@echo "Setting up .venv (the first time takes a minute or two)"
+	@echo "Setting up .venv (the first time takes a minute or two)" >&2
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	@sh scripts/debian-packages.sh install "$(PYTHON)"
 	@$(PYTHON) -m venv --clear .venv
@@ -101,14 +102,14 @@ $(STAMPS)/uv: requirements/uv.txt
 
 $(STAMPS)/install: $(STAMPS)/uv requirements/demo.txt pyproject.toml vendorsrv/__init__.py \
 		$(wildcard examples/*/pyproject.toml)
-	@echo "Installing vendorsrv, its examples and what they need, as locked in requirements/demo.txt"
+	@echo "Installing vendorsrv, its examples and what they need, as locked in requirements/demo.txt" >&2
 	@$(UV) pip install --quiet --no-build --require-hashes --requirement requirements/demo.txt
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --reinstall --editable . \
 		$(foreach example,$(wildcard examples/*/pyproject.toml),--editable $(dir $(example)))
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/install requirements/dev.txt scripts/debian-packages.sh
-	@echo "Installing the tests' peers and the checkers, as locked in requirements/dev.txt"
+	@echo "Installing the tests' peers and the checkers, as locked in requirements/dev.txt" >&2
 	@sh scripts/debian-packages.sh test "$(PYTHON)"
 	@$(UV) pip install --quiet --no-build-isolation --require-hashes --requirement requirements/dev.txt
 	@touch $@

@@ -74,9 +74,10 @@ def test_junit_is_a_file(url: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written(url: str, tmp_path: Path) -> None:
-    """It is one line on standard error."""
+    """It is one line on standard error, after what was found."""
     path = tmp_path / "nowhere" / "contract.xml"
     done = run(url, "--only", "caller-no-token", "--junit", str(path))
+    assert "caller-no-token (must): A request without a token is refused: failed" in done.stdout
     assert (2, f"vendorsrv: {path} cannot be written\n") == (done.exit_code, done.stderr)
 
 

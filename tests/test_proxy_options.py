@@ -72,6 +72,10 @@ AUTH = "error: [proxy:rack] "
             [f"{AUTH}basic_password: missing", f"{AUTH}basic_username: must"],
         ),
         (f"{GOOD}auth = mtls\n", [f"{AUTH}certfile: missing; auth = mtls needs it"]),
+        (
+            "url = http://rack/\nauth = mtls\n",
+            [f"error: {URL}has http://, over which no certificate is shown", f"{AUTH}certfile: missing"],
+        ),
         (f"{GOOD}auth = token\n", [f"{AUTH}auth: "]),
         (f"{GOOD}keyfile = k\n", [f"{AUTH}keyfile: is of no use", f"{AUTH}keyfile: k does not exist"]),
         (f"{GOOD}cafile = nosuch.pem\n", [f"{AUTH}cafile: nosuch.pem does not exist"]),

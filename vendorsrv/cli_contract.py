@@ -48,14 +48,14 @@ def contract(target: str, name: str | None, **options: Any) -> NoReturn:
     try:
         with quiet():
             report = perform(target, name, options)
+        if options["to_json"]:
+            click.echo(json.dumps(as_json(report, strict=options["strict"]), indent=2))
+        else:
+            render(report, Console())
         if options["junit"]:
             write(options["junit"], as_junit(report, strict=options["strict"]))
     except ConfigError as error:
         raise Failure(str(error)) from None
-    if options["to_json"]:
-        click.echo(json.dumps(as_json(report, strict=options["strict"]), indent=2))
-    else:
-        render(report, Console())
     sys.exit(0 if report.passes(strict=options["strict"]) else 1)
 
 

@@ -82,6 +82,8 @@ def find_in_urls(values: Any) -> Iterator[tuple[str, str]]:
             yield "url", "has credentials in it; use auth = basic"
         elif parts.fragment:
             yield "url", "has a fragment (#), which is never sent"
+        elif parts.scheme == "http" and getattr(values, "auth", None) == "mtls":
+            yield "url", "has http://, over which no certificate is shown; auth = mtls needs https://"
         elif getattr(values, "auth", None) == "relay" and not may_relay(parts, values.relay_hosts):
             yield "relay_hosts", f"does not have {parts.hostname}, and auth = relay sends the caller's token there"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 import secrets
 import uuid
@@ -21,13 +22,17 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from tests.bench.effort import EFFORT
 from tests.bench.goals import at_most
 from tests.bench.measure import Call, Cost, alternate
+from tests.serving import write_config
+from vendorsrv import Settings, VendordataRequest
 from vendorsrv.cache import MemoryCache
+from vendorsrv.keeper import Keeper
 from vendorsrv.pin_cipher import PinCipher
 from vendorsrv.pin_schema import prepare, upgrade
 from vendorsrv.pin_store import PinStore
 from vendorsrv.pin_table import PINS
 from vendorsrv.pin_url import async_url
 from vendorsrv.pins import Pins
+from vendorsrv.registry import Registry
 
 FEW: Final = 1_000
 #: What an answer with many instances may cost, in terms of one with few.
@@ -43,11 +48,11 @@ def instances(count: int) -> Iterator[str]:
     return (str(uuid.UUID(int=numbers.getrandbits(128))) for _ in range(count))
 
 
-def asked(count: int) -> Iterator[str]:
+def asked(count: int) -> list[str]:
     """Some of them, in an order that no page cache can guess."""
     chosen = list(itertools.islice(instances(count), 0, count, max(1, count // FEW)))
     random.Random(1).shuffle(chosen)
-    return itertools.cycle(chosen)
+    return chosen
 
 
 async def fill(store: PinStore, count: int) -> None:
@@ -66,27 +71,31 @@ async def fill(store: PinStore, count: int) -> None:
 def pinned(store: PinStore, count: int) -> Call:
     """A read of a pinned answer, through everything that a request goes through."""
     pins = Pins(store, PinCipher([]), lease=5.5)
-    ids = asked(count)
+    ids = itertools.cycle(asked(count))
 
     async def call() -> object:
-        body = await pins.get(next(ids), "mail")
+        instance = next(ids)
+        body = pins.peek(instance, "mail") or await pins.get(instance, "mail")
         assert body == ANSWER[1:]
         return body
 
     return call
 
 
-async def cached(count: int) -> Call:
-    """A read of an answer in the cache of the process."""
+async def cached(folder: Path, count: int) -> Call:
+    """A read of an answer in the cache of the process, through everything that a request goes through."""
+    settings = Settings.from_file(write_config(folder, handlers="tests.bench.handlers:Cached"))
+    (enabled,) = Registry(settings).handlers.values()
     cache = MemoryCache(2**31)
+    keeper = Keeper(enabled, cache, None, settings.max_answer_bytes)
     for each in instances(count):
-        await cache.set(each.encode(), ANSWER)
-    keys = asked(count)
+        await cache.set(keeper.place_of(VendordataRequest(each)).key, ANSWER)
+    requests = itertools.cycle([VendordataRequest(each) for each in asked(count)])
 
     async def call() -> object:
-        kept = cache.peek(next(keys).encode())
-        assert kept is not None
-        return kept
+        answer = await keeper.answer(next(requests), math.inf)
+        assert answer.source == "cache"
+        return answer
 
     return call
 
@@ -125,9 +134,11 @@ async def postgresql(count: int) -> AsyncIterator[PinStore]:
 async def measure() -> dict[str, dict[str, Cost]]:
     """Measure each store with few and with many instances, side by side."""
     most = EFFORT.get().many
-    found = {"cache, in process": await alternate({"few": await cached(FEW), "many": await cached(most)}, 2_000)}
+    found = {}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
+        kept = {"few": await cached(folder, FEW), "many": await cached(folder, most)}
+        found["cache, in process"] = await alternate(kept, 2_000)
         few, many = [await stack.enter_async_context(sqlite(folder, count)) for count in (FEW, most)]
         found["pin, SQLite"] = await alternate({"few": pinned(few, FEW), "many": pinned(many, most)}, 500)
     try:

@@ -62,13 +62,14 @@ def report() -> Rows:
 
 
 def of_rates(hosts: Cloud, token: str, rounds: int, *, few_cores: bool) -> Rows:
-    """Drive one host and both in turn."""
+    """Drive one host and both in turn, every second time backwards."""
     rows: Rows = []
     for what, path in PATHS.items():
         found: dict[int, list[Driven]] = {1: [], 2: []}
         for _ in range(rounds):
-            found[1].append(driven(f"{hosts.one}{path}", hosts.hosts[:1], token))
-            found[2].append(driven(f"{hosts.two}{path}", hosts.hosts, token))
+            for number in (1, 2, 2, 1):
+                url, servers = (hosts.one, [hosts.alone]) if number == 1 else (hosts.two, hosts.hosts)
+                found[number].append(driven(f"{url}{path}", servers, token))
         rate = ratio([each.rate for each in found[1]], [each.rate for each in found[2]])
         cost = ratio([each.cost for each in found[1]], [each.cost for each in found[2]])
         rates = " / ".join(f"{statistics.median(each.rate for each in found[number]):.0f}/s" for number in (2, 1))

@@ -34,6 +34,8 @@ WIRE: Final = "vsbench{}"
 NETWORK: Final = "198.18.{}."
 HOSTS: Final = (1, 2)
 PORT: Final = 9090
+#: Where the first host has the server that HAProxy asks alone.
+ALONE: Final = 9091
 #: A place that no core has: no core is chosen.
 ANY: Final = 2**16
 #: What docs/scaling.md recommends, and what is replaced in it here.
@@ -124,11 +126,15 @@ class Host:
 class Cloud:
     """Hosts behind one address.
 
-    :ivar one: the URL at which HAProxy asks the first host alone.
+    :ivar hosts: with a worker each.
+    :ivar alone: the first one, with a server of its own for being asked alone: as many workers as all that share its
+        core otherwise, since processes take the processor's caches from each other wherever they belong to.
+    :ivar one: the URL at which HAProxy asks that one.
     :ivar two: and the one at which it asks both.
     """
 
     hosts: Sequence[Host]
+    alone: Host
     one: str
     two: str
 
@@ -150,21 +156,22 @@ def cloud(
         stack.enter_context(wired())
         with on_core(DRIVER if shared_core else ANY):
             stack.enter_context(haproxy(folder / "haproxy.cfg", haproxy_config(ports, {keystone, database})))
-        hosts = []
         for number in HOSTS:
-            gateway = f"{NETWORK.format(number)}1"
-            database_at = database_url.replace("127.0.0.1", gateway)
-            own = {"host": f"{NETWORK.format(number)}2", "port": PORT, **options["vendorsrv"]}
-            sections = {**options, "vendorsrv": own, "database": {"connection": database_at}}
             # Keystone's catalog says that it is on loopback, whoever asks.
-            relay = "defaults" + TCP + listen(keystone, ["127.0.0.1"], gateway)
+            relay = "defaults" + TCP + listen(keystone, ["127.0.0.1"], f"{NETWORK.format(number)}1")
             within = ("ip", "netns", "exec", NAME.format(number))
             stack.enter_context(haproxy(folder / f"relay{number}.cfg", relay, within=within))
+        servers = []
+        for number, port, workers in ((1, PORT, 1), (2, PORT, 1), (1, ALONE, len(HOSTS) if shared_core else 1)):
+            database_at = database_url.replace("127.0.0.1", f"{NETWORK.format(number)}1")
+            own = {"host": f"{NETWORK.format(number)}2", "port": port, "workers": workers, **options["vendorsrv"]}
+            sections = {**options, "vendorsrv": own, "database": {"connection": database_at}}
             with on_core(CONTENDER if shared_core else ANY):
-                hosts.append(stack.enter_context(serving(folder / f"host{number}", number, keystone_url, sections)))
+                server = serving(folder / f"host{number}-{port}", number, keystone_url, sections)
+                servers.append(stack.enter_context(server))
         one, two = (f"http://127.0.0.1:{port}" for port in ports)
         wait_until(lambda: served_by(two) | served_by(two) == {"one", "two"} and served_by(one) == {"one"}, 60)
-        yield Cloud(hosts, one, two)
+        yield Cloud(servers[:2], servers[2], one, two)
 
 
 def served_by(url: str) -> set[str]:
@@ -233,7 +240,8 @@ def haproxy_config(ports: tuple[int, int], relayed: set[int]) -> str:
     text = text.replace("10.0.0.10:9090", f"127.0.0.1:{ports[1]}")
     text += f"    http-response set-header {SERVED_BY} %s\n"
     backend = text[text.index("\nbackend vendorsrv\n") :].replace("\nbackend vendorsrv\n", "\nbackend alone\n")
-    text += "".join(each for each in backend.splitlines(keepends=True) if "server two " not in each)
+    alone = "".join(each for each in backend.splitlines(keepends=True) if "server two " not in each)
+    text += alone.replace(f":{PORT}\n", f":{ALONE}\n")
     text += f"\nfrontend alone\n    bind 127.0.0.1:{ports[0]}\n    default_backend alone\n"
     for port in sorted(relayed):
         text += listen(port, [f"{NETWORK.format(number)}1" for number in HOSTS], "127.0.0.1")
