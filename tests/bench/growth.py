@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,9 +15,10 @@ from tests.bench.growth_footprint import memory_of
 from tests.bench.growth_handlers import MORE
 from tests.bench.growth_memory import grown
 from tests.bench.growth_start import Started, started, starts
-from tests.bench.keeping import sqlite
+from tests.bench.keeping import fill
 from tests.bench.wrk import drive
 from tests.keystone import Keystone
+from tests.pin_stores import make_table, with_store
 
 #: MB of a worker, percent that a second half million of requests may add, and seconds until it is ready.
 MEMORY_GOAL, GROWTH_GOAL, START_GOAL = 120, 1, 2.5
@@ -101,12 +101,9 @@ def rate(server: Started, token: str) -> float:
 
 def of_pins(folder: Path, keystone: Keystone, token: str, many: int) -> Rows:
     """Give what many pins take: of a worker that reads some, and of the disk."""
-
-    async def fill() -> Path:
-        async with sqlite(folder, many) as _:
-            return folder / f"{many}.db"
-
-    path = asyncio.run(fill())
+    path = folder / f"{many}.db"
+    make_table(f"sqlite:///{path}")
+    with_store(f"sqlite:///{path}", lambda store: fill(store, many), 600)
     size = sum(each.stat().st_size for each in folder.glob(f"{path.name}*"))
     options = {"vendorsrv": {"handlers": "tests.bench.handlers:Pinned"}}
     found = []

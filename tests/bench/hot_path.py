@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,18 +33,26 @@ BATCHES: Final = 20
 #: Microseconds that the check of a known token may take.
 CHECK: Final = 5.0
 
+#: One body again and again.
+SAME: Final = itertools.repeat(BODY)
+
 Call = Callable[[], Awaitable[object]]
 
 
 @asynccontextmanager
-async def server(folder: Path) -> AsyncIterator[tuple[Application, str]]:
-    """Open the application as a worker has it, with its log in a file, and a token that it knows."""
+async def server(folder: Path, **sections: Mapping[str, object]) -> AsyncIterator[tuple[Application, str]]:
+    """Open the application as a worker has it, with its log in a file, and a token that it knows.
+
+    :param sections: options that are added, by section.
+    """
     handlers = ", ".join(f"tests.bench.handlers:{name}" for name in ("Trivial", "Cached", "Pinned"))
     root = logging.getLogger()
     before = [*root.handlers], root.level
     with FakeKeystone() as keystone:
-        log = section("DEFAULT", {"log_file": folder / "log"})
-        settings = Settings.from_file(write_config(folder, keystone, handlers=handlers, sections=log))
+        own: dict[str, Any] = {"handlers": handlers, **sections.pop("vendorsrv", {})}
+        added = {"DEFAULT": {"log_file": folder / "log"}, **sections}
+        text = "".join(section(name, options) for name, options in added.items())
+        settings = Settings.from_file(write_config(folder, keystone, sections=text, **own))
         set_up_logging(settings.conf)
         application = create_app(settings)
         try:
@@ -53,8 +62,11 @@ async def server(folder: Path) -> AsyncIterator[tuple[Application, str]]:
             root.handlers[:], root.level = before
 
 
-def asking(application: ASGIApp, path: str, token: str) -> Call:
-    """Give a call that is one request, as uvicorn hands it over."""
+def asking(application: ASGIApp, path: str, token: str, bodies: Iterator[bytes] = SAME) -> Call:
+    """Give a call that is one request, as uvicorn hands it over, and gives the answer's body.
+
+    :param bodies: of one length, for one request each.
+    """
     headers = [
         (b"host", b"vendordata:9090"),
         (b"user-agent", b"openstack-nova-vendordata"),
@@ -66,18 +78,21 @@ def asking(application: ASGIApp, path: str, token: str) -> Call:
         (b"content-length", b"%d" % len(BODY)),
     ]
     scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
-    statuses = []
+    sent: list[Message] = []
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": BODY, "more_body": False}
+        return {"type": "http.request", "body": next(bodies), "more_body": False}
 
     async def send(message: Message) -> None:
-        statuses.append(message.get("status", 200))
+        sent.append(message)
 
-    async def call() -> None:
-        statuses.clear()
+    async def call() -> bytes:
+        sent.clear()
         await application({**scope}, receive, send)
-        assert [200, 200] == statuses
+        start, end = sent
+        assert 200 == start["status"]
+        body: bytes = end["body"]
+        return body
 
     return call
 

@@ -1,45 +1,40 @@
-"""What a pinned and a cached answer cost when a thousand instances are kept, and when a million are."""
+"""What a request for an answer that is kept costs when a thousand instances have one, and when a million have."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import random
-import secrets
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import click
-from sqlalchemy import insert, text
-from sqlalchemy.exc import SQLAlchemyError
+import pytest
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.bench.effort import EFFORT
 from tests.bench.goals import at_most
+from tests.bench.hot_path import asking, server
 from tests.bench.measure import Call, Cost, alternate
-from tests.serving import write_config
-from vendorsrv import Settings, VendordataRequest
-from vendorsrv.cache import MemoryCache
-from vendorsrv.keeper import Keeper
-from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_schema import prepare, upgrade
+from tests.databases import NAMES
+from tests.pin_stores import database_url, make_table, with_store
+from tests.serving import BODY, INSTANCE
+from vendorsrv import VendordataRequest
+from vendorsrv.app import Application
 from vendorsrv.pin_store import PinStore
 from vendorsrv.pin_table import PINS
-from vendorsrv.pin_url import async_url
-from vendorsrv.pins import Pins
-from vendorsrv.registry import Registry
 
 FEW: Final = 1_000
-#: What an answer with many instances may cost, in terms of one with few.
+#: What a request may cost with many instances, in terms of one with few.
 GOAL: Final = 1.5
-ANSWER = b'0{"role":"mail-server","domain":"example.org","hostname":"mx1.example.org","relayhost":null}'
-POSTGRESQL = "postgresql://postgres@127.0.0.1"
-ROWS_AT_ONCE = 5_000
+#: Other than what the handlers would give.
+ANSWER: Final = b'{"role":"mail-server","domain":"example.org","hostname":"mx1.example.org","relayhost":null}'
+ROWS_AT_ONCE: Final = 5_000
 
 
 def instances(count: int) -> Iterator[str]:
@@ -48,17 +43,22 @@ def instances(count: int) -> Iterator[str]:
     return (str(uuid.UUID(int=numbers.getrandbits(128))) for _ in range(count))
 
 
-def asked(count: int) -> list[str]:
-    """Some of them, in an order that no page cache can guess."""
+def asked(count: int) -> Iterator[bytes]:
+    """Nova's bodies for some of them without end, in an order that no page cache can guess."""
     chosen = list(itertools.islice(instances(count), 0, count, max(1, count // FEW)))
     random.Random(1).shuffle(chosen)
-    return chosen
+    return itertools.cycle([body_of(each) for each in chosen])
+
+
+def body_of(instance: str) -> bytes:
+    """Give the body in which Nova asks for it."""
+    return BODY.replace(INSTANCE.encode(), instance.encode())
 
 
 async def fill(store: PinStore, count: int) -> None:
     """Pin an answer for so many instances."""
     rows = (
-        {"instance_id": each, "handler": "mail", "answer": ANSWER, "claimed_at": 1.0, "pinned_at": 1.0}
+        {"instance_id": each, "handler": "pinned", "answer": b"0" + ANSWER, "claimed_at": 1.0, "pinned_at": 1.0}
         for each in instances(count)
     )
     engine = create_async_engine(store.url)
@@ -68,92 +68,75 @@ async def fill(store: PinStore, count: int) -> None:
     await engine.dispose()
 
 
-def pinned(store: PinStore, count: int) -> Call:
-    """A read of a pinned answer, through everything that a request goes through."""
-    pins = Pins(store, PinCipher([]), lease=5.5)
-    ids = itertools.cycle(asked(count))
-
-    async def call() -> object:
-        instance = next(ids)
-        body = pins.peek(instance, "mail") or await pins.get(instance, "mail")
-        assert body == ANSWER[1:]
-        return body
-
-    return call
-
-
-async def cached(folder: Path, count: int) -> Call:
-    """A read of an answer in the cache of the process, through everything that a request goes through."""
-    settings = Settings.from_file(write_config(folder, handlers="tests.bench.handlers:Cached"))
-    (enabled,) = Registry(settings).handlers.values()
-    cache = MemoryCache(2**31)
-    keeper = Keeper(enabled, cache, None, settings.max_answer_bytes)
+async def keep(application: Application, count: int) -> None:
+    """Put an answer for so many instances into the cache of the process."""
+    keeper = application.keepers["cached"]
     for each in instances(count):
-        await cache.set(keeper.place_of(VendordataRequest(each)).key, ANSWER)
-    requests = itertools.cycle([VendordataRequest(each) for each in asked(count)])
-
-    async def call() -> object:
-        answer = await keeper.answer(next(requests), math.inf)
-        assert answer.source == "cache"
-        return answer
-
-    return call
+        request = VendordataRequest.from_json(body_of(each))
+        await application.cache.set(keeper.place_of(request).key, ANSWER)
 
 
 @asynccontextmanager
-async def sqlite(folder: Path, count: int) -> AsyncIterator[PinStore]:
-    """A file with so many pins."""
-    store = PinStore(async_url(f"sqlite:///{folder}/{count}.db"), timeout=600)
-    await prepare(store)
-    await fill(store, count)
-    yield store
-    await store.close()
+async def serving(folder: Path, path: str, count: int, url: str | None) -> AsyncIterator[Call]:
+    """Open the application with so many answers, and give a call that asks for one of them.
+
+    :param url: of the pins, for those; the cache is filled here.
+    """
+    database = {"connection": url or f"sqlite:///{folder}/pins.db"}
+    async with server(folder, database=database, vendorsrv={"cache_max_bytes": 2**31}) as (app, token):
+        if url is None:
+            await keep(app, count)
+        ask = asking(app, path, token, asked(count))
+
+        async def call() -> None:
+            body = await ask()
+            assert body == ANSWER, body
+
+        yield call
 
 
-@asynccontextmanager
-async def postgresql(count: int) -> AsyncIterator[PinStore]:
-    """A database with so many pins, dropped afterwards."""
-    name = f"vendorsrv_bench_{secrets.token_hex(4)}"
-    admin = create_async_engine(async_url(f"{POSTGRESQL}/postgres"), isolation_level="AUTOCOMMIT")
-    async with admin.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name}"))
-    store = PinStore(async_url(f"{POSTGRESQL}/{name}"), timeout=600)
-    try:
-        await upgrade(store)
-        await fill(store, count)
-        async with store.engine.connect() as connection:
-            await connection.execute(text("VACUUM ANALYZE pins"))
-        yield store
-    finally:
-        await store.close()
-        async with admin.connect() as connection:
-            await connection.execute(text(f"DROP DATABASE {name}"))
-        await admin.dispose()
+def pins_url(stack: ExitStack, kind: str, count: int) -> str:
+    """Make a store with so many pins.
+
+    :raises pytest.skip.Exception: there is no such database server.
+    """
+    url = stack.enter_context(database_url(kind, Path(stack.enter_context(TemporaryDirectory()))))
+    make_table(url)
+    with_store(url, lambda store: fill(store, count), 600)
+    return url
 
 
-async def measure() -> dict[str, dict[str, Cost]]:
-    """Measure each store with few and with many instances, side by side."""
-    most = EFFORT.get().many
-    found = {}
+async def side_by_side(path: str, calls: int, urls: Mapping[int, str | None]) -> list[Cost]:
+    """Measure requests with few and with many instances, in turn.
+
+    :param urls: of the pins, by how many there are.
+    """
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory()))
-        kept = {"few": await cached(folder, FEW), "many": await cached(folder, most)}
-        found["cache, in process"] = await alternate(kept, 2_000)
-        few, many = [await stack.enter_async_context(sqlite(folder, count)) for count in (FEW, most)]
-        found["pin, SQLite"] = await alternate({"few": pinned(few, FEW), "many": pinned(many, most)}, 500)
-    try:
-        async with postgresql(FEW) as few, postgresql(most) as many:
-            found["pin, PostgreSQL"] = await alternate({"few": pinned(few, FEW), "many": pinned(many, most)}, 500)
-    except (SQLAlchemyError, OSError) as error:
-        click.echo(f"PostgreSQL is left out: {type(error).__name__}", err=True)
+        found: dict[str, Call] = {}
+        for count, url in urls.items():
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            found[str(count)] = await stack.enter_async_context(serving(folder, path, count, url))
+        return [*(await alternate(found, calls)).values()]
+
+
+def measure() -> dict[str, list[Cost]]:
+    """Measure the cache and each store of pins that there is."""
+    counts = FEW, EFFORT.get().many
+    found = {"cache, in process": asyncio.run(side_by_side("/cached", 2_000, dict.fromkeys(counts)))}
+    for kind in ("sqlite", *NAMES):
+        try:
+            with ExitStack() as stack:
+                urls = {count: pins_url(stack, kind, count) for count in counts}
+                found[f"pin, {NAMES.get(kind, 'SQLite')}"] = asyncio.run(side_by_side("/pinned", 500, urls))
+        except (pytest.skip.Exception, pytest.fail.Exception) as missing:
+            click.echo(f"{kind} is left out: {missing}", err=True)
     return found
 
 
 def report() -> list[dict[str, object]]:
-    """Give a row for each store: what an answer costs with many instances, in terms of what it costs with few."""
+    """Give a row for each store: what a request costs with many instances, in terms of what it costs with few."""
     rows: list[dict[str, object]] = []
-    for what, costs in asyncio.run(measure()).items():
-        few, many = costs["few"], costs["many"]
+    for what, (few, many) in measure().items():
         ratio = round(many.median / few.median, 2)
         rows.append(
             {
