@@ -57,7 +57,7 @@ coverage: $(STAMPS)/dev ## run all tests and ask for full coverage, or some with
 	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 
 bench: $(STAMPS)/dev ## set up, then measure contenders side by side and print ratios (ARGS='--quick --json NAME')
-	@echo "Measuring$(if $(ARGS), $(ARGS),: all of it takes a quarter of an hour)" >&2
+	@echo "Measuring$(if $(ARGS), $(ARGS),: all of it takes twenty minutes)" >&2
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 bench-storm: $(STAMPS)/dev ## set up, then let a thousand instances boot at once (ARGS='--window 0 --json')

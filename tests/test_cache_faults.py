@@ -128,6 +128,18 @@ def test_a_store_that_takes_connections_and_then_hangs_is_found_again(bench: Ben
     assert bench.recovers()
 
 
+@pytest.mark.parametrize("bench", ["memcached"], indirect=True)
+def test_a_connection_that_is_in_use_at_the_end_is_closed_with_its_call(bench: Bench) -> None:
+    """A thread that was given up may outlive the cache."""
+    bench.relay.slow(0.1)
+    asking = threading.Thread(target=bench.cache.store.get, args=(NAME,))
+    asking.start()
+    time.sleep(0.05)
+    bench.cache.close()
+    asking.join()
+    wait_until(lambda: not bench.relay.connections)
+
+
 def test_a_slow_store_is_waited_for(bench: Bench) -> None:
     """Up to half a second."""
     bench.relay.slow(0.05)

@@ -89,6 +89,7 @@ class MemcachedStore:
             "retry_attempts": 0,  # a server that fails is left out for a minute, and the others have its keys
         }
         self.idle: list[Any] = []  # a client is not safe between threads
+        self.is_closed = False
 
     def get(self, name: str) -> bytes | None:
         found: bytes | None = self.run("get", name)
@@ -98,8 +99,15 @@ class MemcachedStore:
         self.run("set", name, value, expire=self.expire, noreply=False)
 
     def close(self) -> None:
-        while self.idle:
-            self.idle.pop().close()
+        self.is_closed = True
+        with suppress(IndexError):
+            while True:
+                self.idle.pop().close()
+
+    def give_back(self, client: Any) -> None:
+        self.idle.append(client)
+        if self.is_closed:  # while this call was under way
+            self.close()
 
     def run(self, command: str, *arguments: Any, **options: Any) -> Any:
         with suppress(IndexError, StoreAway):  # its connections may be from before a restart
@@ -116,12 +124,12 @@ class MemcachedStore:
             client.close()
             raise StoreAway(type(error).__name__) from None
         except (self.errors.MemcacheServerError, self.errors.MemcacheClientError) as error:
-            self.idle.append(client)
+            self.give_back(client)
             raise StoreRefused(type(error).__name__) from None
         except self.errors.MemcacheError as error:
             client.close()
             raise StoreAway(type(error).__name__) from None
-        self.idle.append(client)
+        self.give_back(client)
         return answer
 
 
