@@ -18,7 +18,7 @@ from tests.serving import run
 from tests.shared import BACKENDS, KEY, NAME, Caches, store_of
 from tests.stores import OwnMemcached, OwnRedis, OwnStore
 from tests.waiting import wait_until
-from vendorsrv.cache import SharedCache
+from vendorsrv.cache import STORE_TIMEOUT, SharedCache
 
 ANSWER = b'{"role":"mail-server"}'
 KEYS = [bytes([number]) * 32 for number in range(1, 60)]
@@ -31,7 +31,7 @@ class Bench:
         self.store = store
         self.relay = relay
         self.clock = clock
-        self.cache: SharedCache = caches(store, relay.port, clock=clock)
+        self.cache: SharedCache = caches(store, relay.port, clock=clock, patience=STORE_TIMEOUT)
 
     def get(self, key: bytes = KEY) -> tuple[bytes | None, float]:
         """Give an answer, and the seconds that it took."""
@@ -186,7 +186,7 @@ def test_something_else_at_its_address_is_a_miss(
     """A web server, say, which complains in HTML."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as impostor, Caches(tmp_path) as caches:
         threading.Thread(target=impostor.serve_forever, args=(0.02,)).start()
-        cache = caches(store_of(backend), impostor.server_port)
+        cache = caches(store_of(backend), impostor.server_port, patience=STORE_TIMEOUT)
         assert None is run(cache.get(KEY))
         impostor.shutdown()
     assert 1 == complaints(caplog)
