@@ -71,7 +71,7 @@ class Fleet:
         self.state_path = state_path or directory
         self.port = free_port()
         limits = httpx.Limits(max_connections=60, max_keepalive_connections=60)
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20, limits=limits)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, limits=limits)
 
     def __enter__(self) -> Self:
         self.keystone.start()
@@ -120,7 +120,7 @@ class Fleet:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(20)
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             for pid in self.worker_pids():
                 os.kill(pid, signal.SIGKILL)

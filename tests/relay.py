@@ -35,7 +35,7 @@ class Relay:
     def __exit__(self, *_: object) -> None:
         self.do(self.end())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(5)
+        self.thread.join(60)
         self.loop.close()
 
     def heal(self) -> None:
@@ -60,12 +60,12 @@ class Relay:
 
     def do(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on the relay's loop, and wait for it."""
-        asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     async def end(self) -> None:
         """Leave nothing behind."""
         await self.become(listens=False)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while others := asyncio.all_tasks() - {asyncio.current_task()}:
                 await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
                 await self.close()  # also what was just being taken

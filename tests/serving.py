@@ -100,7 +100,7 @@ class Server:
         self.thread.start()
         wait_until(lambda: self.uvicorn.started)
         self.port: int = self.uvicorn.servers[0].sockets[0].getsockname()[1]
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
     def ask(
         self, path: str, token: str | None, body: bytes = BODY, headers: Mapping[str, str] = JSON
@@ -111,13 +111,13 @@ class Server:
 
     def connect(self) -> socket.socket:
         """Open a connection for what no HTTP client would send."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def stop(self) -> None:
         """Stop as at SIGTERM."""
         self.client.close()
         self.uvicorn.should_exit = True
-        self.thread.join(10)
+        self.thread.join(60)
 
 
 @contextmanager
@@ -153,7 +153,7 @@ class Process:
     def client(self, verify: ssl.SSLContext | bool = True) -> httpx.Client:
         """Give a client of it; over TLS when there is a context."""
         scheme = "https" if isinstance(verify, ssl.SSLContext) else "http"
-        return httpx.Client(base_url=f"{scheme}://127.0.0.1:{self.port}", verify=verify, timeout=10)
+        return httpx.Client(base_url=f"{scheme}://127.0.0.1:{self.port}", verify=verify, timeout=60)
 
     def answers(self, verify: ssl.SSLContext | bool = True) -> bool:
         """Say whether it is alive."""
@@ -191,17 +191,28 @@ def serving(config: Path, port: int = 0) -> Iterator[Process]:
         if process.process.poll() is None:
             process.process.terminate()
             try:
-                process.process.wait(20)
+                process.process.wait(60)
             except subprocess.TimeoutExpired:
                 process.process.kill()
                 process.process.wait()
                 raise
 
 
+#: The sockets of :func:`free_port`: bound, so that nobody else gets their ports, and not listening.
+KEEPERS: Final[list[socket.socket]] = []
+
+
 def free_port() -> int:
-    """Give a loopback port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a loopback port where nobody listens, and which is the caller's as long as this process lives.
+
+    Linux gives a bound port to nobody who asks for any, and lets a server that names it listen on it: every server sets
+    SO_REUSEADDR.
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    KEEPERS.append(keeper)
+    return int(keeper.getsockname()[1])
 
 
 def error_of(response: httpx.Response) -> tuple[int, str, str]:

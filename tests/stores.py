@@ -59,7 +59,7 @@ class OwnStore:
         assert self.process
         assert self.process.poll() is None, f"{self.program} ended"
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", self.port), timeout=60).close()
         except OSError:
             return False
         return True

@@ -27,6 +27,7 @@ class Loopback:
         self.port = 0
         self.over = threading.Event()
         self.server: Listening | None = None
+        self.keeper: socket.socket | None = None
 
     @property
     def base(self) -> str:
@@ -40,9 +41,11 @@ class Loopback:
     def __exit__(self, *_: object) -> None:
         self.over.set()
         self.stop()
+        self.let_go()
 
     def start(self) -> None:
         """Listen; after a :meth:`stop` on the same port as before."""
+        self.let_go()
         self.server = Listening(("127.0.0.1", self.port), type("Bound", (self.calls,), {"owner": self}))
         if self.context:
             self.server.socket = self.context.wrap_socket(self.server.socket, server_side=True)
@@ -54,8 +57,20 @@ class Loopback:
         if self.server is not None:
             self.server.shutdown()
             self.server.server_close()
+            self.keep()
             self.server.hang_up()
             self.server = None
+
+    def keep(self) -> None:
+        """Keep the port while nobody listens there: nobody else is to get it."""
+        self.keeper = socket.socket()
+        self.keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.keeper.bind(("127.0.0.1", self.port))
+
+    def let_go(self) -> None:
+        """End :meth:`keep`."""
+        if self.keeper is not None:
+            self.keeper.close()
 
 
 class Listening(ThreadingHTTPServer):
