@@ -159,7 +159,7 @@ def service_token(keystone: FakeKeystone) -> ServiceToken:
         project_name="service",
         project_domain_name="Default",
     )
-    return ServiceToken(Session(auth=auth, timeout=5), "upstream rack")
+    return ServiceToken(Session(auth=auth, timeout=60), "upstream rack")
 
 
 async def together(token: ServiceToken, refused: str | None = None) -> set[str]:

@@ -163,7 +163,7 @@ def test_two_servers_on_one_store(tmp_path: Path) -> None:
 
         def handle(self, request: VendordataRequest) -> str:
             begun.set()
-            return "made" if go_on.wait(10) else "never"
+            return "made" if go_on.wait(60) else "never"
 
     with serve(Slow, directory=tmp_path) as one, serve(Slow, directory=tmp_path) as other:
         with ThreadPoolExecutor() as pool:

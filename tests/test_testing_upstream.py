@@ -68,7 +68,7 @@ def test_a_slow_answer_comes_in_the_end() -> None:
     """After Nova has given up; the end of the test ends the waiting."""
     with FakeUpstream() as upstream:
         threading.Timer(0.1, upstream.over.set).start()
-        assert {"a": "late"} == httpx.post(upstream.url_of("slow"), timeout=20).json()
+        assert {"a": "late"} == httpx.post(upstream.url_of("slow"), timeout=60).json()
 
 
 def test_silence_ends_with_the_test() -> None:
@@ -79,13 +79,13 @@ def test_silence_ends_with_the_test() -> None:
 
         def ask() -> None:
             with pytest.raises(httpx.TransportError) as failed:
-                httpx.post(url, timeout=20)
+                httpx.post(url, timeout=60)
             failures.append(failed.value)
 
         asking = threading.Thread(target=ask)
         asking.start()
         wait_until(lambda: upstream.received)
-    asking.join(10)
+    asking.join(60)
     assert 1 == len(failures)
 
 
@@ -100,6 +100,6 @@ def test_mistakes_of_a_test_are_shown(capfd: pytest.CaptureFixture[str]) -> None
         with pytest.raises(httpx.RemoteProtocolError):
             httpx.post(f"{upstream.base}/mistaken")
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(upstream.url_of("stuck in the body"), timeout=0.1)
+            httpx.post(upstream.url_of("stuck in the body"), timeout=httpx.Timeout(60, read=0.1))
     shown = capfd.readouterr().err
     assert ["LookupError: the test's own"] == re.findall(r"^\w+Error: .*", shown, re.MULTILINE)

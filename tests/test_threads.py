@@ -14,7 +14,7 @@ from vendorsrv.threads import NoThreadFree, Threads
 
 async def free_again(threads: Threads) -> None:
     """Wait until no thread is at work."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while threads.busy:  # noqa: ASYNC110 - a thread's end is no event
             await asyncio.sleep(0.01)
 
@@ -39,12 +39,12 @@ def test_who_finds_no_thread_is_told_at_once() -> None:
         threads, both, over = Threads(2), threading.Barrier(3), threading.Event()
 
         def work() -> str:
-            both.wait(5)
-            over.wait(5)
+            both.wait(60)
+            over.wait(60)
             return "done"
 
         calls = [asyncio.create_task(threads.run(work)) for _ in range(2)]
-        await asyncio.to_thread(both.wait, 5)
+        await asyncio.to_thread(both.wait, 60)
         with pytest.raises(NoThreadFree):
             await threads.run(work)
         over.set()
@@ -60,7 +60,7 @@ def test_a_thread_that_was_given_up_counts_until_it_ends() -> None:
         threads, over = Threads(1), threading.Event()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await threads.run(over.wait, 5)
+                await threads.run(over.wait, 60)
         busy = threads.busy
         over.set()
         await free_again(threads)
@@ -76,7 +76,7 @@ def test_a_thread_that_was_given_up_fails_quietly(caplog: pytest.LogCaptureFixtu
         threads, over = Threads(1), threading.Event()
 
         def work() -> None:
-            over.wait(5)
+            over.wait(60)
             raise ValueError("planted-secret")
 
         with pytest.raises(TimeoutError):

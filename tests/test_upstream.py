@@ -93,8 +93,8 @@ async def posted(
     *,
     times: int = 1,
     between: Callable[[], None] = lambda: None,
-    connect_timeout: float = 1.0,
-    read_timeout: float = 1.0,
+    connect_timeout: float = 60.0,
+    read_timeout: float = 60.0,
 ) -> Reply:
     """Ask so many times with one pool, and give the last answer."""
     upstream = Upstream(
@@ -112,7 +112,7 @@ async def posted(
         await upstream.close()
 
 
-def failure(url: str, connect_timeout: float = 1.0, read_timeout: float = 1.0) -> type[UpstreamFailure]:
+def failure(url: str, connect_timeout: float = 60.0, read_timeout: float = 60.0) -> type[UpstreamFailure]:
     """Say how asking failed."""
     with pytest.raises(UpstreamFailure) as caught:
         run(posted(url, connect_timeout=connect_timeout, read_timeout=read_timeout))
@@ -141,7 +141,7 @@ def test_nobody_listens() -> None:
 def test_nobody_speaks() -> None:
     """The connection stands, and nothing comes."""
     with Other() as other:
-        other.delay = 1.0
+        other.delay = 60.0
         assert TooSlow is failure(other.url, read_timeout=0.1)
 
 
