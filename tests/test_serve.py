@@ -24,7 +24,7 @@ from tests.waiting import wait_until
 from vendorsrv import ConfigError, Settings
 from vendorsrv.serve import serve, uvicorn_config
 
-HANDLERS = "tests.handlers.good:Plain, tests.handlers.patient:Patient"
+PLAIN, PATIENT = "tests.handlers.good:Plain", "tests.handlers.patient:Patient"
 
 
 def greeting(process: Process, token: str) -> str:
@@ -42,9 +42,9 @@ class Reloadable:
         self.directory, self.keystone, self.port = directory, keystone, free_port()
         self.token = keystone.issue("service")
 
-    def write(self, word: str, handlers: str = HANDLERS) -> Path:
+    def write(self, word: str, handlers: str = PLAIN) -> Path:
         """Write a configuration in which the handler greets with this word."""
-        sections = f"[handler:plain]\ngreeting = {word}\n[handler:patient]\ndirectory = {self.directory}\n"
+        sections = f"[handler:plain]\ngreeting = {word}\n"
         return write_config(self.directory, self.keystone, handlers=handlers, sections=sections, port=self.port)
 
 
@@ -99,32 +99,40 @@ def test_sighup_loses_no_request_that_is_on_its_way(reloadable: Reloadable, proc
 
 def test_a_connection_without_a_request_does_not_hold_up_the_end(tmp_path: Path) -> None:
     """Who connects and keeps silent is left after a second, long before those who wait for an answer."""
-    with FakeKeystone() as keystone, running(write_config(tmp_path, keystone, shutdown_timeout=60)) as server:
+    with FakeKeystone() as keystone, running(write_config(tmp_path, keystone, shutdown_timeout=600)) as server:
         with server.connect() as silent:
             assert 200 == server.client.get("/-/live").status_code
             server.uvicorn.should_exit = True
             assert b"" == silent.recv(1)
-        server.thread.join(10)
+        server.thread.join(60)
         assert not server.thread.is_alive()
 
 
-def test_sigterm_finishes_what_has_begun(reloadable: Reloadable, process: Process) -> None:
+def test_sigterm_finishes_what_has_begun(tmp_path: Path) -> None:
     """Whoever was accepted gets the answer; the server ends with status 0 and without a traceback."""
     answers: list[str] = []
 
     def ask() -> None:
         with process.client() as client:
-            headers = {**JSON, "X-Auth-Token": reloadable.token}
+            headers = {**JSON, "X-Auth-Token": token}
             answers.append(client.post("/patient", content=BODY, headers=headers).text)
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    wait_until((reloadable.directory / "begun").exists)
-    process.signal(signal.SIGTERM)
-    process.wait_for("Waiting for connections to close")
-    (reloadable.directory / "go on").touch()
-    asking.join(10)
-    assert 0 == process.end()
+    port, asking = free_port(), threading.Thread(target=ask)
+    section = f"[handler:patient]\ndirectory = {tmp_path}\ntimeout = 60\n"
+    with FakeKeystone() as keystone:
+        token = keystone.issue("service")
+        config = write_config(
+            tmp_path, keystone, handlers=PATIENT, sections=section, port=port, request_timeout=60, shutdown_timeout=60
+        )
+        with serving(config, port) as process:
+            process.wait_until_answers()
+            asking.start()
+            wait_until((tmp_path / "begun").exists)
+            process.signal(signal.SIGTERM)
+            process.wait_for("Waiting for connections to close")
+            (tmp_path / "go on").touch()
+            asking.join(60)
+            assert 0 == process.end()
     assert ['"finished"'] == answers
     assert "Traceback" not in process.log.read_text()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_the_store_has_our_bytes_and_no_pickle(cache_at: Caches, store: OwnStore
 def test_the_store_forgets_by_itself(cache_at: Caches, store: OwnStore, expiration: int | None, seconds: int) -> None:
     """After a day, unless the operator says otherwise."""
     run(cache_at(store, expiration=expiration).set(KEY, ANSWER))
-    assert seconds - 5 <= store.lifetime(NAME) <= seconds
+    assert seconds - 60 <= store.lifetime(NAME) <= seconds
 
 
 class Evil:
@@ -164,10 +165,13 @@ def test_two_applications_share_their_answers(tmp_path: Path, fake: FakeKeystone
     body = BODY.replace(b"web-1", store.program.encode())
     with ExitStack() as stack:
         servers = [stack.enter_context(running(config)) for _ in range(2)]
+        started = time.monotonic()
         answers = [server.ask("/cached", token, body) for server in servers]
+        passed = time.monotonic() - started
         runs = [getattr(server.app.registry.handlers["cached"].handler, "runs", None) for server in servers]
     assert [b'{"run":1}'] * 2 == [answer.content for answer in answers]
-    assert ([1, 0], "0") == (runs, answers[1].headers["Age"])
+    assert [1, 0] == runs
+    assert 0 <= int(answers[1].headers["Age"]) <= passed
 
 
 def test_a_storm_waits_for_the_store_and_does_not_shut_it(

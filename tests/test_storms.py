@@ -59,7 +59,7 @@ class Storm:
 
     def answers(self) -> dict[str, set[bytes]]:
         """Wait for the end, and give all the answers that each instance was given."""
-        self.thread.join(60)
+        self.thread.join(300)
         assert not self.thread.is_alive()
         return {
             instance: {reply.body for reply in self.replies if (reply.instance, reply.status) == (instance, 200)}

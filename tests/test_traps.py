@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.misbehaviour import PATIENCE, asked
-from vendorsrv.testing.misbehaviour import body
+from tests.misbehaviour import asked
+from vendorsrv.call import Limits
+from vendorsrv.testing.misbehaviour import body, raw
 from vendorsrv.testing.upstream import FakeUpstream
 from vendorsrv.traps import Exchange, Observed, find_traps
 
@@ -71,9 +72,16 @@ def test_an_answer_at_the_end_of_nova_s_depth() -> None:
 
 def test_a_slow_answer_is_kept(peer: FakeUpstream) -> None:
     """The read timeout is for each read: an answer that drips for longer is taken, with a warning."""
-    result = asked(f"{peer.url}/dripping", limits=PATIENCE)
-    assert 0.7 <= result.elapsed
-    assert ["0.5 s is for each read" in warning for warning in result.warnings] == [True]
+
+    def drip(send: Callable[[bytes], object], wait: Callable[[float], object]) -> None:
+        for byte in raw(200, '{"role": "mail-server"}'):
+            wait(0.02)
+            send(bytes([byte]))
+
+    peer.routes["/dripping-for-long"] = drip
+    result = asked(f"{peer.url}/dripping-for-long", limits=Limits(read_timeout=2.0))
+    assert 2.0 < result.elapsed
+    assert ["2 s is for each read" in warning for warning in result.warnings] == [True]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 305, 307, 308])

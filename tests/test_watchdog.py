@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import re
+import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,46 +14,67 @@ import pytest
 from tests.fake_keystone import FakeKeystone
 from tests.serving import run, running, write_config
 from tests.waiting import wait_until
+from vendorsrv.testing.clock import ManualClock
 from vendorsrv.watchdog import Watchdog
 
 
-def blocked(block: Callable[[], object], name: str | None = None) -> None:
-    """Watch a loop on which a task calls a function that blocks."""
+class CountingClock(ManualClock):
+    """A clock that is moved by hand, and knows how often each thread looked at it."""
 
-    async def task() -> None:
-        block()
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: Counter[int] = Counter()
+
+    def __call__(self) -> float:
+        """Give the time."""
+        self.looks[threading.get_ident()] += 1
+        return super().__call__()
+
+
+def looked_again(watchdog: Watchdog, clock: CountingClock) -> None:
+    """Wait until the watchdog's thread has looked at the clock twice more: the first look may have begun before."""
+    thread = watchdog.thread.ident or 0
+    before = clock.looks[thread]
+    wait_until(lambda: clock.looks[thread] >= before + 2)
+
+
+def blocked(block: Callable[[Watchdog, CountingClock], object], name: str | None = None) -> None:
+    """Watch a loop on which a task calls a function that blocks."""
+    clock = CountingClock()
+
+    async def task(watchdog: Watchdog) -> None:
+        block(watchdog, clock)
 
     async def watch() -> None:
-        watchdog = Watchdog()
+        watchdog = Watchdog(clock=clock)
         watchdog.start()
-        await asyncio.create_task(task(), name=name)
+        await asyncio.create_task(task(watchdog), name=name)
         watchdog.stop()
 
     run(watch())
 
 
-def wait_for_line(caplog: pytest.LogCaptureFixture) -> Callable[[], object]:
-    """Block until the watchdog has complained; it does so from its own thread."""
-    return lambda: wait_until(lambda: caplog.messages, 10)
+def block_for_a_while(watchdog: Watchdog, clock: CountingClock) -> None:
+    """Block for 1.1 seconds, and until the watchdog has seen it from its own thread."""
+    clock.advance(1.1)
+    looked_again(watchdog, clock)
 
 
 def test_who_blocks_the_loop_is_named_with_the_place(caplog: pytest.LogCaptureFixture) -> None:
     """While it still blocks: afterwards nobody would know."""
-    blocked(wait_for_line(caplog), "handler mail")
+    blocked(block_for_a_while, "handler mail")
     (message,) = caplog.messages
-    assert message.startswith("handler mail has blocked the event loop for 1.")
-    assert " s, and with it every request of this worker: " in message
+    assert message.startswith("handler mail has blocked the event loop for 1.1 s, and with it every request of this ")
     assert f"{__file__}:" in message
-    assert " in task" in message
+    assert " in block_for_a_while" in message
 
 
 def test_one_block_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     """However long it lasts."""
 
-    def block() -> None:
-        wait_for_line(caplog)()
-        began = time.monotonic()
-        wait_until(lambda: time.monotonic() > began + 0.8)
+    def block(watchdog: Watchdog, clock: CountingClock) -> None:
+        for _ in range(3):
+            block_for_a_while(watchdog, clock)
 
     blocked(block)
     assert 1 == len(caplog.messages)
@@ -61,12 +84,13 @@ def test_a_block_outside_of_a_task_is_something_s(caplog: pytest.LogCaptureFixtu
     """A callback has no name."""
 
     async def watch() -> None:
-        watchdog = Watchdog()
+        clock = CountingClock()
+        watchdog = Watchdog(clock=clock)
         watchdog.start()
         over = asyncio.Event()
 
         def callback() -> None:
-            wait_for_line(caplog)()
+            block_for_a_while(watchdog, clock)
             over.set()
 
         asyncio.get_running_loop().call_soon(callback)
@@ -74,16 +98,20 @@ def test_a_block_outside_of_a_task_is_something_s(caplog: pytest.LogCaptureFixtu
         watchdog.stop()
 
     run(watch())
-    assert caplog.messages[0].startswith("something has blocked the event loop for 1.")
+    assert caplog.messages[0].startswith("something has blocked the event loop for 1.1 s")
 
 
 def test_a_loop_that_runs_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """And the watchdog ends when it is told to."""
-    watchdog = Watchdog()
+    """However long it runs; and the watchdog ends when it is told to."""
+    clock = CountingClock()
+    watchdog = Watchdog(clock=clock)
 
     async def watch() -> None:
         watchdog.start()
-        await asyncio.sleep(0.6)
+        for _ in range(3):
+            clock.advance(0.9)
+            await asyncio.to_thread(looked_again, watchdog, clock)
+            await asyncio.to_thread(wait_until, lambda: watchdog.beat_at == clock.now)
         watchdog.stop()
 
     run(watch())
@@ -99,11 +127,11 @@ def test_a_handler_that_blocks_is_named_by_the_server(
         handler = server.app.registry.handlers["scripted"].handler
 
         async def script(run: int) -> object:
-            wait_until(lambda: "blocked the event loop" in caplog.text, 10)
+            wait_until(lambda: "blocked the event loop" in caplog.text)
             return run
 
         handler.script = script  # type: ignore[attr-defined]
         assert b"1" == server.ask("/scripted", fake.issue("service")).content
     (line,) = [message for message in caplog.messages if "blocked" in message]
-    assert line.startswith("handler scripted has blocked the event loop for 1.")
+    assert re.match(r"handler scripted has blocked the event loop for [1-9]\d*\.\d s, ", line)
     assert "in script" in line

@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from vendorsrv.metrics import Metrics
@@ -20,11 +21,15 @@ LATE: Final = 1.0
 
 
 class Watchdog:
-    """Watches the event loop that it is started on, from a thread of its own."""
+    """Watches the event loop that it is started on, from a thread of its own.
 
-    def __init__(self, metrics: Metrics | None = None) -> None:
+    :param clock: seconds that only go forward.
+    """
+
+    def __init__(self, metrics: Metrics | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
         self.blocked = (metrics or Metrics()).tally("vendorsrv_event_loop_blocked_total")
-        self.beat_at = time.monotonic()
+        self.beat_at = self.clock()
         self.stopped = threading.Event()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread_id = 0
@@ -42,14 +47,14 @@ class Watchdog:
         self.stopped.set()
 
     def beat(self) -> None:
-        self.beat_at = time.monotonic()
+        self.beat_at = self.clock()
         if self.loop and not self.stopped.is_set():
             self.loop.call_later(BEAT, self.beat)
 
     def watch(self) -> None:
         complained_of = 0.0
         while not self.stopped.wait(BEAT):
-            late = time.monotonic() - self.beat_at
+            late = self.clock() - self.beat_at
             if late > LATE and complained_of != self.beat_at:
                 complained_of = self.beat_at
                 self.complain(late)

@@ -39,7 +39,7 @@ def process() -> Iterator[httpx.Client]:
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, env=environment, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as client:
             yield client
         process.terminate()
 
@@ -58,7 +58,7 @@ def counted(directory: httpx.Client) -> Counter[str]:
 
 def enrol(url: object, **changes: Any) -> dict[str, str]:
     """What the handler answers when it is run for the instance: nothing is pinned here."""
-    options = {"url": str(url), "token": TOKEN, "domain": "example.org", "directory_timeout": 5.0, **changes}
+    options = {"url": str(url), "token": TOKEN, "domain": "example.org", "directory_timeout": 60.0, **changes}
     handler = Enrolment(SimpleNamespace(**options))
 
     async def run() -> dict[str, str]:
