@@ -202,7 +202,7 @@ def serving(folder: Path, number: int, keystone_url: str, options: Options) -> I
         yield Host(number, process.pid)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 @contextmanager
@@ -220,7 +220,7 @@ def haproxy(path: Path, text: str, *, within: Sequence[str] = WITH_US) -> Iterat
         assert process.poll() is None, path.with_suffix(".log").read_text()[-2000:]
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def recommended() -> str:
