@@ -6,16 +6,17 @@ import asyncio
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from tests import peers
+from tests.waiting import wait_until
 from vendorsrv.pin_url import async_url
 
 #: Where they are, as a superuser; these environment variables say otherwise.
@@ -25,6 +26,12 @@ SERVERS: Final = {
 }
 NAMES: Final = {"postgresql": "PostgreSQL", "mariadb": "MariaDB"}
 KINDS: Final = tuple(SERVERS)
+#: The numbers of the other connections to a database, and how one of them is closed.
+CONNECTED: Final = {
+    "postgresql": "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    "mariadb": "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()",
+}
+DISCONNECT: Final = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL {}"}
 
 
 class Database:
@@ -56,16 +63,12 @@ class Database:
 
     def disconnect_all(self) -> None:
         """Let the server close every connection to this database, as it does when it shuts down."""
-        if self.kind == "postgresql":
-            self.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            return
-        for (number,) in self.execute(
-            "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()"
-        ):
-            self.execute(f"KILL {number}")
+        connected = {number for (number,) in self.execute(CONNECTED[self.kind])}
+        for number in connected:
+            with suppress(OperationalError):  # it has closed meanwhile
+                self.execute(DISCONNECT[self.kind].format(number))
+        # Both databases only tell the connection to end.
+        wait_until(lambda: connected.isdisjoint(number for (number,) in self.execute(CONNECTED[self.kind])))
 
     def fill(self) -> None:
         """Let the server refuse every further pin as it does when its disk is full."""
@@ -115,9 +118,11 @@ async def execute(url: URL, statements: Sequence[str]) -> list[tuple[Any, ...]]:
         async_url(url.render_as_string(hide_password=False)), poolclass=NullPool, isolation_level="AUTOCOMMIT"
     )
     rows: list[tuple[Any, ...]] = []
-    async with engine.connect() as connection:
-        for statement in statements:
-            result = await connection.execute(text(statement))
-            rows = [tuple(row) for row in result] if result.returns_rows else []
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            for statement in statements:
+                result = await connection.execute(text(statement))
+                rows = [tuple(row) for row in result] if result.returns_rows else []
+    finally:
+        await engine.dispose()
     return rows

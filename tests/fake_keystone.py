@@ -6,6 +6,7 @@ It knows only the tokens that it issued, and can be made to fail in every way th
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
 from collections import Counter
@@ -64,6 +65,7 @@ class Calls(BaseHTTPRequestHandler):
         keystone = self.owner
         if keystone.delay:
             time.sleep(keystone.delay)
+        keystone.goes_on.wait(60)
         if keystone.behaviour == "hanging":
             keystone.over.wait(60)
             return False
@@ -106,6 +108,7 @@ class FakeKeystone(Loopback):
     :ivar behaviour: one of :data:`BEHAVIOURS`; may be changed at any time.
     :ivar our_role: the role of :data:`ACCOUNT`.
     :ivar delay: seconds that it takes for each answer.
+    :ivar goes_on: while it is cleared, whoever asks waits for the answer.
     :ivar validations: how often each token was asked about.
     :ivar logins: how often somebody asked for a token.
     """
@@ -117,6 +120,8 @@ class FakeKeystone(Loopback):
         self.behaviour = "well"
         self.our_role = "service"
         self.delay = 0.0
+        self.goes_on = threading.Event()
+        self.goes_on.set()
         self.tokens: dict[str, dict[str, Any]] = {}
         self.validations: Counter[str] = Counter()
         self.logins = 0

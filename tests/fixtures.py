@@ -63,9 +63,8 @@ GOOD: Final = ("Echo", "Plain", "Raising", "Away", "Odd", "Nothing", "Slow")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """The server of this run."""
     handlers = ", ".join(f"tests.handlers.good:{name}" for name in GOOD)
-    limits: dict[str, Any] = {"max_body_bytes": 4096, "body_timeout": 0.3}
     with FakeKeystone() as keystone:
-        config = write_config(tmp_path_factory.mktemp("house"), keystone, handlers=handlers, **limits)
+        config = write_config(tmp_path_factory.mktemp("house"), keystone, handlers=handlers, max_body_bytes=4096)
         with running(config) as server:
             yield House(server, keystone, keystone.issue("service"), keystone.issue("member", project="demo"))
 

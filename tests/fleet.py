@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 from uuid import UUID
@@ -68,16 +69,21 @@ class Fleet:
         slugs = [re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower() for name in names]
         self.sections = "".join(section(f"handler:{slug}", own) for slug in slugs) + sections
         self.workers = workers
+        self.begins = 0
         self.state_path = state_path or directory
         self.port = free_port()
         limits = httpx.Limits(max_connections=60, max_keepalive_connections=60)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, limits=limits)
 
     def __enter__(self) -> Self:
-        self.keystone.start()
-        self.token = self.keystone.issue("service")
-        self.start()
-        wait_until(self.answers, 60)
+        with ExitStack() as undo:
+            undo.callback(self.client.close)
+            undo.enter_context(self.keystone)
+            self.token = self.keystone.issue("service")
+            self.start()
+            undo.callback(self.end)
+            wait_until(self.answers)
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,6 +106,7 @@ class Fleet:
             request_timeout=REQUEST_TIMEOUT,
         )
         with self.log.open("a") as log:
+            self.begins = log.tell()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "vendorsrv", "serve", "--config-file", str(config)],
                 stdin=subprocess.DEVNULL,
@@ -112,7 +119,9 @@ class Fleet:
     def answers(self) -> bool:
         """Say whether every worker that there should be has started, and one answers."""
         assert self.process.poll() is None, self.log.read_text()
-        started = self.log.read_text().count("Application startup complete")
+        with self.log.open() as log:
+            log.seek(self.begins)  # not what it said before it was started again
+            started = log.read().count("Application startup complete")
         return started >= self.workers and self.ask("/-/live").status == 405
 
     def end(self) -> int:

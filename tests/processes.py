@@ -52,10 +52,14 @@ def listening(
             process.wait(60)
         finally:
             process.kill()
+            process.wait()
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """Return the environment that a process was started with; that of a process that is gone is empty."""
+    """Return the environment that a process was started with; that of a process that is gone is empty.
+
+    Until a new process has begun its program this is its parent's, or empty: wait until it says that it is ready.
+    """
     try:
         text = Path(f"/proc/{pid}/environ").read_text(errors="replace")
     except OSError:

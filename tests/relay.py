@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Self
 
 from tests.serving import free_port
@@ -14,6 +16,10 @@ class Relay:
     """A TCP relay on a free loopback port in front of a store that nobody may stop; a context manager.
 
     It works well until it is told otherwise; a test ends every fault with :meth:`heal`.
+
+    :ivar taken: how many connections it took.
+    :ivar asked: how many pieces came from those who connect.
+    :ivar connections: those that there are.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -21,11 +27,14 @@ class Relay:
         self.port = free_port()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.server: asyncio.Server | None = None
-        self.connections: set[asyncio.StreamWriter] = set()
+        self.listener: socket.socket | None = None
+        self.connections: set[asyncio.Task[None]] = set()
         self.flapping: asyncio.Task[None] | None = None
+        self.steady = asyncio.Event()
         self.flows = asyncio.Event()
         self.delay = 0.0
+        self.taken = 0
+        self.asked = 0
 
     def __enter__(self) -> Self:
         self.thread.start()
@@ -33,7 +42,7 @@ class Relay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.do(self.end())
+        self.cut()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(60)
         self.loop.close()
@@ -62,72 +71,103 @@ class Relay:
         """Run a coroutine on the relay's loop, and wait for it."""
         asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
-    async def end(self) -> None:
-        """Leave nothing behind."""
-        await self.become(listens=False)
-        async with asyncio.timeout(60):
-            while others := asyncio.all_tasks() - {asyncio.current_task()}:
-                await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
-                await self.close()  # also what was just being taken
-
     async def become(self, *, listens: bool, flows: bool = True, delay: float = 0.0) -> None:
         """Change the way it works."""
         if self.flapping:
-            self.flapping.cancel()
+            self.steady.set()
+            await self.flapping
             self.flapping = None
         self.delay = delay
         (self.flows.set if flows else self.flows.clear)()
-        await (self.listen() if listens else self.close())
+        if listens:
+            self.listen()
+        else:
+            await self.close()
 
-    async def listen(self) -> None:
+    def listen(self) -> None:
         """Take connections."""
-        if self.server is None:
-            self.server = await asyncio.start_server(self.relay, "127.0.0.1", self.port)
+        if self.listener is None:
+            self.listener = socket.create_server(("127.0.0.1", self.port))
+            self.listener.setblocking(False)
+            self.loop.add_reader(self.listener, self.take, self.listener)
+
+    def take(self, listener: socket.socket) -> None:
+        """Take a connection.
+
+        asyncio's own server leaves one open that it takes while it is being closed (Python 3.11).
+        """
+        with suppress(OSError):  # who came has gone again
+            connection, _ = listener.accept()
+            self.taken += 1
+            task = self.loop.create_task(self.relay(connection))
+            self.connections.add(task)
+            task.add_done_callback(lambda _: connection.close())  # also when it was cancelled before it began
+            task.add_done_callback(self.connections.discard)
 
     async def close(self) -> None:
         """Take no connections, and end those that there are."""
-        if self.server is not None:
-            self.server.close()
-            self.server = None
-        for connection in [*self.connections]:
-            connection.transport.abort()
+        if self.listener is not None:
+            self.loop.remove_reader(self.listener)
+            self.listener.close()
+            self.listener = None
+        for connection in self.connections:
+            connection.cancel()
+        await asyncio.gather(*self.connections, return_exceptions=True)
 
     async def begin_flapping(self, seconds: float) -> None:
         """Start to be there and not."""
+        self.steady.clear()
 
         async def flap() -> None:
-            while True:
+            while not self.steady.is_set():
                 await self.close()
-                await asyncio.sleep(seconds)
-                await self.listen()
-                await asyncio.sleep(seconds)
+                await self.stay(seconds)
+                self.listen()
+                await self.stay(seconds)
 
         self.flapping = self.loop.create_task(flap())
 
-    async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def stay(self, seconds: float) -> None:
+        """Flap no further for some seconds, or until that is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.steady.wait()
+
+    async def relay(self, connection: socket.socket) -> None:
         """Serve one connection."""
-        self.connections.add(writer)
+        reader, writer = await asyncio.open_connection(sock=connection)
         try:
             there, back = await asyncio.open_connection(*self.target)
-            self.connections.add(back)
             try:
-                pumps = [asyncio.create_task(self.pump(*pair)) for pair in ((reader, back), (there, writer))]
-                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)  # one side is gone: so is the other
-                for pump in pumps:
-                    pump.cancel()
-                await asyncio.gather(*pumps, return_exceptions=True)
+                await self.pump_both(reader, back, there, writer)
             finally:
-                self.connections.discard(back)
                 back.transport.abort()
         except OSError:
             pass  # the store itself is away
         finally:
-            self.connections.discard(writer)
             writer.transport.abort()
 
-    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def pump_both(
+        self,
+        reader: asyncio.StreamReader,
+        back: asyncio.StreamWriter,
+        there: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Pass on both directions until one side is gone."""
+        asking = asyncio.create_task(self.pump(reader, back, asks=True))
+        answering = asyncio.create_task(self.pump(there, writer))
+        try:
+            await asyncio.wait([asking, answering], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asking.cancel()
+            answering.cancel()
+            await asyncio.gather(asking, answering, return_exceptions=True)
+
+    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, asks: bool = False) -> None:
         """Pass on one direction of a connection."""
         while piece := await reader.read(65536):
+            self.asked += asks
             await self.flows.wait()
             await asyncio.sleep(self.delay)
             writer.write(piece)

@@ -98,7 +98,8 @@ class Server:
         self.uvicorn = Uvicorn(uvicorn_config(settings, self.app, 1))
         self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
         self.thread.start()
-        wait_until(lambda: self.uvicorn.started)
+        wait_until(lambda: self.uvicorn.started or not self.thread.is_alive())
+        assert self.uvicorn.started, "the server ended while it started"
         self.port: int = self.uvicorn.servers[0].sockets[0].getsockname()[1]
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
@@ -118,6 +119,7 @@ class Server:
         self.client.close()
         self.uvicorn.should_exit = True
         self.thread.join(60)
+        assert not self.thread.is_alive(), "the server does not stop"
 
 
 @contextmanager

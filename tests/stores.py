@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from shutil import which
 from typing import Self
 
@@ -32,7 +32,10 @@ class OwnStore:
         if which(self.program) is None:
             peers.missing(f"no {self.program}: make test installs it")
         peers.RAN.setdefault(self.program, self.version())
-        self.start()
+        with ExitStack() as undo:
+            undo.callback(self.stop)
+            self.start()
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,14 +8,24 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fake_keystone import FakeKeystone
 from tests.fixtures import House
-from tests.serving import BODY, error_of
+from tests.serving import BODY, error_of, running, write_config
 
 
 def head(house: House, *lines: str) -> bytes:
     """The head of a request of Nova's, with some lines more."""
     fixed = ("POST /echo HTTP/1.1", "Host: x", f"X-Auth-Token: {house.nova}", "Content-Type: application/json")
     return "\r\n".join((*fixed, *lines, "", "")).encode()
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A server that waits for a body for 0.3 seconds."""
+    with FakeKeystone() as keystone:
+        config = write_config(tmp_path_factory.mktemp("impatient"), keystone, body_timeout=0.3)
+        with running(config) as server:
+            yield House(server, keystone, keystone.issue("service"), "")
 
 
 def received(connection: socket.socket) -> bytes:
@@ -104,10 +114,10 @@ def test_a_streamed_body_within_the_limit_is_taken(house: House) -> None:
     [("Content-Length: 100",), ("Transfer-Encoding: chunked",), ("Content-Length: 100", "Expect: 100-continue")],
     ids=str,
 )
-def test_a_body_that_does_not_come_is_408(house: House, lines: tuple[str, ...]) -> None:
+def test_a_body_that_does_not_come_is_408(impatient: House, lines: tuple[str, ...]) -> None:
     """After body_timeout, and the connection is closed."""
-    with house.server.connect() as connection:
-        connection.sendall(head(house, *lines))
+    with impatient.server.connect() as connection:
+        connection.sendall(head(impatient, *lines))
         answer = received(connection)
     answer = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -115,12 +125,12 @@ def test_a_body_that_does_not_come_is_408(house: House, lines: tuple[str, ...]) 
     assert b'"code": "body_timeout", "title": "Request Timeout", "message": "the body came too slowly"' in answer
 
 
-def test_a_body_that_drips_is_408(house: House) -> None:
+def test_a_body_that_drips_is_408(impatient: House) -> None:
     """The deadline is for the whole body, and not for each piece of it."""
-    with house.server.connect() as connection:
-        connection.sendall(head(house, "Content-Length: 4000"))
+    with impatient.server.connect() as connection:
+        connection.sendall(head(impatient, "Content-Length: 4000"))
         connection.settimeout(0.02)
-        for _ in range(200):
+        for _ in range(3000):
             with contextlib.suppress(TimeoutError):
                 if answer := connection.recv(65536):
                     break

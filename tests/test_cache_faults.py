@@ -25,13 +25,18 @@ KEYS = [bytes([number]) * 32 for number in range(1, 60)]
 
 
 class Bench:
-    """A cache in a store behind a relay, with the clock that it goes by."""
+    """A cache in a store behind a relay, with the clock that it goes by.
 
-    def __init__(self, store: OwnStore, relay: Relay, clock: Clock, caches: Caches) -> None:
+    :param patience: seconds that it waits for the store: a worker's, or more in tests that are not about time.
+    """
+
+    def __init__(
+        self, store: OwnStore, relay: Relay, clock: Clock, caches: Caches, patience: float = STORE_TIMEOUT
+    ) -> None:
         self.store = store
         self.relay = relay
         self.clock = clock
-        self.cache: SharedCache = caches(store, relay.port, clock=clock, patience=STORE_TIMEOUT)
+        self.cache: SharedCache = caches(store, relay.port, clock=clock, patience=patience)
 
     def get(self, key: bytes = KEY) -> tuple[bytes | None, float]:
         """Give an answer, and the seconds that it took."""
@@ -63,6 +68,15 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Itera
         yield bench
 
 
+@pytest.fixture(params=BACKENDS)
+def patient(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Bench]:
+    """A cache that has one answer, and would wait for the store for ten seconds."""
+    with store_of(request.param) as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
+        bench = Bench(store, relay, clock, caches, patience=10.0)
+        bench.keep()
+        yield bench
+
+
 def complaints(caplog: pytest.LogCaptureFixture) -> int:
     """Count the lines that say that the store is left alone."""
     wanted = "the cache does not answer ("
@@ -72,23 +86,24 @@ def complaints(caplog: pytest.LogCaptureFixture) -> int:
 def test_a_store_that_is_stopped_is_a_miss(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """It is asked once, and then left alone for a while; when it is back, it is used again."""
     bench.store.stop()
-    misses = [bench.get() for _ in range(5)]
-    assert [None] * 5 == [found for found, _ in misses]
-    assert 1.0 > misses[0][1]
-    assert 0.2 > max(seconds for _, seconds in misses[1:])
+    found, seconds = bench.get()
+    assert (None, True) == (found, seconds < 5.0)
+    taken = bench.relay.taken
+    assert [None] * 4 == [bench.get()[0] for _ in range(4)]
+    assert taken == bench.relay.taken
     assert 1 == complaints(caplog)
     bench.store.start()
     assert bench.recovers()
 
 
 def test_a_store_that_was_restarted_has_forgotten_and_is_used_at_once(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    patient: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The connections of before are no reason to leave it alone."""
-    bench.store.restart()
-    assert None is bench.get()[0]
-    bench.keep()
-    assert ANSWER == bench.get()[0]
+    patient.store.restart()
+    assert None is patient.get()[0]
+    patient.keep()
+    assert ANSWER == patient.get()[0]
     assert 0 == complaints(caplog)
 
 
@@ -98,8 +113,8 @@ def test_a_store_that_hangs_costs_half_a_second_once(bench: Bench, way: str, cap
     (bench.store.pause if way == "paused" else bench.relay.hang)()
     first, *others = [bench.get() for _ in range(5)]
     assert None is first[0]
-    assert 0.4 < first[1] < 1.5
-    assert 0.2 > max(seconds for _, seconds in others) + bench.keep()
+    assert 0.4 < first[1] < 5.0
+    assert 0.4 > max(bench.keep(), *(seconds for _, seconds in others))  # whoever asks waits half a second
     assert 1 == complaints(caplog)
     (bench.store.resume if way == "paused" else bench.relay.heal)()
     assert bench.recovers()
@@ -128,24 +143,25 @@ def test_a_store_that_takes_connections_and_then_hangs_is_found_again(bench: Ben
     assert bench.recovers()
 
 
-@pytest.mark.parametrize("bench", ["memcached"], indirect=True)
-def test_a_connection_that_is_in_use_at_the_end_is_closed_with_its_call(bench: Bench) -> None:
+@pytest.mark.parametrize("patient", ["memcached"], indirect=True)
+def test_a_connection_that_is_in_use_at_the_end_is_closed_with_its_call(patient: Bench) -> None:
     """A thread that was given up may outlive the cache."""
-    bench.relay.slow(0.1)
-    asking = threading.Thread(target=bench.cache.store.get, args=(NAME,))
+    patient.relay.hang()
+    before = patient.relay.asked
+    asking = threading.Thread(target=patient.cache.store.get, args=(NAME,))
     asking.start()
-    time.sleep(0.05)
-    bench.cache.close()
+    wait_until(lambda: patient.relay.asked > before)
+    patient.cache.close()
+    patient.relay.heal()
     asking.join()
-    wait_until(lambda: not bench.relay.connections)
+    wait_until(lambda: not patient.relay.connections)
 
 
-def test_a_slow_store_is_waited_for(bench: Bench) -> None:
-    """Up to half a second."""
-    bench.relay.slow(0.05)
-    found, seconds = bench.get()
-    assert ANSWER == found
-    assert 0.1 <= seconds < 0.5
+def test_a_slow_store_is_waited_for(patient: Bench) -> None:
+    """As long as the cache has patience."""
+    patient.relay.slow(0.05)
+    found, seconds = patient.get()
+    assert (ANSWER, True) == (found, seconds >= 0.1)
 
 
 def test_a_store_that_is_too_slow_is_a_miss(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -153,7 +169,7 @@ def test_a_store_that_is_too_slow_is_a_miss(bench: Bench, caplog: pytest.LogCapt
     bench.relay.slow(0.6)
     found, seconds = bench.get()
     assert None is found
-    assert 0.4 < seconds < 1.5
+    assert 0.4 < seconds < 5.0
     assert 1 == complaints(caplog)
     bench.relay.heal()
     assert bench.recovers()
@@ -168,7 +184,7 @@ def test_a_store_that_flaps_gives_the_answer_or_a_miss(bench: Bench) -> None:
         answers.append(bench.get())
     bench.relay.heal()
     assert {None, ANSWER} >= {found for found, _ in answers}
-    assert 1.5 > max(seconds for _, seconds in answers)
+    assert 5.0 > max(seconds for _, seconds in answers)
     assert bench.recovers()
 
 
@@ -192,21 +208,22 @@ def test_something_else_at_its_address_is_a_miss(
     assert 1 == complaints(caplog)
 
 
-@pytest.mark.parametrize("store", [OwnRedis(), OwnMemcached(evicts=False)], ids=lambda store: store.program)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_full_store_still_gives_what_it_has(
-    tmp_path: Path, clock: Clock, store: OwnStore, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, clock: Clock, backend: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It refuses the next answer: that is logged once, and is no reason to leave the store alone."""
     answer = b"x" * 100_000
-    with store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
-        bench = Bench(store, relay, clock, caches)
+    full = OwnRedis() if backend == "redis" else OwnMemcached(evicts=False)
+    with full as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
+        bench = Bench(store, relay, clock, caches, patience=10.0)
         bench.keep(KEYS[0], answer)
         if isinstance(store, OwnRedis):
             store.allow(memory=1)
         for key in KEYS[1:]:
             bench.keep(key, answer)
         assert [answer, None] == [bench.get(KEYS[0])[0], bench.get(KEYS[-1])[0]]
-    refusal = {"redis-server": "OutOfMemoryError", "memcached": "MemcacheServerError"}[store.program]
+    refusal = {"redis": "OutOfMemoryError", "memcached": "MemcacheServerError"}[backend]
     assert [f"the cache refuses what it is asked ({refusal})"] == caplog.messages
 
 
@@ -230,7 +247,7 @@ def test_an_answer_that_is_too_large_for_memcached_is_not_kept(
 ) -> None:
     """Its largest value is a megabyte; the others go on."""
     with OwnMemcached() as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
-        bench = Bench(store, relay, clock, caches)
+        bench = Bench(store, relay, clock, caches, patience=10.0)
         bench.keep(KEYS[1], b"x" * 2**20)
         bench.keep()
         assert (None, ANSWER) == (bench.get(KEYS[1])[0], bench.get()[0])
@@ -240,7 +257,7 @@ def test_an_answer_that_is_too_large_for_memcached_is_not_kept(
 def test_a_value_of_another_type_is_a_miss(tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """A list stands under the answer's name in Redis."""
     with OwnRedis() as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
-        bench = Bench(store, relay, clock, caches)
+        bench = Bench(store, relay, clock, caches, patience=10.0)
         with redis.Redis(port=store.port) as client:
             client.delete(NAME)
             client.rpush(NAME, "item")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import trustme
 
 from tests.misbehaviour import PATIENCE, asked
+from tests.serving import free_port
 from vendorsrv.call import Limits, Target, ask
 from vendorsrv.credentials import anonymous
 from vendorsrv.errors import ConfigError
@@ -82,9 +82,7 @@ def test_the_body_is_nova_s(peer: FakeUpstream) -> None:
 
 def test_nobody_listens() -> None:
     """A refused connection is what Nova makes of a server that is down."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    result = asked(f"http://127.0.0.1:{port}/")
+    result = asked(f"http://127.0.0.1:{free_port()}/")
     assert ({}, "ConnectFailure", None) == (result.value, result.raises, result.status)
 
 
@@ -169,8 +167,7 @@ def test_what_is_no_target(text: str) -> None:
 
 def test_a_password_in_the_url_is_not_shown() -> None:
     """The URL of a result has no user information, and neither has its error."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        host = f"127.0.0.1:{closed.getsockname()[1]}"
+    host = f"127.0.0.1:{free_port()}"
     result = asked(f"http://nova:hunter2@{host}/x")
     assert f"http://{host}/x" == result.url
     assert "hunter2" not in str(result.error)

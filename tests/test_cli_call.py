@@ -6,7 +6,6 @@ import base64
 import json
 import logging
 import os
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 import trustme
 from click.testing import CliRunner, Result
 
+from tests.serving import free_port
 from vendorsrv.cli_call import call
 from vendorsrv.testing.misbehaviour import body
 from vendorsrv.testing.upstream import FakeUpstream
@@ -147,8 +147,7 @@ def test_an_error_is_one_line() -> None:
 
 def test_a_keystone_that_is_away_is_one_line(peer: FakeUpstream) -> None:
     """In a process of its own, too, nothing but that line is printed: no warning of a library, no password."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        keystone = f"http://127.0.0.1:{closed.getsockname()[1]}/v3"
+    keystone = f"http://127.0.0.1:{free_port()}/v3"
     result = subprocess.run(
         [sys.executable, "-c", "from vendorsrv.cli_call import call; call()", f"{peer.url}/mailserver"],
         env={**os.environ, "OS_AUTH_URL": keystone, "OS_USERNAME": "nova", "OS_PASSWORD": "hunter2"},

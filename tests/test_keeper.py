@@ -44,6 +44,12 @@ def script(keeper: Keeper, value: Callable[[int], Any]) -> Scripted:
     return handler  # type: ignore[no-any-return]
 
 
+def runs(keeper: Keeper) -> int:
+    """Say how often the handler of a keeper ran."""
+    handler: Any = keeper.enabled.handler
+    return int(handler.runs)
+
+
 def raises(error: BaseException) -> Callable[[int], Awaitable[Any]]:
     """A script that raises."""
 
@@ -51,6 +57,21 @@ def raises(error: BaseException) -> Callable[[int], Awaitable[Any]]:
         raise error
 
     return work
+
+
+class Slowly:
+    """A script whose runs end when the test says so; built on the event loop."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.over = asyncio.Event()
+        self.begun = asyncio.Event()
+        script(keeper, self.work)
+
+    async def work(self, run: int) -> Any:
+        """Wait, and give the number of the run."""
+        self.begun.set()
+        await self.over.wait()
+        return {"run": run}
 
 
 async def outcome(asked: Awaitable[Answer]) -> object:
@@ -71,17 +92,15 @@ def test_many_at_once_are_one_run(keeper_of: Build, name: str) -> None:
     """And everybody has its answer."""
     keeper = keeper_of(name)
 
-    async def slowly(run: int) -> Any:
-        await asyncio.sleep(0.02)
-        return {"run": run}
-
-    handler = script(keeper, slowly)
-
     async def ask_all() -> list[Answer]:
-        return await asyncio.gather(*(keeper.answer(REQUEST, time.monotonic() + 4.5) for _ in range(50)))
+        slowly = Slowly(keeper)
+        asking = [asyncio.create_task(keeper.answer(REQUEST, time.monotonic() + 4.5)) for _ in range(50)]
+        await slowly.begun.wait()  # all of them began to ask before the run did
+        slowly.over.set()
+        return await asyncio.gather(*asking)
 
     assert {b'{"run":1}'} == {answer.body for answer in run(ask_all())}
-    assert 1 == handler.runs
+    assert 1 == runs(keeper)
 
 
 def test_many_at_once_share_the_error(keeper_of: Build) -> None:
@@ -100,35 +119,30 @@ def test_a_caller_who_gives_up_cancels_nobody_else(keeper_of: Build) -> None:
     """The first one too, for whom the handler was started."""
     keeper = keeper_of("Cached")
 
-    async def slowly(run: int) -> Any:
-        await asyncio.sleep(0.05)
-        return {"run": run}
-
-    handler = script(keeper, slowly)
-
     async def ask_twice() -> Answer:
+        slowly = Slowly(keeper)
         first, second = (asyncio.create_task(keeper.answer(REQUEST, time.monotonic() + 4.5)) for _ in range(2))
-        await asyncio.sleep(0.01)
+        await slowly.begun.wait()
         first.cancel()
+        await asyncio.wait({first})
+        slowly.over.set()
         return await second
 
     assert b'{"run":1}' == run(ask_twice()).body
-    assert 1 == handler.runs
+    assert 1 == runs(keeper)
 
 
 def test_who_is_late_waits_no_longer_than_his_own_time(keeper_of: Build) -> None:
     """Whoever started the run has more."""
     keeper = keeper_of("Scripted")
 
-    async def slowly(run: int) -> Any:
-        await asyncio.sleep(0.3)
-        return {"run": run}
-
-    script(keeper, slowly)
-
     async def ask_twice() -> list[object]:
-        seconds = (4.5, 0.1)
-        return await asyncio.gather(*(outcome(keeper.answer(REQUEST, time.monotonic() + each)) for each in seconds))
+        slowly = Slowly(keeper)
+        first = asyncio.create_task(outcome(keeper.answer(REQUEST, time.monotonic() + 4.5)))
+        await slowly.begun.wait()
+        late = await outcome(keeper.answer(REQUEST, time.monotonic() + 0.1))
+        slowly.over.set()
+        return [await first, late]
 
     assert [Answer(b'{"run":1}'), (504, "handler_timeout")] == run(ask_twice())
 

@@ -123,7 +123,7 @@ def test_what_is_in_progress_is_seen(keeping: Server, fake: FakeKeystone) -> Non
     nova, go_on = fake.issue("service"), threading.Event()
 
     async def wait(run: int) -> object:
-        await asyncio.to_thread(go_on.wait, 10)
+        await asyncio.to_thread(go_on.wait, 60)
         return run
 
     handler_of(keeping, "scripted").script = wait
@@ -258,7 +258,7 @@ def test_a_blocked_event_loop_is_counted(tmp_path: Path, fake: FakeKeystone, cap
     with running(write_config(tmp_path, fake, handlers="tests.handlers.keeping:Scripted")) as server:
 
         async def block(run: int) -> object:
-            wait_until(lambda: "blocked the event loop" in caplog.text, 10)
+            wait_until(lambda: "blocked the event loop" in caplog.text)
             return run
 
         handler_of(server, "scripted").script = block

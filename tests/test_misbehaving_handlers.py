@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,29 +36,29 @@ class Theatre(NamedTuple):
         """Ask as Nova does."""
         return self.server.ask(path, self.token, body)
 
-    def ask_at_once(self, path: str, bodies: list[bytes]) -> list[tuple[httpx.Response, float]]:
-        """Ask from as many threads; give the responses and the seconds that each took."""
-        answers: list[tuple[httpx.Response, float]] = []
 
-        def ask(body: bytes) -> None:
-            started = time.monotonic()
-            answers.append((self.ask(path, body), time.monotonic() - started))
-
-        threads = [threading.Thread(target=ask, args=(body,)) for body in bodies]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return answers
+@contextmanager
+def playing(directory: Path, fake: FakeKeystone, clock: Clock, timeout: float) -> Iterator[Theatre]:
+    """Serve handlers that have little room."""
+    limits = {"timeout": timeout, "concurrency": 2, "queue": 1}
+    sections = section("handler:scripted", limits) + section("handler:plain", {**limits, "threads": 2})
+    options = {"handlers": HANDLERS, "sections": sections, "request_timeout": 60}
+    with running(write_config(directory, fake, **options), clock) as server:  # type: ignore[arg-type]
+        yield Theatre(server, fake.issue("service"))
 
 
 @pytest.fixture
 def theatre(tmp_path: Path, fake: FakeKeystone, clock: Clock) -> Iterator[Theatre]:
-    """A server of the test's own, whose handlers have little time and room."""
-    limits = {"timeout": 0.3, "concurrency": 2, "queue": 1}
-    sections = section("handler:scripted", limits) + section("handler:plain", {**limits, "threads": 2})
-    with running(write_config(tmp_path, fake, handlers=HANDLERS, sections=sections), clock) as server:
-        yield Theatre(server, fake.issue("service"))
+    """A server of the test's own, whose handlers have all the time that they want."""
+    with playing(tmp_path, fake, clock, timeout=50) as theatre:
+        yield theatre
+
+
+@pytest.fixture
+def hasty(tmp_path: Path, fake: FakeKeystone, clock: Clock) -> Iterator[Theatre]:
+    """A server of the test's own, whose handlers have little time."""
+    with playing(tmp_path, fake, clock, timeout=0.3) as theatre:
+        yield theatre
 
 
 def instance(number: int) -> bytes:
@@ -91,34 +93,36 @@ def test_what_is_no_answer_is_an_error_that_says_where(theatre: Theatre, name: s
 
 
 @pytest.mark.parametrize("name", ["scripted", "plain"])
-def test_a_handler_that_hangs_is_given_up(theatre: Theatre, name: str) -> None:
+def test_a_handler_that_hangs_is_given_up(hasty: Theatre, name: str) -> None:
     """At its deadline; the server answers all others meanwhile."""
     over = threading.Event()
 
     async def hang(_: int) -> None:
         await asyncio.sleep(60)
 
-    theatre.script(name, hang if name == "scripted" else lambda _: over.wait(5))
+    hasty.script(name, hang if name == "scripted" else lambda _: over.wait(60))
     message = f"handler {name} gave no answer within 0.3 seconds"
-    assert (504, "handler_timeout", message) == error_of(theatre.ask(f"/{name}"))
-    assert 200 == theatre.ask("/empty").status_code
+    assert (504, "handler_timeout", message) == error_of(hasty.ask(f"/{name}"))
+    assert 200 == hasty.ask("/empty").status_code
     over.set()
 
 
 def test_more_than_can_be_done_at_once_is_refused_at_once(theatre: Theatre) -> None:
     """Two are made, one waits, and the others are told to come again."""
+    over = threading.Event()
 
     async def slowly(run: int) -> int:
-        await asyncio.sleep(0.2)
+        await asyncio.to_thread(over.wait, 60)
         return run
 
     theatre.script("scripted", slowly)
-    answers = theatre.ask_at_once("/scripted", [instance(number) for number in range(8)])
-    refused = [(response, seconds) for response, seconds in answers if response.status_code != 200]
-    assert (3, 5) == (len(answers) - len(refused), len(refused))
-    assert {(503, "busy", "handler scripted is busy")} == {error_of(response) for response, _ in refused}
-    assert {"1"} == {response.headers["Retry-After"] for response, _ in refused}
-    assert 0.2 > min(seconds for _, seconds in refused)
+    with ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(theatre.ask, "/scripted", instance(number)) for number in range(8)]
+        refused = [each.result() for each in islice(as_completed(asking, 60), 5)]
+        over.set()
+    assert {(503, "busy", "handler scripted is busy")} == {error_of(response) for response in refused}
+    assert {"1"} == {response.headers["Retry-After"] for response in refused}
+    assert 3 == sum(each.result().status_code == 200 for each in asking)
 
 
 def test_a_handler_that_keeps_failing_rests_and_ready_says_so(theatre: Theatre, clock: Clock) -> None:
@@ -156,11 +160,11 @@ def test_a_fan_out_fails_with_a_handler_that_may_not_fail_and_names_it(theatre: 
     assert (500, "handler_failed", "handler scripted failed") == error_of(theatre.ask("/"))
 
 
-def test_a_thread_that_hangs_takes_its_place_until_it_ends(theatre: Theatre) -> None:
+def test_a_thread_that_hangs_takes_its_place_until_it_ends(hasty: Theatre) -> None:
     """Then the handler is as good as new."""
     over = threading.Event()
-    theatre.script("plain", lambda run: over.wait(10) or run)
-    codes = [error_of(theatre.ask("/plain", instance(number)))[1] for number in range(3)]
+    hasty.script("plain", lambda run: over.wait(60) or run)
+    codes = [error_of(hasty.ask("/plain", instance(number)))[1] for number in range(3)]
     assert ["handler_timeout", "handler_timeout", "busy"] == codes
     over.set()
-    wait_until(lambda: theatre.ask("/plain").status_code == 200)
+    wait_until(lambda: hasty.ask("/plain").status_code == 200)

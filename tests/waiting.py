@@ -9,6 +9,8 @@ from collections.abc import Callable
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Return as soon as the condition holds; it is asked 20 times a second.
 
+    :param seconds: a safety net for tests that fail, far above what a busy machine needs.
+
     :raises AssertionError: it did not hold within this many seconds.
     """
     deadline = time.monotonic() + seconds

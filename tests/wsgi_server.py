@@ -31,7 +31,7 @@ Kind = Literal["gunicorn", "waitress"]
 
 FACTORY: Final = "tests.wsgi_server:from_environment"
 #: Where each of the two says that it listens.
-LISTENING: Final = re.compile(r"(?:Listening at:|Serving on) (http://127\.0\.0\.1:\d+)")
+LISTENING: Final = re.compile(r"(?:Listening at:|Serving on) (http://127\.0\.0\.1:\d+)\s")
 
 
 def answer_to(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def command(server: Kind, workers: int, threads: int) -> list[str]:
 def refuses_strangers(url: str) -> bool:
     """Say whether the application answers; gunicorn listens seconds before it has loaded it."""
     try:
-        return httpx.post(url, timeout=20).status_code == 401
+        return httpx.post(url, timeout=60).status_code == 401
     except httpx.TransportError:
         return False
 

@@ -87,5 +87,5 @@ class Slow(Handler):
 
     def handle(self, request: VendordataRequest) -> object:
         """Come too late."""
-        time.sleep(0.2)
+        time.sleep(1.0)
         return {}
