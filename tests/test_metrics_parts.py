@@ -60,7 +60,7 @@ def test_a_pin_that_another_worker_is_making_is_counted_by_who_waits(tmp_path: P
 
     async def slowly() -> bytes:
         begun.set()
-        while not conflicts():  # the other one waits
+        while not conflicts():  # noqa: ASYNC110 - a count that another task changes
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         return b"made"
