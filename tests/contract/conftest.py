@@ -15,6 +15,7 @@ from tests.contract.table import SERVERS
 from tests.contract.ways import Ways, leading
 from tests.keystone import NOVA, NOVA_ADMIN, TENANT, VENDORSRV, Keystone
 from tests.peers import require
+from tests.serving import free_port
 from tests.waiting import wait_until
 from tests.wsgi_server import serving_wsgi
 
@@ -25,7 +26,8 @@ NO_KEYSTONE = "no real Keystone: pip install 'vendorsrv[demo]'"
 def start(directory: Path) -> Iterator[Keystone]:
     """Serve a Keystone with the accounts of tests/keystone.py, and stop it at the end."""
     require("keystone", NO_KEYSTONE)
-    with Keystone(directory=directory / "data", log_file=directory / "keystone.log") as keystone:
+    port = free_port()  # it is kept for Keystone while that is stopped
+    with Keystone(directory=directory / "data", log_file=directory / "keystone.log", port=port) as keystone:
         keystone.create_accounts()
         yield keystone
 
@@ -84,7 +86,7 @@ def revoked_token(keystone: Keystone) -> str:
 @pytest.fixture(scope="session")
 def expired_token(keystone: Keystone) -> str:
     """A token of Nova's user whose time is over."""
-    token = keystone.short_token(NOVA, 4)  # issuing it takes seconds on a busy machine
+    token = keystone.short_token(NOVA)
     wait_until(lambda: not keystone.accepts(token))
     return token
 

@@ -79,7 +79,7 @@ class Busy(Failing):
 
     concurrency = 1
     queue = 0
-    timeout = 30.0
+    timeout = 60.0
     routes: ClassVar[Mapping[str, str]] = {"holds.json": "holds", "release.json": "release"}
 
     async def open(self) -> None:

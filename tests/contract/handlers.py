@@ -64,6 +64,10 @@ class BrokenInThread(Broken):
         raise KeyError(f"{request.user_data} {dict(request.metadata)} {dict(request.extra)}")
 
 
+class Failing(BrokenInThread):
+    """The same, to be asked until its breaker opens."""
+
+
 class Refusing(Handler):
     """Raises an error with a message for the tenant."""
 
@@ -104,5 +108,5 @@ class Stuck(Handler):
 
 def names() -> str:
     """Give the value of ``[vendorsrv] handlers`` that enables the mail server and all of these."""
-    classes = (Received, Echo, NoJson, Broken, BrokenInThread, Refusing, Slow, Stuck)
+    classes = (Received, Echo, NoJson, Broken, BrokenInThread, Failing, Refusing, Slow, Stuck)
     return ",".join(["mailserver", *(f"{each.__module__}:{each.__name__}" for each in classes)])

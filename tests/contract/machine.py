@@ -41,8 +41,8 @@ exec chroot . /bin/sh -euc "$3"
 """
 NAMESPACES: Final = ("--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child")
 ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
-BUILD_TIMEOUT: Final = 900
-RUN_TIMEOUT: Final = 120
+BUILD_TIMEOUT: Final = 1800
+RUN_TIMEOUT: Final = 600
 
 
 def image() -> Path:

@@ -107,9 +107,9 @@ REFUSALS: Final = {
     ),
     "a handler fails again and again": Failure(
         "503 resting",
-        "handler broken-in-thread failed too often and is not asked for some seconds",
+        "handler failing failed too often and is not asked for some seconds",
         ["ServiceUnavailable"],
-        "/broken-in-thread",
+        "/failing",
         before=[{}] * 5,
     ),
     "an answer of another type": Failure(

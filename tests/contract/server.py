@@ -72,12 +72,13 @@ class Server:
                 start_new_session=True,
             )
         try:
-            wait_until(self.listens, 60)
+            wait_until(self.listens)
             self.url = LISTENING.findall(self.log)[0]
-            self.client = httpx.Client(base_url=self.url, verify=self.trust, timeout=20)
-            wait_until(self.lives, 60)
+            self.client = httpx.Client(base_url=self.url, verify=self.trust, timeout=60)
+            wait_until(self.lives)
         except BaseException:
             self.signal_all(signal.SIGKILL)
+            self.process.wait()
             raise
         return self
 
@@ -87,7 +88,7 @@ class Server:
             self.signal_all(signal.SIGCONT)
             self.process.terminate()
             try:
-                self.process.wait(20)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.signal_all(signal.SIGKILL)
                 raise

@@ -17,7 +17,7 @@ OWN: Final[dict[str, Behaviour]] = {
     "escapes": body(b'"\\u00fc \\/ \\ud83d\\udcee \\u0000"'),
     "text": body('{"\u043a": "\U0001f4ee"}'.encode()),
     "for cloud-init": body(b'{"cloud-init": "#cloud-config\\nruncmd: []\\n"}'),
-    "dripping for long": drips(raw(200, '{"a": "slow"}'), 0.3),
+    "dripping for long": drips(raw(200, '{"a":                     "slow"}'), 0.15, 25),
 }
 UNREADABLE: Final = "the answer of upstream … "
 

@@ -18,6 +18,8 @@ from vendorsrv.payload import build_payload
 from vendorsrv.testing.misbehaviour import Behaviour, body, raw
 from vendorsrv.testing.upstream import FakeUpstream
 
+WriteConf = Callable[..., Path]
+
 SHORT_LIVED = Account("short-lived", "short-lived-password", "service")
 
 
@@ -30,12 +32,12 @@ def peer() -> Iterator[FakeUpstream]:
 
 
 @pytest.fixture
-def nova_conf(tmp_path: Path) -> Callable[[Keystone, Account], Path]:
-    """Writes a nova.conf with this account."""
+def nova_conf(tmp_path: Path) -> WriteConf:
+    """Writes a nova.conf with this account, and how many seconds Keystone may take."""
 
-    def write(keystone: Keystone, account: Account) -> Path:
+    def write(keystone: Keystone, account: Account, timeout: float = 60) -> Path:
         (tmp_path / "nova.conf").write_text(
-            "[vendordata_dynamic_auth]\nauth_type = password\ntimeout = 0.5\nuser_domain_id = default\n"
+            f"[vendordata_dynamic_auth]\nauth_type = password\ntimeout = {timeout}\nuser_domain_id = default\n"
             f"project_domain_id = default\nauth_url = {keystone.url}\nusername = {account.user}\n"
             f"password = {account.password}\nproject_name = {account.project}\n"
         )
@@ -61,9 +63,6 @@ def environment(keystone: Keystone, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     for name, value in values.items():
         monkeypatch.setenv(f"OS_{name}", value)
     return monkeypatch
-
-
-WriteConf = Callable[[Keystone, Account], Path]
 
 
 def asked(conf: Path, url: str) -> Result:
@@ -155,7 +154,7 @@ def test_a_hanging_keystone(fragile_keystone: Keystone, peer: FakeUpstream, nova
     """A Keystone that accepts and never answers is given up."""
     fragile_keystone.pause()
     with pytest.raises(ConfigError, match=f"^Keystone at {fragile_keystone.url} did not answer in time$"):
-        asked(nova_conf(fragile_keystone, NOVA), f"{peer.url}/mailserver")
+        asked(nova_conf(fragile_keystone, NOVA, timeout=0.5), f"{peer.url}/mailserver")
 
 
 def test_a_stopped_keystone(fragile_keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:

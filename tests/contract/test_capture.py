@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.nova import INSTANCE, Nova, listening
 from tests.keystone import NOVA, TENANT, Keystone
+from tests.serving import free_port
 
 
 def test_the_request_line(nova: Nova) -> None:
@@ -99,8 +100,7 @@ def test_one_token_for_many_requests(nova: Nova, keystone: Keystone) -> None:
 )
 def test_nobody_listens(nova: Nova, fatal: bool, outcome: dict[str, Any]) -> None:
     """A refused connection is an empty answer, or an error when Nova is told that failure is fatal."""
-    with listening() as (url, _):
-        pass
+    url = f"http://127.0.0.1:{free_port()}"
     result = nova.vendordata(INSTANCE, [f"mail@{url}/mailserver"], fatal=fatal)
     result.get("error", {}).pop("message", None)
     assert f"Error from dynamic vendordata service mail at {url}/mailserver" in result.pop("log")[-1]

@@ -270,7 +270,12 @@ def test_no_answer_costs_an_instance_its_user_data(cloud_init: CloudInit, value:
         assert [] == seen["warnings"], answer
 
 
-@settings(max_examples=1000, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=1000,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(parts=st.lists(PARTS, min_size=1, max_size=4))
 def test_values_arrive_as_they_were_given(cloud_init: CloudInit, parts: list[Part | None]) -> None:
     """Our own parts pass our own guard, and nothing in them fails cloud-init."""

@@ -87,8 +87,10 @@ class Asker:
         with ThreadPoolExecutor(1) as thread:
             thread.submit(self.post, instance_id=OTHER, hostname=HOLDING)
             wait_until(lambda: self.get("holds.json"))
-            yield
-            self.get("release.json")
+            try:
+                yield
+            finally:
+                self.get("release.json")
 
     def outcome(self) -> Outcome:
         """Find out everything about this handler."""
@@ -108,7 +110,7 @@ def server(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iter
     options: Options = {
         "vendorsrv": {
             "handlers": ",".join(f"tests.contract.failing:{name}" for name in VARIANTS),
-            "request_timeout": 30,  # one of them holds a place for as long as Nova needs
+            "request_timeout": 60,  # one of them holds a place for as long as Nova needs
         },
         "database": {"connection": f"postgresql://127.0.0.1:{free_port()}/pins"},
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,11 +91,19 @@ def fragile_token(fragile_keystone: Keystone) -> str:
     return fragile_keystone.token(NOVA)
 
 
+def short_token_that_was_taken(keystone: Keystone, server: Server) -> str:
+    """A token that was accepted and will soon be over; the busier the machine, the later."""
+    for seconds in (1, 5, 20, 40):
+        token = keystone.short_token(NOVA, seconds)
+        if server.post("/received", token).status_code == 200:
+            return token
+    raise AssertionError("no short token is accepted")
+
+
 def test_a_token_expires_while_it_is_known(keystone: Keystone, served: Server) -> None:
     """A token that was taken is refused once it is over, although the server keeps tokens for longer."""
-    token = keystone.short_token(NOVA, 4)
-    assert 200 == served.post("/received", token).status_code
-    wait_until(lambda: served.post("/received", token).status_code == 401, 15)
+    token = short_token_that_was_taken(keystone, served)
+    wait_until(lambda: served.post("/received", token).status_code == 401)
 
 
 def test_a_token_is_revoked_while_it_is_known(keystone: Keystone, forgetful: Server) -> None:
@@ -104,7 +111,7 @@ def test_a_token_is_revoked_while_it_is_known(keystone: Keystone, forgetful: Ser
     token = keystone.token(NOVA)
     assert 200 == forgetful.post("/received", token).status_code
     keystone.revoke(token)
-    wait_until(lambda: forgetful.post("/received", token).status_code == 401, 5)
+    wait_until(lambda: forgetful.post("/received", token).status_code == 401)
 
 
 def test_a_role_is_taken_away(keystone: Keystone, forgetful: Server) -> None:
@@ -116,7 +123,7 @@ def test_a_role_is_taken_away(keystone: Keystone, forgetful: Server) -> None:
     [role] = keystone.request("GET", "/roles?name=service")["roles"]
     [project] = keystone.request("GET", "/projects?name=service")["projects"]
     keystone.request("DELETE", f"/projects/{project['id']}/users/{user}/roles/{role['id']}")
-    wait_until(lambda: forgetful.post("/received", token).status_code != 200, 5)
+    wait_until(lambda: forgetful.post("/received", token).status_code != 200)
     assert NOT_ALLOWED == error_of(forgetful.post("/received", token))
 
 
@@ -158,18 +165,21 @@ def test_our_own_account(keystone: Keystone, tmp_path: Path, nova_token: str, ac
 
 
 def test_keystone_stops_and_starts(fragile_keystone: Keystone, served_by_fragile: Server) -> None:
-    """Without Keystone new tokens get 503 in time, known ones are still good, and all is well when it is back."""
+    """Without Keystone new tokens get 503 in time, known ones are still good, and all is well when it is back.
+
+    In time: what overruns `auth_timeout` or `request_timeout`, both below Nova's limit, has another message.
+    """
+    wait_until(served_by_fragile.ready)
     known, new = fragile_keystone.token(NOVA), fragile_keystone.token(NOVA)
     assert 200 == served_by_fragile.post("/mailserver", known).status_code
     fragile_keystone.stop()
     response = served_by_fragile.post("/mailserver", new)
     assert NOT_NOW == error_of(response)
     assert "1" == response.headers["Retry-After"]
-    assert response.elapsed.total_seconds() < 4.5
     assert 200 == served_by_fragile.post("/mailserver", known).status_code
-    wait_until(lambda: not served_by_fragile.ready(), 5)
+    wait_until(lambda: not served_by_fragile.ready())
     fragile_keystone.start()
-    wait_until(served_by_fragile.ready, 5)
+    wait_until(served_by_fragile.ready)
     assert 200 == served_by_fragile.post("/mailserver", new).status_code
 
 
@@ -182,20 +192,21 @@ def test_a_server_that_starts_before_keystone(fragile_keystone: Keystone, tmp_pa
         assert (503, "keystone_unavailable") == error_of(response)[:2]
         assert "1" == response.headers["Retry-After"]
         fragile_keystone.start()
-        wait_until(server.ready, 10)
+        wait_until(server.ready)
         assert 200 == server.post("/mailserver", token).status_code
 
 
 def test_keystone_hangs(fragile_keystone: Keystone, served_by_fragile: Server) -> None:
-    """While Keystone accepts and never answers, a request gets 503 before Nova would give up, and so does ready."""
+    """While Keystone accepts and never answers, a request gets 503 before Nova would give up, and so does ready.
+
+    Before that: it is `auth_timeout` that ends it, and not `request_timeout`, which has another code.
+    """
     new = fragile_keystone.token(NOVA)
-    wait_until(served_by_fragile.ready, 5)
+    wait_until(served_by_fragile.ready)
     fragile_keystone.pause()
-    started = time.monotonic()
     response = served_by_fragile.post("/mailserver", new)
-    assert time.monotonic() - started < 4.5
     assert (503, "keystone_unavailable") == error_of(response)[:2]
     assert 503 == served_by_fragile.client.get("/-/ready").status_code
     fragile_keystone.resume()
-    wait_until(served_by_fragile.ready, 10)
+    wait_until(served_by_fragile.ready)
     assert 200 == served_by_fragile.post("/mailserver", new).status_code

@@ -17,6 +17,7 @@ from tests.contract.nova import INSTANCE, ROOT, Nova, listening
 from tests.contract.responses import OUTAGES, REFUSALS, Failure
 from tests.contract.server import BODY, Options, Server
 from tests.keystone import NOVA, Keystone
+from tests.serving import free_port
 from vendorsrv.local_keystone import LocalKeystone
 
 GUIDE: Final = ROOT / "docs" / "admin-guide.md"
@@ -162,9 +163,7 @@ def while_the_server_hangs(request: pytest.FixtureRequest) -> Iterator[tuple[str
 @contextmanager
 def without_a_server(_: pytest.FixtureRequest) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Nobody listens."""
-    with listening() as (url, _requests):
-        pass
-    yield f"{url}/mailserver", {}
+    yield f"http://127.0.0.1:{free_port()}/mailserver", {}
 
 
 @contextmanager
@@ -193,8 +192,7 @@ def without_novas_keystone(request: pytest.FixtureRequest) -> Iterator[tuple[str
     """Nova has no token and gets none."""
     served: Server = request.getfixturevalue("served")
     keystone = LocalKeystone()
-    with listening() as (url, _requests):
-        keystone.url = f"{url}/v3"
+    keystone.url = f"http://127.0.0.1:{free_port()}/v3"
     yield f"{served.url}/mailserver", {"keystone": keystone}
 
 

@@ -22,10 +22,13 @@ from vendorsrv.testing.upstream import FakeUpstream
 
 Way = Literal["directly", "through a proxy"]
 
-#: Seconds for the proxies of slow answers; Nova waits a second for a part of one, and it takes whole seconds only.
-SLOW: Final[Mapping[str, float]] = {"slow": 0.4, "silent": 0.4, "stuck in the body": 0.4, "dripping for long": 0.7}
+#: Seconds for the proxies of slow answers.
+SLOW: Final[Mapping[str, float]] = {"slow": 0.4, "silent": 0.4, "stuck in the body": 0.4, "dripping for long": 0.4}
+#: Seconds, whole ones, that Nova waits for a part of one. Of the one that drips the whole takes longer than that, and
+#: each part a twentieth of it.
+PATIENCE: Final[Mapping[str, int]] = {"slow": 1, "silent": 1, "stuck in the body": 1, "dripping for long": 3}
 #: Seconds for everything else: on a busy machine a good answer takes its time, too.
-PLENTY: Final = 20
+PLENTY: Final = 60
 #: Every proxy passes the caller's token on.
 RELAYING: Final = {"auth": "relay", "relay_hosts": "127.0.0.1"}
 #: Where the peer is asked for nothing but to see a token.
@@ -96,7 +99,7 @@ def leading(directory: Path, nova: Nova, keystone: Keystone, urls: Mapping[str, 
 
 def patience(row: Row, way: Way) -> int:
     """Give the seconds that Nova waits for each read."""
-    return 1 if row.name in SLOW and way == "directly" else PLENTY
+    return PATIENCE.get(row.name, PLENTY) if way == "directly" else PLENTY
 
 
 def sessions(directory: Path, nova: Nova) -> dict[Account | None, Session]:

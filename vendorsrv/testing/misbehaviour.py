@@ -48,12 +48,12 @@ def error(status: int, **headers: str) -> Behaviour:
     return body(json.dumps({"error": {"message": "no such rack"}}), status, **headers)
 
 
-def drips(response: bytes, seconds: float) -> Behaviour:
-    """Answer byte by byte, with a pause of this many seconds before each of the last five."""
+def drips(response: bytes, seconds: float, times: int = 5) -> Behaviour:
+    """Answer byte by byte, with a pause of this many seconds before each of the last ones."""
 
     def behave(send: Callable[[bytes], object], wait: Callable[[float], object]) -> None:
-        send(response[:-5])
-        for position in range(-5, 0):
+        send(response[:-times])
+        for position in range(-times, 0):
             wait(seconds)
             send(response[position:][:1])
 
@@ -119,7 +119,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "broken location": body("", 307, Location="http://["),
     "slow": slow,
     "silent": silent,
-    "stuck in the body": drips(raw(200, '{"a": "stuck"}'), 2.0),
+    "stuck in the body": drips(raw(200, '{"a": "stuck"}'), SILENCE),
     "hangs up": hangs_up,
     "cut short": sends(raw(200, '{"a": 1}')[:-3]),
     "wrong length": sends(raw(200, '{"a": 1}').replace(b"Length: 8", b"Length: 5")),
