@@ -63,7 +63,7 @@ def run(command: str, server: Server, keystone: Keystone) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,  # some start a demo, which takes ten seconds on a machine with nothing else to do
+        timeout=600,  # some are runs of pytest that take seconds on a machine with nothing else to do
         check=False,
     )
     return done.stdout.replace(server.url, URL)
