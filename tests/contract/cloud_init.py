@@ -40,6 +40,7 @@ class CloudInit:
         )
         first = self.process.stdout.readline() if self.process.stdout else b""
         if not first:
+            self.__exit__()
             peers.missing("no real cloud-init: install Debian's package cloud-init")
         peers.RAN["cloud-init"] = json.loads(first)["version"]
         return self

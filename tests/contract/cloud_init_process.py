@@ -37,11 +37,10 @@ def write(folder: str, order: dict[str, Any]) -> None:
             raw.write(base64.b64decode(order["user_data"]))
 
 
-def begin(probe: Any, folder: str) -> Any:
+def begin(probe: Any, folder: str, cloud: str) -> Any:
     """Boot an instance that has user-data and no vendor data, and give cloud-init's own object of it."""
     user_data = base64.b64encode(b"#cloud-config\nruncmd: [mine]\n").decode()
     write(folder, {"vendor_data2.json": {}, "user_data": user_data})
-    cloud = os.path.join(folder, "fed")
     probe.copy_drive(os.path.join(folder, "drive"), cloud)
     init = probe.begin(cloud)
     init.update()
@@ -79,16 +78,18 @@ def main(probe_path: str, directory: str) -> None:
     base = probe.stages.fetch_base_config()  # reading it anew is most of a boot's time
     probe.stages.fetch_base_config = lambda **_: copy.deepcopy(base)
     print(json.dumps({"version": probe.version.version_string()}), file=answers, flush=True)
-    folder = os.path.join(directory, "boot")
+    booted, fed = os.path.join(directory, "boot"), os.path.join(directory, "fed")
+    cloud = os.path.join(fed, "cloud")
     init: Any = None
     for line in sys.stdin:
         order = json.loads(line)
         if "feed" in order:
-            init = init or begin(probe, folder)
+            init = init or begin(probe, fed, cloud)
+            probe.keep_below(cloud)  # a boot in between was below a folder of its own
             seen = feed(probe, init, order["feed"])
         else:
-            write(folder, order)
-            seen = probe.boot(folder, with_vendor_data=not order["alone"])
+            write(booted, order)
+            seen = probe.boot(booted, with_vendor_data=not order["alone"])
         print(json.dumps(seen, default=str), file=answers, flush=True)
 
 

@@ -85,9 +85,9 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "number": body("17"),
     "true": body("true"),
     "null": body("null"),
-    "no content": sends(b"HTTP/1.1 204 No Content\r\n\r\n"),
+    "no content": sends(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"),
     "empty body": body(""),
-    "not modified": sends(b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+    "not modified": sends(b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n"),
     "latin-1": body('"M\u00fcller"', content_type="text/plain"),
     "utf-8 text": body('"M\u00fcller"', content_type="text/plain; charset=utf-8"),
     "true latin-1": body(b'"M\xfcller"', content_type="text/plain"),
@@ -96,7 +96,9 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "302 without location": body('{"a": 302}', 302),
     "dripping": drips(raw(200, '{"a": "slow"}'), 0.15),
     "5 MB": body('"' + "x" * 5 * 2**20 + '"'),
-    "chunked": sends(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n'),
+    "chunked": sends(
+        b'HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n'
+    ),
     "gzip": body(gzip.compress(b'{"a": 1}'), Content_Encoding="gzip"),
     "duplicate names": body('{"a": 1, "a": 2}'),
     "lone surrogate": body('"\\ud800"'),
