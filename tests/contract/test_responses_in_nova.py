@@ -152,7 +152,8 @@ def while_the_policy_is_broken(request: pytest.FixtureRequest) -> Iterator[tuple
 @contextmanager
 def while_the_server_hangs(request: pytest.FixtureRequest) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Our server accepts connections and says nothing."""
-    server: Server = request.getfixturevalue("misbehaving")
+    # Not the one whose pins are locked: what it is asked now it answers later, and pins.
+    server: Server = request.getfixturevalue("served")
     server.signal_all(signal.SIGSTOP)
     try:
         yield f"{server.url}/mailserver", {"read_timeout": 1}
