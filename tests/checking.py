@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vendorsrv.check import find_all
+from vendorsrv.check.run import find_all
 
 #: Of a Fernet.
 KEY = "dmVuZG9yc3J2LXRlc3RzLXZlbmRvcnNydi10ZXN0cy0="

@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from tests import peers
 from tests.waiting import wait_until
-from vendorsrv.pin_url import async_url
+from vendorsrv.database.url import async_url
 
 #: Where they are, as a superuser; these environment variables say otherwise.
 SERVERS: Final = {

@@ -11,7 +11,7 @@ import pytest
 from tests.fake_keystone import FakeKeystone
 from tests.serving import Server, running, write_config
 from vendorsrv import Caller, Settings, VendordataError
-from vendorsrv.auth import Authenticator
+from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.testing.clock import ManualClock
 
 #: What the tests' clocks are.

@@ -13,7 +13,7 @@ from keystoneauth1.exceptions import HttpError
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 
-from vendorsrv.local_keystone import LocalKeystone
+from vendorsrv.demo.keystone import LocalKeystone
 
 
 class Account(NamedTuple):

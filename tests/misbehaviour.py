@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from vendorsrv.call import NOVA_DEFAULTS, Limits, Result, Target, ask
-from vendorsrv.credentials import anonymous
-from vendorsrv.payload import build_payload
+from vendorsrv.nova.client import NOVA_DEFAULTS, Limits, Result, Target, ask
+from vendorsrv.nova.credentials import anonymous
+from vendorsrv.nova.payload import build_payload
 
 #: Nova's limits, but for a read timeout that tests can wait for, where an answer, or its rest, does not come at all: a
 #: busy machine overruns it with good answers, too.

@@ -11,9 +11,9 @@ from cryptography.fernet import Fernet
 
 from tests.pin_stores import execute, with_store
 from tests.serving import write_config
-from vendorsrv.cli import main
-from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_store import PinStore
+from vendorsrv.cli.main import main
+from vendorsrv.pins.cipher import PinCipher
+from vendorsrv.pins.store import PinStore
 
 A, B, C = (f"{letter * 8}-9e1f-4f0e-9f38-2f5d6a0b1c2d" for letter in "abc")
 ANSWER = b'{"password":"planted \xe2\x98\x83","number":1.50}'

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tests.pin_stores import make_table, with_store
+from vendorsrv.database.schema import prepare
 from vendorsrv.errors import ConfigError, PinsUnavailable
-from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_schema import prepare
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pins import Pins
+from vendorsrv.pins.cipher import PinCipher
+from vendorsrv.pins.pin import Pins
+from vendorsrv.pins.store import PinStore
 
 #: Processes that have imported this module once for all.
 FORKSERVER: Final = multiprocessing.get_context("forkserver")

@@ -12,10 +12,10 @@ from typing import Final, TypeVar
 from sqlalchemy import and_, text, update
 
 from tests.databases import database
-from vendorsrv.pin_schema import upgrade
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pin_table import PINS
-from vendorsrv.pin_url import async_url
+from vendorsrv.database.schema import upgrade
+from vendorsrv.database.url import async_url
+from vendorsrv.pins.store import PinStore
+from vendorsrv.pins.table import PINS
 
 T = TypeVar("T")
 

@@ -22,8 +22,8 @@ from tests.fake_keystone import ACCOUNT, PASSWORD, FakeKeystone
 from tests.processes import ROOT
 from tests.waiting import wait_until
 from vendorsrv import Settings, create_app
-from vendorsrv.serve import uvicorn_config
-from vendorsrv.supervisor import Server as Uvicorn
+from vendorsrv.server.serve import uvicorn_config
+from vendorsrv.server.supervisor import Server as Uvicorn
 
 T = TypeVar("T")
 INSTANCE: Final = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
@@ -37,7 +37,7 @@ JSON: Final = {"Content-Type": "application/json"}
 SERVE: Final = """\
 import sys
 from vendorsrv.errors import ConfigError
-from vendorsrv.serve import serve
+from vendorsrv.server.serve import serve
 try:
     serve(sys.argv[1])
 except ConfigError as error:

@@ -10,8 +10,8 @@ from typing import Final, Self
 from tests.serving import section, write_config
 from tests.stores import OwnMemcached, OwnRedis, OwnStore
 from vendorsrv import Settings
-from vendorsrv.cache import SharedCache, find_cache_problems
-from vendorsrv.shared_store import open_store
+from vendorsrv.cache.answers import SharedCache, find_cache_problems
+from vendorsrv.cache.stores import open_store
 
 BACKENDS: Final = ("redis", "memcached")
 #: A key, and the name that its answer has in the store.

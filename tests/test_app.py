@@ -187,7 +187,7 @@ def test_what_nobody_expected_is_500(
     with running(write_config(tmp_path, fake, handlers="tests.handlers.unreadable:Unreadable")) as server:
         response = server.client.request(method, path, content=BODY, headers=headers)
     assert (500, "internal_error", "the server failed; its log has more") == error_of(response)
-    lines = [record.getMessage() for record in caplog.records if record.name == "vendorsrv.front"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "vendorsrv.server.endpoint"]
     assert [True] == [line.startswith("LookupError ") and "unreadable.py:15 in items" in line for line in lines]
     assert "planted-secret" not in "".join(lines)
 

@@ -14,7 +14,7 @@ from tests.fixtures import Clock
 from tests.handlers.keeping import Cached
 from tests.serving import BODY, JSON, Server, run, running, section, write_config
 from vendorsrv import ConfigError, Settings
-from vendorsrv.cache import Kept, MemoryCache, SharedCache, build_cache
+from vendorsrv.cache.answers import Kept, MemoryCache, SharedCache, build_cache
 
 KEYS = [bytes([number]) * 32 for number in range(4)]
 BODY_200 = b"x" * 200

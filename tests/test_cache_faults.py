@@ -18,7 +18,7 @@ from tests.serving import run
 from tests.shared import BACKENDS, KEY, NAME, Caches, store_of
 from tests.stores import OwnMemcached, OwnRedis, OwnStore
 from tests.waiting import wait_until
-from vendorsrv.cache import STORE_TIMEOUT, SharedCache
+from vendorsrv.cache.answers import STORE_TIMEOUT, SharedCache
 
 ANSWER = b'{"role":"mail-server"}'
 KEYS = [bytes([number]) * 32 for number in range(1, 60)]

@@ -11,10 +11,10 @@ import trustme
 
 from tests.misbehaviour import PATIENCE, asked
 from tests.serving import free_port
-from vendorsrv.call import Limits, Target, ask
-from vendorsrv.credentials import anonymous
 from vendorsrv.errors import ConfigError
-from vendorsrv.payload import build_payload
+from vendorsrv.nova.client import Limits, Target, ask
+from vendorsrv.nova.credentials import anonymous
+from vendorsrv.nova.payload import build_payload
 from vendorsrv.testing.misbehaviour import body
 from vendorsrv.testing.upstream import FakeUpstream
 

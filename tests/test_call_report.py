@@ -8,8 +8,8 @@ import json
 import pytest
 from rich.console import Console
 
-from vendorsrv.call import Result
-from vendorsrv.call_report import as_json, render
+from vendorsrv.cli.call_report import as_json, render
+from vendorsrv.nova.client import Result
 
 KEPT = Result(
     "mail", "http://h/x", 0.1234, 200, {}, {"role": "m\u00fc"}, '{"mail": {"role": "m\\u00fc"}}', warnings=("odd",)

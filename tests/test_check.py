@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.checking import GOOD, changed, findings, write
-from vendorsrv.check import before_start, find_all
+from vendorsrv.check.run import before_start, find_all
 from vendorsrv.errors import ConfigError
 
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.checking import GOOD, changed, findings, write
-from vendorsrv.check_tls import find_in_tls, refusal
-from vendorsrv.findings import IniFile
+from vendorsrv.check.findings import IniFile
+from vendorsrv.check.tls import find_in_tls, refusal
 from vendorsrv.settings import Settings
 
 CA = trustme.CA()

@@ -17,7 +17,7 @@ import trustme
 from click.testing import CliRunner, Result
 
 from tests.serving import free_port
-from vendorsrv.cli_call import call
+from vendorsrv.cli.call import call
 from vendorsrv.testing.misbehaviour import body
 from vendorsrv.testing.upstream import FakeUpstream
 
@@ -149,7 +149,7 @@ def test_a_keystone_that_is_away_is_one_line(peer: FakeUpstream) -> None:
     """In a process of its own, too, nothing but that line is printed: no warning of a library, no password."""
     keystone = f"http://127.0.0.1:{free_port()}/v3"
     result = subprocess.run(
-        [sys.executable, "-c", "from vendorsrv.cli_call import call; call()", f"{peer.url}/mailserver"],
+        [sys.executable, "-c", "from vendorsrv.cli.call import call; call()", f"{peer.url}/mailserver"],
         env={**os.environ, "OS_AUTH_URL": keystone, "OS_USERNAME": "nova", "OS_PASSWORD": "hunter2"},
         capture_output=True,
         text=True,

@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from tests.checking import GOOD, GOOD_NOVA, changed, write
-from vendorsrv.check import find_all
-from vendorsrv.cli import main
-from vendorsrv.cli_check import show
+from vendorsrv.check.run import find_all
+from vendorsrv.cli.check import show
+from vendorsrv.cli.main import main
 
 ERROR = {"port": "prot"}
 WARNING = {"port = 9090": "auth_timeout = 9"}

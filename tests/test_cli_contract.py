@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from tests.faulty import NOVA, error, serving, well
 from tests.serving import free_port
-from vendorsrv.cli import main
+from vendorsrv.cli.main import main
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from tests.checking import GOOD, KEY, changed, findings, write
-from vendorsrv.cli import main
-from vendorsrv.cli_handlers import show
+from vendorsrv.cli.handlers import show
+from vendorsrv.cli.main import main
 
 BOTH = {
     "handlers = mailserver": "handlers = mailserver, tests.handlers.good:Plain",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.pin_operator import NEW, OLD, A, B, C, Operator, line, seen
 from tests.pin_stores import KINDS, age, database_url, execute, make_table, with_store
-from vendorsrv.pin_cipher import PinCipher
+from vendorsrv.pins.cipher import PinCipher
 
 
 @pytest.fixture

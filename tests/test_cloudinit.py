@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vendorsrv
-from vendorsrv.cloudinit import INSTEAD, Boothook, CloudConfig, Jinja, Part, Script
+from vendorsrv.cloudinit.parts import INSTEAD, Boothook, CloudConfig, Jinja, Part, Script
 from vendorsrv.errors import CloudInitError
 
 VANISHES = "the whole list vanishes when the user's user-data has"

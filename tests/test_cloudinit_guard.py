@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from vendorsrv.cloudinit import CloudConfig, Script
-from vendorsrv.cloudinit_guard import Guard, host_of, included
-from vendorsrv.cloudinit_mime import from_json, join, numbered, read, to_json
+from vendorsrv.cloudinit.guard import Guard, host_of, included
+from vendorsrv.cloudinit.mime import from_json, join, numbered, read, to_json
+from vendorsrv.cloudinit.parts import CloudConfig, Script
 from vendorsrv.errors import CloudInitError
 
 MIME = 'Content-Type: multipart/mixed; boundary="=="\nMIME-Version: 1.0\n\n--==\n%s\n--==--\n'

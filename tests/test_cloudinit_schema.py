@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests import peers
-from vendorsrv import cloudinit_schema
-from vendorsrv.cloudinit_keys import KEYS
-from vendorsrv.cloudinit_schema import find_problems, installed_schema, types_of
+from vendorsrv.cloudinit import schema as cloudinit_schema
+from vendorsrv.cloudinit.keys import KEYS
+from vendorsrv.cloudinit.schema import find_problems, installed_schema, types_of
 
 SCHEMA: dict[str, Any] = {
     "$defs": {

@@ -13,12 +13,12 @@ import pytest
 from tests.fake_keystone import FakeKeystone
 from tests.serving import BODY, INSTANCE, Server, error_of, running, write_config
 from vendorsrv import ConfigError, Handler, HandlerDefinitionError, Settings
-from vendorsrv.check import find_all
-from vendorsrv.cloudinit import CloudConfig
-from vendorsrv.cloudinit_guard import Guard
-from vendorsrv.cloudinit_mime import read, to_json
-from vendorsrv.cloudinit_target import Target
-from vendorsrv.registry import Registry
+from vendorsrv.check.run import find_all
+from vendorsrv.cloudinit.guard import Guard
+from vendorsrv.cloudinit.join import Target
+from vendorsrv.cloudinit.mime import read, to_json
+from vendorsrv.cloudinit.parts import CloudConfig
+from vendorsrv.handlers.registry import Registry
 
 NAMES = ("Timezone", "Five", "Raw", "Optional", "Named", "AlsoNamed", "Pinned")
 CLOUDY = "tests.handlers.cloudy"
@@ -62,7 +62,7 @@ def test_all_handlers_are_joined_in_their_order(server: tuple[Server, str], capl
     assert ["06-named-cloud-config", "07-also-named-cloud-config", "08-also-named-script", "09-pinned-script"] == names[
         5:
     ]
-    messages = [record.getMessage() for record in caplog.records if record.name == "vendorsrv.cloudinit_target"]
+    messages = [record.getMessage() for record in caplog.records if record.name == "vendorsrv.cloudinit.join"]
     assert [
         "handlers named and also-named set hostname for cloud-init; the first one's holds",
         "handlers named and also-named set ntp.enabled for cloud-init; the first one's holds",

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from vendorsrv.columns import show_table
+from vendorsrv.tables import show_table
 
 HEADINGS = ("instance", "handler")
 ROWS = [("a" * 36, "[mail]"), ("b", "")]

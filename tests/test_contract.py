@@ -12,12 +12,12 @@ from keystoneauth1.session import Session
 
 from tests.faulty import NOVA, TENANT, Asked, Reply, error, serving, well
 from tests.serving import free_port
-from vendorsrv.call import Limits
-from vendorsrv.contract import CASES, Case, Report, Subject, Verdict, check, judge, select
-from vendorsrv.contract_case import Judgement
-from vendorsrv.contract_talk import Talk
-from vendorsrv.credentials import anonymous
+from vendorsrv.contract.case import Judgement
+from vendorsrv.contract.session import Talk
+from vendorsrv.contract.suite import CASES, Case, Report, Subject, Verdict, check, judge, select
 from vendorsrv.errors import ConfigError
+from vendorsrv.nova.client import Limits
+from vendorsrv.nova.credentials import anonymous
 from vendorsrv.testing.misbehaviour import Behaviour, hangs_up, silent
 from vendorsrv.testing.upstream import FakeUpstream
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.faults import ANSWERS, BODIES, CALLERS, answer, instead
 from tests.faulty import NOVA, TENANT, Asked, Fault, Reply, error, serving
-from vendorsrv.call import Limits
-from vendorsrv.contract import Report, check
+from vendorsrv.contract.suite import Report, check
+from vendorsrv.nova.client import Limits
 from vendorsrv.testing.misbehaviour import Behaviour, hangs_up, silent
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fake_keystone import FakeKeystone
 from tests.serving import running, write_config
-from vendorsrv.contract import Report, check
+from vendorsrv.contract.suite import Report, check
 
 SECTIONS = "[database]\nconnection = sqlite:///{}/pins.db\n[handler:mailserver]\ndomain = example.org\n"
 

@@ -10,17 +10,17 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.faulty import NOVA, error, serving
-from vendorsrv.contract_pytest import contract_tests
+from vendorsrv.contract.pytest import contract_tests
 from vendorsrv.errors import ConfigError
 
 ONE_LINE = """\
-from vendorsrv.contract_pytest import contract_tests
+from vendorsrv.contract.pytest import contract_tests
 test_contract = contract_tests("URL")
 """
 FIXTURE = f"""\
 import pytest
-from vendorsrv.contract import Subject
-from vendorsrv.contract_pytest import contract_tests
+from vendorsrv.contract.suite import Subject
+from vendorsrv.contract.pytest import contract_tests
 
 @pytest.fixture(params=["first", "second"])
 def server(request):

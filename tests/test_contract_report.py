@@ -11,9 +11,9 @@ from rich.console import Console
 
 from tests.faults import answer, instead
 from tests.faulty import NOVA, Fault, Reply, error, serving
-from vendorsrv.contract import Report, check
-from vendorsrv.contract_junit import as_junit
-from vendorsrv.contract_report import as_json, explain, render, shape, summary
+from vendorsrv.contract.junit import as_junit
+from vendorsrv.contract.report import as_json, explain, render, shape, summary
+from vendorsrv.contract.suite import Report, check
 
 SECRET = "planted-secret"
 WHATEVER = "whatever vendordata_dynamic_failure_fatal says"

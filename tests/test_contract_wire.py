@@ -10,8 +10,8 @@ import trustme
 
 from tests.misbehaviour import PATIENCE, limits_for
 from tests.misbehaviour import asked as called
-from vendorsrv.call import NOVA_DEFAULTS, Limits, Target
-from vendorsrv.contract_wire import Exchange, Question, Wire
+from vendorsrv.contract.wire import Exchange, Question, Wire
+from vendorsrv.nova.client import NOVA_DEFAULTS, Limits, Target
 from vendorsrv.testing.misbehaviour import BEHAVIOURS
 from vendorsrv.testing.upstream import FakeUpstream
 

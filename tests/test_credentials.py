@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from keystoneauth1.session import Session
 
-from vendorsrv.credentials import anonymous, authenticate, from_environment, from_nova_conf, one_line
 from vendorsrv.errors import ConfigError
+from vendorsrv.nova.credentials import anonymous, authenticate, from_environment, from_nova_conf, one_line
 from vendorsrv.testing.misbehaviour import body
 from vendorsrv.testing.upstream import FakeUpstream
 

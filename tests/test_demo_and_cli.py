@@ -14,9 +14,9 @@ from keystoneauth1.session import Session
 from tests.fake_keystone import FakeKeystone
 from tests.serving import running, write_config
 from vendorsrv import ConfigError
-from vendorsrv.cli import main
-from vendorsrv.credentials import anonymous
-from vendorsrv.demo import boot, serve_and_boot
+from vendorsrv.cli.main import main
+from vendorsrv.demo.run import boot, serve_and_boot
+from vendorsrv.nova.credentials import anonymous
 
 
 def test_help_lists_the_commands() -> None:

@@ -21,11 +21,11 @@ import vendorsrv
 from tests.pages import PAGES, ROOT, Block, all_blocks, anchors, blocks, code, links, page, prose, rows, section, shown
 from tests.test_layers import KIT, LAYERS
 from vendorsrv import errors
-from vendorsrv.check import find_all
-from vendorsrv.cli import COMMANDS, Commands
+from vendorsrv.auth.policy import Policy
+from vendorsrv.check.run import find_all
+from vendorsrv.cli.main import COMMANDS, Commands
 from vendorsrv.handler import COMMON_OPTIONS, Handler
-from vendorsrv.policy import Policy
-from vendorsrv.proxy_options import PROXY_OPTIONS
+from vendorsrv.proxy.options import PROXY_OPTIONS
 from vendorsrv.settings import SECTIONS, open_config
 
 PRODUCT = ROOT / "vendorsrv"

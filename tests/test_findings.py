@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.checking import write
-from vendorsrv.findings import Finding, IniFile
+from vendorsrv.check.findings import Finding, IniFile
 
 
 def test_a_finding_is_one_printable_line() -> None:

@@ -12,7 +12,7 @@ from tests.fixtures import Clock
 from tests.serving import run
 from vendorsrv import BadRequest, HandlerError, NotYet, VendordataError
 from vendorsrv.errors import Busy, HandlerTimeout
-from vendorsrv.gate import Gate
+from vendorsrv.handlers.limiter import Gate
 
 RESTING = (503, "handler mail failed too often and is not asked for some seconds")
 BUSY = (503, "handler mail is busy")

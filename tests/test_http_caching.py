@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vendorsrv.http_caching import lifetime_of, same_tag, speaks
-from vendorsrv.lifetime import Lifetime, pack, unpack
+from vendorsrv.cache.http_caching import lifetime_of, same_tag, speaks
+from vendorsrv.cache.lifetime import Lifetime, pack, unpack
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 

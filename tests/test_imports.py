@@ -10,7 +10,7 @@ import pytest
 
 from tests.processes import ROOT
 from tests.serving import write_config
-from vendorsrv.cli import COMMANDS, SUMMARIES
+from vendorsrv.cli.main import COMMANDS, SUMMARIES
 
 #: Each takes 20 ms or more, or some MB.
 HEAVY = {
@@ -30,8 +30,8 @@ HEAVY = {
     "sqlalchemy",
     "uvicorn",
 }
-HELP = "import sys; sys.argv[1:] = ['--help']\nfrom vendorsrv.cli import main\nmain(standalone_mode=False)"
-CHECKED = "from vendorsrv.serve import check_apart\nassert not check_apart({path!r}).errors\nimport vendorsrv.app"
+HELP = "import sys; sys.argv[1:] = ['--help']\nfrom vendorsrv.cli.main import main\nmain(standalone_mode=False)"
+CHECKED = "from vendorsrv.server.serve import check_apart\nassert not check_apart({path!r}).errors\nimport vendorsrv.server.app"
 
 
 def imported(statement: str) -> set[str]:
@@ -42,7 +42,7 @@ def imported(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "statement", ["import vendorsrv", "import vendorsrv.cli", HELP], ids=["package", "cli", "help"]
+    "statement", ["import vendorsrv", "import vendorsrv.cli.main", HELP], ids=["package", "cli", "help"]
 )
 def test_what_does_nothing_imports_nothing_heavy(statement: str) -> None:
     """The package, the command, and its help."""

@@ -15,9 +15,9 @@ from tests.handlers.keeping import Scripted
 from tests.serving import INSTANCE, run, section, write_config
 from vendorsrv import BadRequest, NotYet, ServiceUnavailable, Settings, VendordataError, VendordataRequest
 from vendorsrv.answer import Answer
-from vendorsrv.cache import MemoryCache
-from vendorsrv.keeper import Keeper
-from vendorsrv.registry import Registry
+from vendorsrv.cache.answers import MemoryCache
+from vendorsrv.handlers.registry import Registry
+from vendorsrv.handlers.responder import Keeper
 
 Build = Callable[..., Keeper]
 REQUEST = VendordataRequest(INSTANCE)

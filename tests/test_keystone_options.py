@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.checking import GOOD, changed, write
+from vendorsrv.auth.options import find_problems, own_session, register
 from vendorsrv.errors import ConfigError
-from vendorsrv.keystone_options import find_problems, own_session, register
 from vendorsrv.settings import open_config
 
 

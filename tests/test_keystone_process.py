@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vendorsrv.keystone_process import log_requests
+from vendorsrv.demo.keystone_process import log_requests
 
 
 def test_a_request_is_logged_without_headers_and_query(caplog: pytest.LogCaptureFixture) -> None:

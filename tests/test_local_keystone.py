@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from vendorsrv.demo.keystone import LocalKeystone
 from vendorsrv.errors import ConfigError
-from vendorsrv.local_keystone import LocalKeystone
 
 
 @pytest.mark.parametrize("package", ["keystone", "waitress"])

@@ -22,8 +22,8 @@ from oslo_log.formatters import ContextFormatter, JSONFormatter
 
 from tests.serving import run
 from tests.waiting import wait_until
-from vendorsrv.log_lines import Lines, LogFile, Shortcut, WithoutSummary, as_lines, as_our_own
-from vendorsrv.observe import AddRequestIds, begin
+from vendorsrv.telemetry.log_lines import Lines, LogFile, Shortcut, WithoutSummary, as_lines, as_our_own
+from vendorsrv.telemetry.logs import AddRequestIds, begin
 
 DATE = "%Y-%m-%d %H:%M:%S"
 #: Formats as operators have them, oslo.log's own among them.

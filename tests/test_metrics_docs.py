@@ -10,8 +10,8 @@ import yaml
 
 from tests.pages import blocks, code, page, rows, section
 from vendorsrv.errors import all_errors
-from vendorsrv.metrics import BOUNDS, FAMILIES, SOURCES, Metrics
-from vendorsrv.metrics_text import Collected
+from vendorsrv.telemetry.exposition import Collected
+from vendorsrv.telemetry.metrics import BOUNDS, FAMILIES, SOURCES, Metrics
 
 PAGE = page("metrics")
 #: A metric in an expression, and what its labels are asked for.

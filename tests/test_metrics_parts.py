@@ -11,11 +11,11 @@ from tests.pin_stores import make_table, with_store
 from tests.scraping import of, samples, scrape, wait_for
 from tests.serving import INSTANCE, free_port, running, section, write_config
 from tests.upstreams import Other, proxy, proxying
-from vendorsrv.metrics import Metrics
-from vendorsrv.metrics_text import expose
-from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pins import Pins
+from vendorsrv.pins.cipher import PinCipher
+from vendorsrv.pins.pin import Pins
+from vendorsrv.pins.store import PinStore
+from vendorsrv.telemetry.exposition import expose
+from vendorsrv.telemetry.metrics import Metrics
 from vendorsrv.testing.upstream import Reply
 
 

@@ -15,13 +15,13 @@ from tests.pages import ROOT
 from tests.scraping import of, samples
 from tests.serving import write_config
 from vendorsrv import UpstreamError
-from vendorsrv.metrics import HandlerMetrics, Metrics
-from vendorsrv.metrics_text import expose
+from vendorsrv.telemetry.exposition import expose
+from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
 
 #: A process of its own: a worker sets up the logging of all.
 WORKER = """\
-from vendorsrv.app import from_environment
-from vendorsrv.metrics_text import expose
+from vendorsrv.server.app import from_environment
+from vendorsrv.telemetry.exposition import expose
 print(expose(from_environment().metrics.counts, "")[0].decode())
 """
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.processes import ROOT
-from vendorsrv.cli import main
+from vendorsrv.cli.main import main
 
 FILES: Final = [
     "README.md",

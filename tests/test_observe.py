@@ -22,8 +22,8 @@ from oslo_log.formatters import ContextFormatter
 from tests.fake_keystone import PASSWORD, FakeKeystone
 from tests.processes import ROOT
 from tests.serving import INSTANCE, JSON, free_port, section, serving, write_config
-from vendorsrv.log_lines import as_lines, as_our_own
-from vendorsrv.observe import GLOBAL_REQUEST_ID, Access, AddRequestIds, begin, new_request_id, shortcut_of
+from vendorsrv.telemetry.log_lines import as_lines, as_our_own
+from vendorsrv.telemetry.logs import GLOBAL_REQUEST_ID, Access, AddRequestIds, begin, new_request_id, shortcut_of
 
 GLOBAL = "req-11111111-2222-3333-4444-555555555555"
 #: A token with which every request is made, and one that Keystone does not know and repeats in its answer.
@@ -109,7 +109,7 @@ from tests.fake_keystone import FakeKeystone
 from tests.serving import running
 from tests.test_observe import TOKEN, ask_all, configure
 from vendorsrv import Settings
-from vendorsrv.observe import set_up_logging
+from vendorsrv.telemetry.logs import set_up_logging
 with FakeKeystone() as keystone:
     keystone.issue("service", token=TOKEN)
     config = configure(Path(sys.argv[1]), keystone, use_json=True)

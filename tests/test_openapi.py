@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vendorsrv import HandlerError
-from vendorsrv.openapi import error_statuses
+from vendorsrv.server.openapi import error_statuses
 
 
 class Teapot(HandlerError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vendorsrv.outcomes import OUTCOMES, table
+from vendorsrv.nova.outcomes import OUTCOMES, table
 
 ACTIVE_WITHOUT = ("ACTIVE: {} on the drive, for good", "ACTIVE: {} at this read")
 ACTIVE_WITH = ("ACTIVE: earlier answer on the drive, for good", "ACTIVE: earlier answer at this read")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vendorsrv.errors import ConfigError
-from vendorsrv.payload import build_payload, read_payload
+from vendorsrv.nova.payload import build_payload, read_payload
 
 
 def test_an_instance_of_its_own_for_each_call() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.pin_operator import ANSWER, NEW, OLD, A, B, C, Operator, line, seen
 from tests.pin_stores import make_table
-from vendorsrv.pin_cipher import PinCipher
+from vendorsrv.pins.cipher import PinCipher
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from cryptography.fernet import Fernet
 
 from vendorsrv import ConfigError
 from vendorsrv.errors import PinsUnavailable
-from vendorsrv.pin_cipher import PinCipher, is_sealed
+from vendorsrv.pins.cipher import PinCipher, is_sealed
 
 OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
 ANSWER = b'{"password":"planted"}'

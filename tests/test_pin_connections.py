@@ -16,8 +16,8 @@ from tests.databases import KINDS as DATABASES
 from tests.databases import database
 from tests.pin_stores import KINDS, database_url, execute, make_table, with_store
 from vendorsrv.errors import PinsUnavailable
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pin_table import Row, claimed_before
+from vendorsrv.pins.store import PinStore
+from vendorsrv.pins.table import Row, claimed_before
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -16,8 +16,8 @@ from tests.pin_stores import make_table
 from tests.relay import Relay
 from tests.serving import run, section
 from tests.waiting import wait_until
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pin_url import async_url
+from vendorsrv.database.url import async_url
+from vendorsrv.pins.store import PinStore
 
 NUMBERS: Final = count(1000, 100)
 PATHS: Final = ("/pinned", "/pinned-or-empty")

@@ -12,10 +12,10 @@ import pytest
 from tests.fixtures import Clock
 from tests.pin_stores import make_table, with_store
 from tests.serving import INSTANCE
-from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_reader import PinReader
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pins import Pins
+from vendorsrv.pins.cipher import PinCipher
+from vendorsrv.pins.pin import Pins
+from vendorsrv.pins.sqlite_reader import PinReader
+from vendorsrv.pins.store import PinStore
 
 
 class Ticking(Clock):

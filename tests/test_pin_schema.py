@@ -14,10 +14,10 @@ from sqlalchemy import Connection
 from tests.pin_racing import race, start, upgrade
 from tests.pin_stores import KINDS, database_url, execute, make_table, with_store
 from vendorsrv import ConfigError
-from vendorsrv.pin_schema import prepare, verify
-from vendorsrv.pin_schema import upgrade as upgrade_store
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pin_table import METADATA, VERSION_TABLE
+from vendorsrv.database.schema import prepare, verify
+from vendorsrv.database.schema import upgrade as upgrade_store
+from vendorsrv.pins.store import PinStore
+from vendorsrv.pins.table import METADATA, VERSION_TABLE
 
 MISSING = "[database] connection: the database has no table of pins; run: vendorsrv db upgrade --config-file FILE"
 OLDER = (

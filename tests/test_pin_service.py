@@ -17,11 +17,11 @@ from tests.scraping import samples
 from tests.serving import write_config
 from vendorsrv import ConfigError, Settings
 from vendorsrv.errors import PinsUnavailable
-from vendorsrv.metrics import Metrics
-from vendorsrv.metrics_text import expose
-from vendorsrv.pin_service import PinService, purge
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pin_table import PINS
+from vendorsrv.pins.service import PinService, purge
+from vendorsrv.pins.store import PinStore
+from vendorsrv.pins.table import PINS
+from vendorsrv.telemetry.exposition import expose
+from vendorsrv.telemetry.metrics import Metrics
 
 OLDER = "UPDATE vendorsrv_version SET version_num = '0000'"
 DAY = 86_400.0

@@ -11,10 +11,10 @@ from sqlalchemy import Update, update
 
 from tests.pin_stores import KINDS, age, database_url, execute, make_table, new_instance, with_store
 from vendorsrv import ConfigError
+from vendorsrv.database.url import async_url
 from vendorsrv.errors import PinsUnavailable
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pin_table import PINS, Row, claimed_before, pinned_before
-from vendorsrv.pin_url import async_url
+from vendorsrv.pins.store import PinStore
+from vendorsrv.pins.table import PINS, Row, claimed_before, pinned_before
 
 #: Every byte there is, and more than MySQL's BLOB holds.
 ANSWER = bytes(range(256)) * 300

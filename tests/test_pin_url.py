@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vendorsrv import ConfigError
-from vendorsrv.pin_url import async_url
+from vendorsrv.database.url import async_url
 
 MYSQL = (
     "charset, init_command, ssl_ca, ssl_capath, ssl_cert, ssl_check_hostname, ssl_cipher, ssl_key, unix_socket, "

@@ -13,11 +13,11 @@ from cryptography.fernet import Fernet
 
 from tests.pin_stores import age, execute, make_table, with_store
 from vendorsrv import NotYet
+from vendorsrv.database.url import async_url
 from vendorsrv.errors import HandlerError, PinsUnavailable
-from vendorsrv.pin_cipher import PinCipher
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pin_url import async_url
-from vendorsrv.pins import Pins
+from vendorsrv.pins.cipher import PinCipher
+from vendorsrv.pins.pin import Pins
+from vendorsrv.pins.store import PinStore
 
 LEASE = 30.0
 I = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"  # noqa: E741 - the instance

@@ -13,8 +13,8 @@ import pytest
 from tests.fixtures import Clock
 from tests.serving import INSTANCE, write_config
 from vendorsrv import BootRoles, Caller, ConfigError, Settings, VendordataRequest
+from vendorsrv.auth.policy import Policy, list_rules, sample_enforcer
 from vendorsrv.errors import Forbidden, PolicyUnavailable
-from vendorsrv.policy import Policy, list_rules, sample_enforcer
 
 NOVA = Caller("nova", project_name="service", roles=("service",))
 TENANT = Caller("tenant", project_name="demo", roles=("member",))

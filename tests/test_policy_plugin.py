@@ -8,7 +8,7 @@ import pytest
 PARSE = "from oslo_policy._parser import parse_rule; print(type(parse_rule('boot_role:mail-admin')).__name__)"
 
 
-@pytest.mark.parametrize("first", ["oslo_policy.policy", "vendorsrv.policy", "vendorsrv"])
+@pytest.mark.parametrize("first", ["oslo_policy.policy", "vendorsrv.auth.policy", "vendorsrv"])
 def test_boot_role_is_a_known_check(first: str) -> None:
     """Whichever module is imported first, the check is there and nothing is complained about."""
     done = subprocess.run(

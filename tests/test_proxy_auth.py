@@ -17,8 +17,8 @@ from keystoneauth1.session import Session
 from tests.fake_keystone import ACCOUNT, PASSWORD, FakeKeystone
 from tests.serving import BODY, run, section
 from tests.upstreams import Other, proxy, proxying
+from vendorsrv.auth.service import ServiceToken
 from vendorsrv.errors import KeystoneUnavailable
-from vendorsrv.service_account import ServiceToken
 from vendorsrv.testing.upstream import Received, Reply
 
 

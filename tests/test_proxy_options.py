@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from tests.serving import section, write_config
 from vendorsrv import ConfigError, Settings
-from vendorsrv.check import find_all
-from vendorsrv.cli import main
-from vendorsrv.registry import Registry
+from vendorsrv.check.run import find_all
+from vendorsrv.cli.main import main
+from vendorsrv.handlers.registry import Registry
 
 GOOD = "url = https://rack.example.org:9090/rack\n"
 ACCOUNT = "auth_type = password\nauth_url = http://127.0.0.1:9/v3\nusername = u\npassword = p\nuser_domain_id = d\n"

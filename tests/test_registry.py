@@ -11,7 +11,7 @@ import pytest
 from tests.handlers import broken
 from tests.serving import run, write_config
 from vendorsrv import ConfigError, Settings
-from vendorsrv.registry import Registry, find, installed, suggestion
+from vendorsrv.handlers.registry import Registry, find, installed, suggestion
 
 HANDLERS = Path(broken.__file__).parent
 GOOD = "tests.handlers.good"

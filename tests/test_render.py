@@ -11,13 +11,13 @@ from click.testing import CliRunner, Result
 
 from tests import peers
 from tests.serving import write_config
-from vendorsrv.cli import main
-from vendorsrv.cloudinit import CloudConfig, Jinja, Script
-from vendorsrv.cloudinit_mime import join, numbered
-from vendorsrv.cloudinit_schema import installed_schema
+from vendorsrv.cli.main import main
+from vendorsrv.cloudinit.dry_run import check, judge
+from vendorsrv.cloudinit.mime import join, numbered
+from vendorsrv.cloudinit.parts import CloudConfig, Jinja, Script
+from vendorsrv.cloudinit.render import into, over, render, static_text
+from vendorsrv.cloudinit.schema import installed_schema
 from vendorsrv.errors import ConfigError
-from vendorsrv.render import into, over, render, static_text
-from vendorsrv.render_check import check, judge
 
 CLOUDY = "tests.handlers.cloudy"
 MAIL = ("mailserver", "--boot-roles", "mail-admin", "--hostname", "web-1")

@@ -12,8 +12,8 @@ import pytest
 from tests.serving import run
 from vendorsrv import HandlerError, UpstreamError, VendordataError
 from vendorsrv.errors import Busy, HandlerTimeout
-from vendorsrv.observe import REQUEST_ID
-from vendorsrv.runner import Runner
+from vendorsrv.handlers.runner import Runner
+from vendorsrv.telemetry.logs import REQUEST_ID
 
 
 class Timeout(BaseException):

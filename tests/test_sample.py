@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.handlers.checked import Guarded
-from vendorsrv.sample import render
+from vendorsrv.check.sample import render
 
 
 def test_an_option_is_explained_above_its_default() -> None:

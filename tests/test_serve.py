@@ -22,7 +22,7 @@ from tests.processes import ROOT
 from tests.serving import BODY, JSON, Process, free_port, running, serving, write_config
 from tests.waiting import wait_until
 from vendorsrv import ConfigError, Settings
-from vendorsrv.serve import serve, uvicorn_config
+from vendorsrv.server.serve import serve, uvicorn_config
 
 PLAIN, PATIENT = "tests.handlers.good:Plain", "tests.handlers.patient:Patient"
 
@@ -77,7 +77,7 @@ def test_a_broken_configuration_leaves_the_server_as_it_is(reloadable: Reloadabl
     reloadable.write("never", handlers="nosuch")
     process.signal(signal.SIGHUP)
     process.wait_for("aborting the restart")
-    assert "CRITICAL vendorsrv.app [-] handler nosuch: no installed package has it" in process.log.read_text()
+    assert "CRITICAL vendorsrv.server.app [-] handler nosuch: no installed package has it" in process.log.read_text()
     assert before == greeting(process, reloadable.token)
 
 
@@ -280,7 +280,7 @@ def test_a_handler_that_ends_the_checks_is_one_line(tmp_path: Path) -> None:
 def test_pins_have_their_file_before_a_worker_starts(tmp_path: Path) -> None:
     """Else the worker that makes it would keep what it takes to make it; the next start leaves it as it is."""
     path = write_config(tmp_path, handlers="tests.handlers.keeping:Pinned", sections="[handler:pinned]\nruns = /tmp\n")
-    code = f"from vendorsrv.serve import check_apart\nprint(*(check_apart({str(path)!r}).pins for _ in '12'))"
+    code = f"from vendorsrv.server.serve import check_apart\nprint(*(check_apart({str(path)!r}).pins for _ in '12'))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ("True True\n", 0o600) == (done.stdout, (tmp_path / "pins.db").stat().st_mode & 0o777)
 
@@ -289,4 +289,4 @@ def test_pins_have_their_file_before_a_worker_starts(tmp_path: Path) -> None:
 def test_stopping_has_a_bound(tmp_path: Path, seconds: float, rounded: int) -> None:
     """In whole seconds, and one at least."""
     settings = Settings.from_file(write_config(tmp_path, shutdown_timeout=seconds))
-    assert rounded == uvicorn_config(settings, "vendorsrv.app:from_environment", 1).timeout_graceful_shutdown
+    assert rounded == uvicorn_config(settings, "vendorsrv.server.app:from_environment", 1).timeout_graceful_shutdown

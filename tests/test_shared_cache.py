@@ -15,7 +15,7 @@ from tests.fake_keystone import FakeKeystone
 from tests.serving import BODY, run, running, section, write_config
 from tests.shared import BACKENDS, KEY, NAME, Caches, options_for, store_of
 from tests.stores import OwnStore
-from vendorsrv.cache import Kept
+from vendorsrv.cache.answers import Kept
 from vendorsrv.testing.clock import ManualClock
 
 ANSWER = b'{"role":"mail-server"}'

@@ -11,7 +11,7 @@ import pytest
 
 from tests.disks import fill, tiny_disk
 from vendorsrv import ConfigError
-from vendorsrv.shared_counts import Counts, counting_directory
+from vendorsrv.telemetry.shared_counts import Counts, counting_directory
 
 KEY = ("requests", "/mail")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.misbehaviour import asked
-from vendorsrv.call import Limits
+from vendorsrv.nova.client import Limits
+from vendorsrv.nova.pitfalls import Exchange, Observed, find_traps
 from vendorsrv.testing.misbehaviour import body, raw
 from vendorsrv.testing.upstream import FakeUpstream
-from vendorsrv.traps import Exchange, Observed, find_traps
 
 
 @pytest.fixture(scope="module")

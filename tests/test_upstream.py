@@ -13,11 +13,7 @@ import pytest
 
 from tests.serving import free_port, run
 from tests.upstreams import Other
-from vendorsrv.proxy_options import tls_context
-from vendorsrv.testing.misbehaviour import body, hangs_up, raw, sends
-from vendorsrv.testing.upstream import FakeUpstream, Received
-from vendorsrv.testing.upstream import Reply as Answer
-from vendorsrv.upstream import (
+from vendorsrv.proxy.client import (
     BrokenOff,
     CannotConnect,
     Reply,
@@ -28,6 +24,10 @@ from vendorsrv.upstream import (
     UpstreamFailure,
     decode,
 )
+from vendorsrv.proxy.options import tls_context
+from vendorsrv.testing.misbehaviour import body, hangs_up, raw, sends
+from vendorsrv.testing.upstream import FakeUpstream, Received
+from vendorsrv.testing.upstream import Reply as Answer
 
 TEXT = b'{"a": 1}'
 

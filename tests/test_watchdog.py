@@ -14,8 +14,8 @@ import pytest
 from tests.fake_keystone import FakeKeystone
 from tests.serving import run, running, write_config
 from tests.waiting import wait_until
+from vendorsrv.telemetry.watchdog import Watchdog
 from vendorsrv.testing.clock import ManualClock
-from vendorsrv.watchdog import Watchdog
 
 
 class CountingClock(ManualClock):

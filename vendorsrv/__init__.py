@@ -6,8 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vendorsrv.app import create_app
-    from vendorsrv.cloudinit import CloudConfig, Script
+    from vendorsrv.cloudinit.parts import CloudConfig, Script
     from vendorsrv.errors import (
         AnswerError,
         BadRequest,
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
         VendordataError,
     )
     from vendorsrv.handler import Handler, HandlerDefinitionError, OnError
-    from vendorsrv.proxy import Proxy
+    from vendorsrv.proxy.handler import Proxy
     from vendorsrv.request import BootRoles, Caller, VendordataRequest
+    from vendorsrv.server.app import create_app
     from vendorsrv.settings import Settings
 
 __all__ = [
@@ -54,21 +54,21 @@ HOMES = {
     "BadRequest": "errors",
     "BootRoles": "request",
     "Caller": "request",
-    "CloudConfig": "cloudinit",
+    "CloudConfig": "cloudinit.parts",
     "ConfigError": "errors",
     "Handler": "handler",
     "HandlerDefinitionError": "handler",
     "HandlerError": "errors",
     "NotYet": "errors",
     "OnError": "handler",
-    "Proxy": "proxy",
-    "Script": "cloudinit",
+    "Proxy": "proxy.handler",
+    "Script": "cloudinit.parts",
     "ServiceUnavailable": "errors",
     "Settings": "settings",
     "UpstreamError": "errors",
     "VendordataError": "errors",
     "VendordataRequest": "request",
-    "create_app": "app",
+    "create_app": "server.app",
 }
 
 

@@ -1,6 +1,6 @@
 """``python -m vendorsrv`` is the ``vendorsrv`` command."""
 
-from vendorsrv.cli import main
+from vendorsrv.cli.main import main
 
 if __name__ == "__main__":
     main(prog_name="vendorsrv")

@@ -25,8 +25,8 @@ from tests.bench import (
     throughput,
 )
 from tests.bench.effort import EFFORT, QUICK
-from vendorsrv.columns import show_columns
 from vendorsrv.errors import VendordataError
+from vendorsrv.tables import show_columns
 
 Rows = list[dict[str, object]]
 

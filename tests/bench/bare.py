@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.bench.handlers import ANSWER
 from tests.processes import listening
-from vendorsrv.serve import uvicorn_config
+from vendorsrv.server.serve import uvicorn_config
 from vendorsrv.settings import Settings
 
 LISTENING: Final = re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+) ")

@@ -14,9 +14,9 @@ from tests.processes import ROOT
 #: What is imported, by the words of the report.
 STATEMENTS: Final = {
     "import vendorsrv": "import vendorsrv",
-    "vendorsrv --help": "import sys; sys.argv[1:] = ['--help']; from vendorsrv.cli import main; main()",
-    "vendorsrv serve, before its workers are forked": "import gc; gc.disable(); import vendorsrv.serve, vendorsrv.app",
-    "the same for handlers that pin": "import gc; gc.disable(); import vendorsrv.app, vendorsrv.pin_service",
+    "vendorsrv --help": "import sys; sys.argv[1:] = ['--help']; from vendorsrv.cli.main import main; main()",
+    "vendorsrv serve, before its workers are forked": "import gc; gc.disable(); import vendorsrv.server.serve, vendorsrv.server.app",
+    "the same for handlers that pin": "import gc; gc.disable(); import vendorsrv.server.app, vendorsrv.pins.service",
 }
 LINE: Final = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")
 #: Packages that are named, the slowest first.

@@ -22,10 +22,10 @@ from tests.bench.measure import Cost
 from tests.fake_keystone import FakeKeystone
 from tests.serving import BODY, section, write_config
 from vendorsrv import Settings, VendordataRequest
-from vendorsrv.app import Application, create_app
-from vendorsrv.front import pick_headers
-from vendorsrv.observe import Access, new_request_id, set_up_logging
+from vendorsrv.server.app import Application, create_app
+from vendorsrv.server.endpoint import pick_headers
 from vendorsrv.strictjson import parse
+from vendorsrv.telemetry.logs import Access, new_request_id, set_up_logging
 
 #: Calls in one batch, and batches in a round: short ones, of which the quickest met nobody else on this core.
 BATCH: Final = 50

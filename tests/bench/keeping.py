@@ -25,9 +25,9 @@ from tests.databases import NAMES
 from tests.pin_stores import database_url, make_table, with_store
 from tests.serving import BODY, INSTANCE
 from vendorsrv import VendordataRequest
-from vendorsrv.app import Application
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pin_table import PINS
+from vendorsrv.pins.store import PinStore
+from vendorsrv.pins.table import PINS
+from vendorsrv.server.app import Application
 
 FEW: Final = 1_000
 #: What a request may cost with many instances, in terms of one with few.

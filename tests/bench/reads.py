@@ -22,8 +22,8 @@ from tests.databases import KINDS, NAMES, Database, database, execute
 from tests.keystone import Keystone
 from tests.pin_stores import make_table, with_store
 from tests.waiting import wait_until
-from vendorsrv.pin_connections import LOOK_UP
-from vendorsrv.pin_url import async_url
+from vendorsrv.database.connections import LOOK_UP
+from vendorsrv.database.url import async_url
 
 #: Instances that are asked for.
 ASKED: Final = 100

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from tests import peers
-from vendorsrv.render_check import PROBE, PYTHON
+from vendorsrv.cloudinit.dry_run import PROBE, PYTHON
 
 ROOT: Final = Path(__file__).parents[2]
 PROCESS: Final = Path(__file__).with_name("cloud_init_process.py")

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any, NamedTuple, Self
 
 from tests.keystone import NOVA, Account
-from vendorsrv.local_keystone import LocalKeystone
+from vendorsrv.demo.keystone import LocalKeystone
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,7 +18,7 @@ import httpx
 from tests.contract.nova import ROOT, section
 from tests.keystone import VENDORSRV, Account
 from tests.waiting import wait_until
-from vendorsrv.local_keystone import LocalKeystone
+from vendorsrv.demo.keystone import LocalKeystone
 
 LISTENING: Final = re.compile(r"Uvicorn running on (https?://127\.0\.0\.1:\d+) ")
 JSON: Final = {"Content-Type": "application/json"}

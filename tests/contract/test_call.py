@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from tests.keystone import NOVA, Account, Keystone
-from vendorsrv.call import Result, Target, ask
-from vendorsrv.cli_call import call
-from vendorsrv.credentials import from_environment, from_nova_conf
+from vendorsrv.cli.call import call
 from vendorsrv.errors import ConfigError
-from vendorsrv.payload import build_payload
+from vendorsrv.nova.client import Result, Target, ask
+from vendorsrv.nova.credentials import from_environment, from_nova_conf
+from vendorsrv.nova.payload import build_payload
 from vendorsrv.testing.misbehaviour import Behaviour, body, raw
 from vendorsrv.testing.upstream import FakeUpstream
 

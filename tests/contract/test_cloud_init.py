@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.cloud_init import CloudInit
-from vendorsrv.cloudinit import Boothook, CloudConfig, Jinja, Part, Script
-from vendorsrv.cloudinit_guard import Guard
-from vendorsrv.cloudinit_keys import KEYS
-from vendorsrv.cloudinit_mime import join, numbered
+from vendorsrv.cloudinit.guard import Guard
+from vendorsrv.cloudinit.keys import KEYS
+from vendorsrv.cloudinit.mime import join, numbered
+from vendorsrv.cloudinit.parts import Boothook, CloudConfig, Jinja, Part, Script
 from vendorsrv.errors import CloudInitError
 
 USER_DATA: Final = b"#cloud-config\nruncmd: [mine]\n"

@@ -11,7 +11,7 @@ import pytest
 from tests.contract import machine
 from tests.contract.nova import INSTANCE, Nova
 from tests.contract.server import Server
-from vendorsrv.render_check import write_drive
+from vendorsrv.cloudinit.dry_run import write_drive
 
 #: What a user does who has no idea of the vendor: the keys that a vendor would like to have.
 USER_DATA: Final = b"""\

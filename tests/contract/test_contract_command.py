@@ -16,7 +16,7 @@ from tests.contract.nova import section
 from tests.contract.server import Server
 from tests.keystone import NOVA, TENANT, VENDORSRV, Account, Keystone
 from tests.wsgi_server import serving_wsgi
-from vendorsrv.cli_contract import contract
+from vendorsrv.cli.contract import contract
 
 #: What the server of the field lacks.
 LACKING = {

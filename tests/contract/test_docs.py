@@ -16,7 +16,7 @@ import pytest
 from tests.contract.server import Server
 from tests.keystone import NOVA, Keystone
 from tests.pages import PAGES, Block, blocks, page, shown
-from vendorsrv.check import find_all
+from vendorsrv.check.run import find_all
 from vendorsrv.testing import FakeUpstream, Received, Reply
 from vendorsrv.testing.misbehaviour import hangs_up
 

@@ -17,8 +17,8 @@ from tests.keystone import NOVA, Keystone
 from tests.pages import page
 from tests.serving import free_port
 from tests.waiting import wait_until
-from vendorsrv.outcomes import OUTCOMES, table
-from vendorsrv.outcomes import Outcome as PredictedOutcome
+from vendorsrv.nova.outcomes import OUTCOMES, table
+from vendorsrv.nova.outcomes import Outcome as PredictedOutcome
 
 #: Each way to fail, as the page has it.
 WAYS: Final = {

@@ -18,13 +18,13 @@ from tests.keystone import NOVA, VENDORSRV, Account, Keystone
 from tests.peers import require
 from tests.processes import processes_of
 from tests.waiting import wait_until
+from vendorsrv.demo.keystone import LocalKeystone
 from vendorsrv.errors import ConfigError
-from vendorsrv.local_keystone import LocalKeystone
 
 require("keystone", NO_KEYSTONE)
 
 PARENT = """\
-from vendorsrv.local_keystone import LocalKeystone
+from vendorsrv.demo.keystone import LocalKeystone
 try:
     with LocalKeystone() as keystone:
         print(keystone.url, flush=True)

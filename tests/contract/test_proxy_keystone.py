@@ -10,7 +10,7 @@ import pytest
 from tests.contract.server import Server
 from tests.keystone import TENANT, VENDORSRV, Keystone
 from tests.serving import run
-from vendorsrv.service_account import ServiceToken
+from vendorsrv.auth.service import ServiceToken
 
 ANSWER = {
     "project_id": "0b9d1c2f4c2e4a6b8d5e7f3a1c9b2d4e",

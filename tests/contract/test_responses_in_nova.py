@@ -18,7 +18,7 @@ from tests.contract.responses import OUTAGES, REFUSALS, Failure
 from tests.contract.server import BODY, Options, Server
 from tests.keystone import NOVA, Keystone
 from tests.serving import free_port
-from vendorsrv.local_keystone import LocalKeystone
+from vendorsrv.demo.keystone import LocalKeystone
 
 GUIDE: Final = ROOT / "docs" / "admin-guide.md"
 #: Begins of what the guide has for a message that it cannot quote.

@@ -178,4 +178,4 @@ def test_every_request_is_logged(stories: dict[str, Story], name: str) -> None:
 def test_json_lines_are_json(stories: dict[str, Story]) -> None:
     """A log that is JSON has one object on each line, and nothing else comes between."""
     lines = [json.loads(line) for line in stories["json"].log.splitlines()]
-    assert {"vendorsrv.access", "vendorsrv.runner"} <= {line["name"] for line in lines}
+    assert {"vendorsrv.access", "vendorsrv.handlers.runner"} <= {line["name"] for line in lines}

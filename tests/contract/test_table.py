@@ -14,7 +14,7 @@ from tests.contract.nova import ROOT
 from tests.contract.table import TABLE
 from tests.contract.table_page import HEAD, lines
 from tests.contract.ways import Way, Ways, proxy_of
-from vendorsrv.credentials import one_line
+from vendorsrv.nova.credentials import one_line
 from vendorsrv.testing.upstream import NAMES
 
 WAYS: tuple[Way, ...] = ("directly", "through a proxy")

@@ -15,8 +15,8 @@ from tests.contract.server import Server
 from tests.contract.table import TABLE, Row
 from tests.contract.table_bad import OWN
 from tests.keystone import NOVA, Account, Keystone
-from vendorsrv.call import Limits, Result, Target, ask
-from vendorsrv.credentials import from_nova_conf
+from vendorsrv.nova.client import Limits, Result, Target, ask
+from vendorsrv.nova.credentials import from_nova_conf
 from vendorsrv.testing.misbehaviour import body, path
 from vendorsrv.testing.upstream import FakeUpstream
 

@@ -6,7 +6,7 @@ import json
 from typing import Any, ClassVar
 
 from vendorsrv import CloudConfig, Handler, OnError, Script, ServiceUnavailable, VendordataRequest
-from vendorsrv.cloudinit import Boothook, Jinja
+from vendorsrv.cloudinit.parts import Boothook, Jinja
 
 
 class Timezone(Handler):

@@ -8,7 +8,7 @@ from typing import Any, Final, TypedDict
 
 from typing_extensions import Unpack
 
-from vendorsrv.payload import build_payload
+from vendorsrv.nova.payload import build_payload
 
 #: The instance that every body is about unless it says otherwise, so that asking again is about the same one.
 INSTANCE: Final = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"

@@ -8,8 +8,8 @@ from typing import TypeVar
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from vendorsrv.pin_store import PinStore
-from vendorsrv.pin_table import Row
+from vendorsrv.pins.store import PinStore
+from vendorsrv.pins.table import Row
 from vendorsrv.testing.stores import StoreSwitch
 
 T = TypeVar("T")

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from typing_extensions import Unpack
 
-from vendorsrv.app import Application
-from vendorsrv.cache import Cache
+from vendorsrv.cache.answers import Cache
+from vendorsrv.database.url import async_url
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import Handler
-from vendorsrv.pin_url import async_url
-from vendorsrv.registry import find
+from vendorsrv.handlers.registry import find
+from vendorsrv.server.app import Application
 from vendorsrv.settings import Settings
 from vendorsrv.testing.answers import Answer, request
 from vendorsrv.testing.bodies import Members, nova_body
@@ -28,7 +28,7 @@ from vendorsrv.testing.listening import listening
 from vendorsrv.testing.stores import StoreSwitch, SwitchedCache
 
 if TYPE_CHECKING:
-    from vendorsrv.pin_service import PinService
+    from vendorsrv.pins.service import PinService
 
 #: What Nova sends with every call (``DynamicVendorData``), but for its token.
 HEADERS: Final = {
@@ -57,7 +57,7 @@ class Switched(Application):
     def open_pins(self, settings: Settings) -> PinService:
         """Give the pins that are configured, behind their switch."""
         # As the application does: SQLAlchemy is for those who pin.
-        from vendorsrv.pin_service import STATEMENT_TIMEOUT, PinService
+        from vendorsrv.pins.service import STATEMENT_TIMEOUT, PinService
         from vendorsrv.testing.pin_store import SwitchedPinStore
 
         store = SwitchedPinStore(async_url(settings.database), STATEMENT_TIMEOUT, self.pins_switch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from vendorsrv.cache import STORE_TIMEOUT, Cache, Kept
+from vendorsrv.cache.answers import STORE_TIMEOUT, Cache, Kept
 from vendorsrv.testing.switch import Switch
 
 #: Seconds between two looks at whether a store still hangs.
@@ -24,7 +24,7 @@ class StoreSwitch(Switch):
 
 
 class SwitchedCache:
-    """A cache with a switch; a store that is away or hangs has no answers, as :class:`vendorsrv.cache.Cache` says.
+    """A cache with a switch; a store that is away or hangs has no answers, as :class:`vendorsrv.cache.answers.Cache` says.
 
     :param cache: the one that is there while all is well.
     """

@@ -1,0 +1,100 @@
+"""Tokens of an account of vendorsrv's own, for servers that ask for one: its options, and its renewal."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from keystoneauth1 import loading
+from keystoneauth1.exceptions import ClientException
+from keystoneauth1.session import Session
+from oslo_config import cfg
+
+from vendorsrv.auth.options import USUAL_PLUGIN, cafile_option, find_account_problems, plugin_options
+from vendorsrv.errors import KeystoneUnavailable
+from vendorsrv.flights import Flights
+from vendorsrv.settings import Problem, read
+from vendorsrv.threads import NoThreadFree, Threads
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds for each call to Keystone, and how many of those that hang may hold a thread.
+KEYSTONE_TIMEOUT: Final = 2.0
+KEYSTONE_THREADS: Final = 4
+#: Seconds before its end from which a token is renewed; keystoneauth's own (``identity/base.py``).
+MIN_TOKEN_LIFE: Final = 120
+
+
+def account_options(conf: cfg.ConfigOpts, section: str) -> dict[str, list[cfg.Opt]]:
+    """Give the options of an account by section: the given one, and the one that its ``auth_section`` names.
+
+    Without a plugin, or with one that does not exist, they are those of ``password``.
+    """
+    common = loading.get_auth_common_conf_options()
+    shared = read(conf, section, common)[0].get("auth_section") or section
+    auth_type = read(conf, shared, common)[0].get("auth_type")
+    own = [*common, *plugin_options(auth_type or USUAL_PLUGIN)]
+    return {section: own} if shared == section else {section: common, shared: [*own, cafile_option()]}
+
+
+def find_service_problems(conf: cfg.ConfigOpts, section: str) -> list[Problem]:
+    """Say what is missing or wrong in an account; empty when a token can be asked for with it."""
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    shared = section
+    for shared, options in account_options(conf, section).items():
+        values, found = read(conf, shared, options)
+        problems += found
+    problems += find_account_problems(shared, values)
+    if not problems:
+        try:
+            loading.load_auth_from_conf_options(conf, section)
+        except ClientException as error:
+            problems.append(Problem(shared, "auth_type", str(error)))
+    return problems
+
+
+def service_session(conf: cfg.ConfigOpts, section: str) -> Session:
+    """Give a session with the account of a section in which :func:`find_service_problems` finds nothing."""
+    cafile = conf[list(account_options(conf, section))[-1]].cafile
+    auth = loading.load_auth_from_conf_options(conf, section)
+    return Session(auth=auth, verify=cafile or True, timeout=KEYSTONE_TIMEOUT)
+
+
+class ServiceToken:
+    """The account's token; renewed in time, and once, however many wait for it.
+
+    :param purpose: for whom the tokens are, for messages.
+    """
+
+    def __init__(self, session: Session, purpose: str) -> None:
+        self.session = session
+        self.purpose = purpose
+        self.token = ""
+        self.flights: Flights[str] = Flights()
+        self.threads = Threads(KEYSTONE_THREADS)
+
+    async def get(self, refused: str | None = None) -> str:
+        """Give a token that does not expire soon.
+
+        :param refused: one that was not accepted: another is asked for, unless that has been done already.
+        :raises KeystoneUnavailable: Keystone cannot be asked, or refuses the account.
+        """
+        if self.token and self.token != refused and not self.expires_soon():
+            return self.token
+        return await self.flights.run("token", lambda: self.renew(refused))
+
+    def expires_soon(self) -> bool:
+        known = getattr(self.session.auth, "auth_ref", None)  # plugins for fixed tokens have none
+        return known is not None and known.will_expire_soon(MIN_TOKEN_LIFE)
+
+    async def renew(self, refused: str | None) -> str:
+        if refused and refused == self.token:
+            self.session.invalidate()
+        try:
+            self.token = await self.threads.run(self.session.get_token) or ""
+        except (ClientException, OSError, ValueError, LookupError, TypeError, AttributeError, NoThreadFree) as error:
+            # The middle four: something else answers in Keystone's place.
+            LOG.warning("no token for %s: %s: %s", self.purpose, type(error).__name__, error)
+            raise KeystoneUnavailable(f"no token for {self.purpose} can be had now") from None
+        return self.token

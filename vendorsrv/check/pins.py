@@ -1,0 +1,86 @@
+"""The pins before a server uses them: where they are to be kept, and whether they can be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vendorsrv.check.findings import Finding, IniFile
+from vendorsrv.errors import ConfigError
+from vendorsrv.handler import Handler, keeping_contradictions
+from vendorsrv.pins.cipher import PinCipher
+from vendorsrv.settings import GROUP, Settings
+
+if TYPE_CHECKING:
+    from vendorsrv.pins.store import PinStore
+
+DATABASE = ("database", "connection")
+KEYS = ("pins", "encryption_keys")
+
+
+def find_in_pins(ini: IniFile, settings: Settings, pinning: Sequence[str]) -> Iterator[Finding]:
+    """Say what is wrong with ``[database]`` and ``[pins]``; the database is not asked.
+
+    :param pinning: the names of the handlers that pin.
+    """
+    if pinning or DATABASE in ini.options:
+        yield from find_in_store(ini, settings, bool(pinning))
+    try:
+        PinCipher(settings.encryption_keys)
+    except ConfigError as error:
+        yield ini.error(without_place(error, *KEYS), *KEYS)
+    if pinning and not settings.encryption_keys:
+        yield ini.warning(f"the answers of {', '.join(pinning)} are pinned unencrypted", *KEYS)
+
+
+def find_in_store(ini: IniFile, settings: Settings, used: bool) -> Iterator[Finding]:
+    # SQLAlchemy is an fifth of a worker's memory: only who pins shall have it.
+    from vendorsrv.database.url import async_url
+    from vendorsrv.pins.store import PinStore
+
+    try:
+        store = PinStore(async_url(settings.database), timeout=1.0)
+    except ConfigError as error:
+        yield ini.error(without_place(error, *DATABASE), *DATABASE)
+    else:
+        yield from find_in_place(ini, settings, store) if used else ()
+
+
+def find_in_place(ini: IniFile, settings: Settings, store: PinStore) -> Iterator[Finding]:
+    """Say why pins cannot be kept there, or not for long."""
+    if store.in_memory and settings.workers > 1:
+        yield ini.error("each worker has pins in its own memory: one instance gets different answers", *DATABASE)
+    elif store.in_memory:
+        yield ini.warning("the pins are in memory, and end with the server", *DATABASE)
+    from vendorsrv.database.schema import sqlite_path
+
+    path = sqlite_path(store.url)
+    if path and not is_writable(path):
+        where = DATABASE if DATABASE in ini.options else (GROUP, "state_path")
+        yield ini.error(f"{path} cannot be written by this user", *where)
+
+
+def is_writable(path: Path) -> bool:
+    """Say whether SQLite could write to a file, and put its log beside it; both may have to be created."""
+    folder = path.parent
+    if path.exists():
+        return path.is_file() and os.access(path, os.R_OK | os.W_OK) and os.access(folder, os.W_OK | os.X_OK)
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def find_in_keeping(ini: IniFile, handler: type[Handler], overrides: Mapping[str, Any]) -> Iterator[Finding]:
+    """Say which overrides in a handler's section contradict each other, or what its class declares."""
+    names = ("pin", "cache_for", "on_error")
+    holds = {name: overrides.get(name, getattr(handler, name)) for name in names}
+    option = next((name for name in names if name in overrides), None)
+    for reason in keeping_contradictions(**holds):
+        yield ini.error(reason, handler.section, option)
+
+
+def without_place(error: ConfigError, section: str, option: str) -> str:
+    """Give the text of an error that names an option, for a finding, which names it itself."""
+    return str(error).removeprefix(f"[{section}] {option}: ")

@@ -1,0 +1,104 @@
+"""The rules of ``policy.yaml``: those that oslo.policy refuses, and those that it silently ignores or denies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from oslo_config import cfg
+
+from vendorsrv.auth.policy import ASK, Policy, credentials
+from vendorsrv.check.findings import Finding, IniFile, did_you_mean
+from vendorsrv.errors import ConfigError
+from vendorsrv.request import Caller
+
+DEFAULT_FILE: Final = "policy.yaml"
+SECTION: Final = "oslo_policy"
+#: What oslo.policy has in place of a rule, or of a part of one, that it cannot parse.
+DENY: Final = "!"
+ALLOW: Final = "@"
+KINDS: Final = ("boot_role", "http", "https", "role", "rule")
+OF_CALLER: Final = tuple(credentials(Caller(user_id="")))
+
+
+def find_in_policy(ini: IniFile, conf: cfg.ConfigOpts, handlers: Sequence[str]) -> Iterator[Finding]:
+    """Say what is wrong with the policy.
+
+    :param conf: with the options of ``[oslo_policy]``.
+    :param handlers: the names of the enabled handlers.
+    """
+    wanted = conf.oslo_policy.policy_file
+    path = conf.find_file(wanted)
+    lines: dict[str, int] = {}
+    if path is None and wanted != DEFAULT_FILE:
+        yield ini.warning(f"{wanted} does not exist: the default rules are used", SECTION, "policy_file")
+    if path is not None:
+        lines, broken = read_lines(path)
+        yield from broken
+        if broken:
+            return
+    try:
+        policy = Policy(conf, handlers)
+    except ConfigError as error:
+        line = next((lines[name] for name in lines if repr(name) in str(error)), None)
+        yield Finding("error", path or ini.path, line, None, None, str(error))
+        return
+    yield from find_in_rules(policy, path or wanted, lines)
+
+
+def read_lines(path: str) -> tuple[dict[str, int], list[Finding]]:
+    """Give the line of each rule of a policy file, and what is no rule in it."""
+    try:
+        node = yaml.compose(Path(path).read_text(), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError):
+        return {}, [Finding("error", path, None, None, None, "it cannot be read")]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        return {}, [Finding("error", path, mark and mark.line + 1, None, None, "it is not YAML")]
+    if node is None:
+        return {}, []
+    if not isinstance(node, yaml.MappingNode):
+        return {}, [Finding("error", path, node.start_mark.line + 1, None, None, "it is no mapping of names to rules")]
+    broken = [
+        Finding("error", path, key.start_mark.line + 1, None, str(key.value), "a rule is a string")
+        for key, value in node.value
+        if not value.tag.endswith((":str", ":seq"))
+    ]
+    return {str(key.value): key.start_mark.line + 1 for key, _ in node.value}, broken
+
+
+def find_in_rules(policy: Policy, path: str, lines: dict[str, int]) -> Iterator[Finding]:
+    enforcer = policy.enforcer
+    parts = {name: list(leaves(rule.check)) for name, rule in enforcer.file_rules.items()}
+    used = {part.match for each in parts.values() for part in each if getattr(part, "kind", "") == "rule"}
+    for name, rule in enforcer.file_rules.items():
+        line = lines.get(name)
+        if name not in enforcer.registered_rules and name not in used:
+            hint = did_you_mean(name, enforcer.registered_rules)
+            yield Finding("error" if hint else "warning", path, line, None, name, f"nothing uses this rule{hint}")
+        if DENY in map(str, parts[name]) and DENY not in str(rule.check_str):
+            yield Finding("error", path, line, None, name, "a part of it cannot be understood, and denies everything")
+        for kind in filter(None, map(unknown_kind, parts[name])):
+            hint = did_you_mean(kind, [*OF_CALLER, *KINDS])
+            yield Finding("error", path, line, None, name, f"{kind}: is nothing that is known of a caller{hint}")
+        if name == ASK and str(rule.check) == ALLOW:
+            yield Finding("warning", path, line, None, name, "it lets every valid token in, a tenant's as well")
+
+
+def unknown_kind(part: Any) -> str | None:
+    """Give what a part asks of the caller, when that never matches; literals such as 'a' and True are no names."""
+    kind = str(getattr(part, "kind", ""))
+    known = kind in KINDS or kind.partition(".")[0] in OF_CALLER or not re.fullmatch(r"[a-z_.]+", kind)
+    return None if known else kind
+
+
+def leaves(check: Any) -> Iterator[Any]:
+    """Give the parts of a rule that are no `and`, `or` or `not`."""
+    inner = [*getattr(check, "rules", ()), *filter(None, [getattr(check, "rule", None)])]
+    if not inner:
+        yield check
+    for each in inner:
+        yield from leaves(each)

@@ -1,0 +1,242 @@
+"""The whole configuration before it is used: every finding in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from oslo_config import cfg
+
+from vendorsrv.auth.options import AUTHTOKEN, declared, find_problems
+from vendorsrv.auth.service import account_options
+from vendorsrv.cache.answers import build_cache, find_cache_problems
+from vendorsrv.check.findings import Declared, Finding, IniFile, did_you_mean
+from vendorsrv.check.pins import find_in_keeping, find_in_pins
+from vendorsrv.check.policy import find_in_policy
+from vendorsrv.check.sample import library_sections
+from vendorsrv.check.tls import find_in_tls, readable_by_others
+from vendorsrv.errors import ConfigError
+from vendorsrv.handler import COMMON_OPTIONS, answers
+from vendorsrv.handlers.registry import Found, build, find_clashes, find_enabled, read_options
+from vendorsrv.proxy.handler import Proxy
+from vendorsrv.proxy.options import find_exposed
+from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
+from vendorsrv.telemetry.logs import quiet
+
+if TYPE_CHECKING:
+    from vendorsrv.check.nova import NovaConf
+
+#: Seconds; the default of Nova's [api] vendordata_dynamic_read_timeout.
+NOVA_READ_TIMEOUT: Final = 5.0
+#: Bytes that a legal request of Nova's can have, rounded up.
+LEGAL_REQUEST: Final = 2**19
+HANDLER: Final = "handler:"
+
+
+def find_all(config_file: str | Path, nova_conf: str | Path | None = None) -> list[Finding]:
+    """Check a configuration, and Nova's side of it when its file is given.
+
+    :returns: everything that is wrong, by file and line.
+    :raises ConfigError: one of the files cannot be read.
+    """
+    ini = IniFile(config_file)
+    nova = read_nova_conf(nova_conf) if nova_conf else None
+    with quiet():
+        found = ini.broken or list(Check(ini, nova).find())
+    return in_order(ini, found)
+
+
+def read_nova_conf(path: str | Path) -> NovaConf:
+    # It brings openstacksdk, for which a server that starts need not wait.
+    from vendorsrv.check.nova import NovaConf
+
+    return NovaConf(path)
+
+
+class Verdict(NamedTuple):
+    """What a server that starts has to know of its configuration.
+
+    :ivar errors: what makes it senseless to start.
+    :ivar pins: a handler pins its answers.
+    """
+
+    errors: list[Finding]
+    pins: bool
+
+
+def before_start(config_file: str | Path) -> Verdict:
+    """Check a configuration as :func:`find_all` does, and keep what matters to a server that starts.
+
+    :raises ConfigError: the file cannot be read.
+    """
+    ini = IniFile(config_file)
+    with quiet():
+        if ini.broken:
+            return Verdict(ini.broken, pins=False)
+        check = Check(ini, None)
+        errors = [finding for finding in check.find() if finding.severity == "error"]
+    return Verdict(in_order(ini, errors), bool(check.pinning))
+
+
+def in_order(ini: IniFile, found: Iterable[Finding]) -> list[Finding]:
+    """Sort findings by file and line, the server's own file first, each once."""
+    once = dict.fromkeys(found)
+    order = [ini.path, *sorted({finding.file for finding in once} - {ini.path})]
+    return sorted(once, key=lambda each: (order.index(each.file), each.line or 0))
+
+
+class Check:
+    """One run over one configuration file, which oslo.config can parse."""
+
+    def __init__(self, ini: IniFile, nova: NovaConf | None) -> None:
+        self.ini = ini
+        self.nova = nova
+        # Without oslo.log's options, which end the process when one has a bad value.
+        self.conf = cfg.ConfigOpts()
+        parse_into(self.conf, ini.path, GROUP)
+        self.settings, self.problems = Settings.as_far_as_usable(self.conf)
+        self.handlers, self.not_loaded = find_enabled(self.settings)
+        self.pinning: list[str] = []
+
+    def find(self) -> Iterator[Finding]:
+        sections = self.declared()
+        yield from self.ini.find_unknown(sections)
+        yield from self.find_unknown_sections(sections)
+        yield from self.find_readable(sections)
+        for section in ("DEFAULT", "oslo_policy"):
+            self.problems += read(self.conf, section, sections[section])[1]
+        self.problems += find_problems(self.conf)
+        yield from self.located(self.problems)
+        yield from self.find_in_cache()
+        yield from self.find_in_handlers()
+        yield from self.find_in_limits()
+        yield from find_in_pins(self.ini, self.settings, self.pinning)
+        tls = list(find_in_tls(self.ini, self.settings))
+        yield from [*tls, *self.find_missing_files(sections)]
+        names = [each.handler.name for each in self.handlers]
+        yield from find_in_policy(self.ini, self.conf, names)
+        if self.nova:
+            usable = not any(finding.severity == "error" for finding in tls)
+            yield from self.nova.find(self.settings, names, usable_tls=usable, guarded=self.guarded())
+
+    def guarded(self) -> list[str]:
+        """Name the handlers whose answers are what cloud-init takes."""
+        return [
+            each.handler.name
+            for each in self.handlers
+            if not answers(each.handler)
+            or read_handler(self.conf, each.handler)[1].get("for_cloud_init", each.handler.for_cloud_init)
+        ]
+
+    def declared(self) -> Declared:
+        """Give the options of every section that something reads."""
+        sections: dict[str, Sequence[cfg.Opt]] = {**library_sections(), **SECTIONS, **declared(self.conf)}
+        for each in self.handlers:
+            sections[each.handler.section] = [*each.handler.options, *COMMON_OPTIONS]
+        for each in self.handlers:
+            if self.has_account(each):
+                for section, options in account_options(self.conf, each.handler.section).items():
+                    sections[section] = [*sections.get(section, ()), *options]
+        return sections
+
+    def has_account(self, found: Found) -> bool:
+        """Say whether this handler sends tokens of our own."""
+        values = read_handler(self.conf, found.handler)[0]
+        return issubclass(found.handler, Proxy) and getattr(values, "auth", None) == "service"
+
+    def find_unknown_sections(self, sections: Declared) -> Iterator[Finding]:
+        enabled = [each.handler.name for each in self.handlers]
+        for section in self.ini.sections:
+            if section in sections:
+                continue
+            if section.startswith(HANDLER):
+                name = section.removeprefix(HANDLER)
+                hint = did_you_mean(name, enabled)
+                yield self.ini.warning(f"no handler {name} is enabled{hint}", section)
+            elif hint := did_you_mean(section, sections):
+                yield self.ini.error(f"there is no such section{hint}", section)
+            else:
+                yield self.ini.warning("nothing reads this section", section)
+
+    def find_readable(self, sections: Declared) -> Iterator[Finding]:
+        """Warn of a configuration file with secrets in it that everybody can read."""
+        secrets = [(section, option.dest) for section, each in sections.items() for option in each if option.secret]
+        held = [place for place in secrets if place in self.ini.options]
+        if held and readable_by_others(self.ini.path):
+            section, option = min(held, key=self.ini.options.__getitem__)
+            reason = "every user of this machine can read this file, and it holds a secret"
+            yield self.ini.warning(reason, section, option)
+
+    def located(self, problems: Iterable[Problem]) -> Iterator[Finding]:
+        for problem in problems:
+            yield self.ini.error(problem.message, problem.section, problem.option)
+
+    def find_in_cache(self) -> Iterator[Finding]:
+        problems = find_cache_problems(self.conf)
+        yield from self.located(problems)
+        try:
+            if not problems:
+                build_cache(self.conf, self.settings.cache_max_bytes)
+        except ConfigError as error:
+            yield self.ini.error(str(error).removeprefix("[cache] "), "cache")
+
+    def find_in_handlers(self) -> Iterator[Finding]:
+        for problem in self.not_loaded:
+            yield self.ini.error(problem, GROUP, "handlers")
+        if not (self.handlers or self.not_loaded):
+            yield self.ini.warning("no handler is enabled: nothing is served", GROUP, "handlers")
+        for clash in find_clashes([each.handler for each in self.handlers]):
+            yield self.ini.error(clash, GROUP, "handlers")
+        for found in self.handlers:
+            values, overrides, problems = read_options(self.conf, found.handler)
+            yield from self.located(problems)
+            if issubclass(found.handler, Proxy):
+                for reason in find_exposed(values):
+                    yield self.ini.warning(reason, found.handler.section, "url")
+            timeout = overrides.get("timeout", found.handler.timeout)
+            yield from self.find_in_timeout(found.handler.section, "timeout", timeout)
+            if overrides.get("pin", found.handler.pin):
+                self.pinning.append(found.handler.name)
+            contradictions = list(find_in_keeping(self.ini, found.handler, overrides))
+            yield from contradictions
+            if not problems and not contradictions:
+                yield from self.try_to_build(found)
+
+    def try_to_build(self, found: Found) -> Iterator[Finding]:
+        try:
+            build(self.settings, found)
+        except ConfigError as error:
+            yield self.ini.error(str(error), GROUP, "handlers")
+
+    def find_in_timeout(self, section: str, option: str, seconds: float) -> Iterator[Finding]:
+        """Compare a handler's timeout, or ours, with Nova's."""
+        limit = (self.nova and self.nova.read_timeout) or NOVA_READ_TIMEOUT
+        if seconds >= limit:
+            reason = f"{seconds:g} s is not below Nova's read timeout of {limit:g} s{'' if self.nova else ' (default)'}"
+            yield self.ini.finding("error" if self.nova else "warning", reason, section, option)
+        elif option == "timeout":
+            yield from self.find_in_share(section, option, seconds)
+
+    def find_in_share(self, section: str, option: str, seconds: float) -> Iterator[Finding]:
+        """Compare the time that a part of a request has with that of all of it."""
+        if seconds >= self.settings.request_timeout:
+            reason = f"{seconds:g} s is not below request_timeout ({self.settings.request_timeout:g} s)"
+            yield self.ini.warning(reason, section, option)
+
+    def find_in_limits(self) -> Iterator[Finding]:
+        if not self.nova:  # which has its own finding about it
+            yield from self.find_in_timeout(GROUP, "request_timeout", self.settings.request_timeout)
+        yield from self.find_in_share(GROUP, "auth_timeout", self.settings.auth_timeout)
+        yield from self.find_in_share(GROUP, "body_timeout", self.settings.body_timeout)
+        if self.settings.max_body_bytes < LEGAL_REQUEST:
+            reason = f"legal requests of Nova's have up to {LEGAL_REQUEST} bytes"
+            yield self.ini.warning(reason, GROUP, "max_body_bytes")
+
+    def find_missing_files(self, sections: Declared) -> Iterator[Finding]:
+        """Name the files for the way to Keystone that are not there."""
+        values = read(self.conf, AUTHTOKEN, sections[AUTHTOKEN])[0]
+        for option in ("cafile", "certfile", "keyfile"):
+            path = values.get(option)
+            if path and not Path(path).is_file():
+                yield self.ini.error(f"{path} does not exist or cannot be read", AUTHTOKEN, option)

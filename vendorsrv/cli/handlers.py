@@ -1,0 +1,116 @@
+"""The commands ``vendorsrv handlers`` and ``vendorsrv config``."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vendorsrv.check.sample import render
+from vendorsrv.errors import ConfigError
+from vendorsrv.handlers.registry import DECLARED, Enabled, Registry, find
+from vendorsrv.nova.outcomes import table
+from vendorsrv.settings import Settings
+from vendorsrv.tables import show_columns, show_table
+
+HEADINGS: Final = (
+    *("name", "asked by", "runs in", "timeout", "at once", "queue", "kept", "on error", "public routes", "from"),
+    "does",
+)
+
+
+@click.command()
+@click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
+@click.option("--modes", is_flag=True, help="Show what becomes of an instance when a handler has no answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def handlers(config_file: str, modes: bool, as_json: bool) -> None:
+    """Show the enabled handlers and what they declare, with the configuration's overrides."""
+    registry = Registry(Settings.from_file(config_file))
+    described = [describe(enabled) for enabled in registry.handlers.values()]
+    if modes:
+        show_modes(described, Console(), as_json=as_json)
+        return
+    if as_json:
+        click.echo(json.dumps(described, indent=2))
+    else:
+        show([row(each) for each in described], Console())
+
+
+@click.command()
+@click.option("--handler", "names", multiple=True, metavar="NAME", help="Enable a handler, with its options.")
+def config(names: tuple[str, ...]) -> None:
+    """Print a sample configuration with every option; what is not commented out has to be set."""
+    found, problems = find(names)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    click.echo("\n".join(render({name: each.handler for name, each in zip(names, found, strict=True)})).rstrip())
+
+
+def describe(enabled: Enabled) -> dict[str, Any]:
+    declared = {name: getattr(enabled, name) for name in DECLARED}
+    overridden = [name for name in DECLARED if declared[name] != getattr(enabled.handler, name)]
+    return {
+        "name": enabled.name,
+        "source": enabled.source,
+        "path": f"/{enabled.name}",
+        "runs_in": enabled.runs_in,
+        **declared,
+        "on_error": enabled.on_error.value,
+        "kept_as_told": math.isinf(enabled.cache_limit) and not enabled.pin,
+        "overridden": overridden,
+        "routes": [f"/{enabled.name}/{route}" for route in enabled.routes],
+        "description": (inspect.getdoc(type(enabled.handler)) or "").partition("\n")[0],
+    }
+
+
+def row(described: dict[str, Any]) -> tuple[str, ...]:
+    def cell(text: str, *names: str) -> str:
+        return f"{text} (configured)" if {*names} & {*described["overridden"]} else text
+
+    keeps = "for ever" if described["pin"] else f"{described['cache_for']:g} s" if described["cache_for"] else "-"
+    keeps = "as it says" if described["kept_as_told"] else keeps
+    return (
+        described["name"],
+        f"POST {described['path']}",
+        described["runs_in"],
+        cell(f"{described['timeout']:g} s", "timeout"),
+        cell(str(described["concurrency"]), "concurrency", "threads"),
+        cell(str(described["queue"]), "queue"),
+        cell(keeps, "pin", "cache_for"),
+        cell(described["on_error"], "on_error"),
+        " ".join(described["routes"]) or "-",
+        described["source"],
+        described["description"],
+    )
+
+
+def show(rows: Sequence[tuple[str, ...]], console: Console) -> None:
+    """Print the handlers: in a table on a terminal, and else in columns that are never cut."""
+    if console.is_terminal:
+        facts_of = Table("handler", "what it is", show_lines=True)
+        for name, *cells, description in rows:
+            facts = [f"{heading}: {cell}" for heading, cell in zip(HEADINGS[1:], cells, strict=False)]
+            facts_of.add_row(Text(name, style="bold", no_wrap=True), Text("\n".join([description, *facts])))
+        console.print(facts_of)
+        return
+    show_columns(HEADINGS, rows)
+
+
+def show_modes(described: Sequence[dict[str, Any]], console: Console, *, as_json: bool) -> None:
+    """Print what becomes of an instance, and for which handlers."""
+    headings, *rows = [
+        (*row, ", ".join(each["name"] for each in described if each["on_error"] == row[0])) for row in table()
+    ]
+    headings = (*headings[:-1], "handlers")
+    if as_json:
+        click.echo(json.dumps([dict(zip(headings, row, strict=True)) for row in rows], indent=2))
+        return
+    show_table(headings, rows, console)
+    click.echo("A handler that pins answers with an error while its store is away, whatever its on_error.")

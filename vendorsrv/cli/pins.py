@@ -1,0 +1,224 @@
+"""The commands ``vendorsrv pins …`` and ``vendorsrv db upgrade``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Any, BinaryIO, Final, TypeVar
+
+import click
+from rich.console import Console
+
+from vendorsrv.errors import ConfigError
+from vendorsrv.pins.admin import Pin, PinAdmin, Rotation, open_pins, upgrade_pins
+from vendorsrv.pins.service import purge as purge_pins
+from vendorsrv.pins.table import SCHEMA, Row
+from vendorsrv.settings import Settings
+from vendorsrv.tables import show_table
+from vendorsrv.telemetry.logs import quiet
+
+T = TypeVar("T")
+
+HEADINGS: Final = ("instance", "handler", "pinned at", "stored")
+SECONDS: Final = {"": 86_400.0, "d": 86_400.0, "h": 3_600.0}
+
+config_file = click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
+of_handler = click.option("--handler", metavar="NAME", help="Only of this handler.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def read_age(_: click.Context, __: click.Parameter, text: str) -> float:
+    """Turn a number of days, or of hours (``30``, ``30d``, ``12h``), into seconds."""
+    match = re.fullmatch(r"([0-9]{1,6})([dh]?)", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no number of days (30, 30d) or hours (12h)")
+    return int(match[1]) * SECONDS[match[2]]
+
+
+@click.group()
+def db() -> None:
+    """Look after the database of the pins."""
+
+
+@db.command()
+@config_file
+def upgrade(config_file: str) -> None:
+    """Create the table of pins, or bring it to the schema of this version."""
+    settings = Settings.from_file(config_file)
+    with quiet():
+        asyncio.run(upgrade_pins(settings))
+    click.echo(f"The database has the schema of this version ({SCHEMA}).")
+
+
+@click.group()
+def pins() -> None:
+    """Look at pinned answers, forget them, move them, encrypt them anew."""
+
+
+@pins.command("list")
+@config_file
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="Pins at once, roughly.")
+@click.option("--after", metavar="INSTANCE", default="", help="Go on after the last instance of the page before.")
+@of_handler
+@as_json
+def list_pins(config_file: str, limit: int, after: str, handler: str | None, as_json: bool) -> None:
+    """List what is pinned, in the order of the instances; the answers are not shown."""
+    rows, more = work(config_file, lambda admin: admin.page(limit, after, handler))
+    listed = [Pin.of(row) for row in rows]
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in listed], indent=2))
+    else:
+        show_table(HEADINGS, [tuple(asdict(each).values()) for each in listed], Console())
+    if more:
+        click.echo(f"There are more: --after {rows[-1].instance_id}", err=True)
+
+
+@pins.command("show")
+@config_file
+@click.argument("instance")
+@of_handler
+@click.option("--answer", "with_answer", is_flag=True, help="Show the answer too, which may be secret.")
+@as_json
+def show_pin(config_file: str, instance: str, handler: str | None, with_answer: bool, as_json: bool) -> None:
+    """Show what is pinned for an instance."""
+
+    async def read(admin: PinAdmin) -> list[dict[str, Any]]:
+        rows = await admin.find([instance.lower()], handler)
+        answers = [{"answer": json.loads(admin.answer(row))} if with_answer else {} for row in rows]
+        return [asdict(Pin.of(row)) | answer for row, answer in zip(rows, answers, strict=True)]
+
+    found = work(config_file, read)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    for each in [] if as_json else found:
+        click.echo("\n".join(described(each)))
+    if not found:
+        click.echo(f"vendorsrv: nothing is pinned for {instance}", err=True)
+        sys.exit(1)
+
+
+@pins.command()
+@config_file
+@click.argument("instances", nargs=-1, required=True, metavar="INSTANCE...")
+@of_handler
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget(config_file: str, instances: Sequence[str], handler: str | None, yes: bool) -> None:
+    """Forget what is pinned for some instances, at once on every host; their next answers are made anew."""
+
+    async def forget_found(admin: PinAdmin) -> list[Row]:
+        rows = await admin.find([instance.lower() for instance in instances], handler)
+        if rows and not yes:
+            for row in rows:
+                click.echo(f"{row.instance_id} {row.handler}", err=True)
+            click.confirm(f"Forget {count(len(rows), 'pin')}?", abort=True, err=True)
+        await admin.forget(rows)
+        return rows
+
+    forgotten = work(config_file, forget_found)
+    for row in forgotten:
+        click.echo(f"forgotten: {row.instance_id} {row.handler}")
+    for instance in instances:
+        if instance.lower() not in {row.instance_id for row in forgotten}:
+            click.echo(f"vendorsrv: nothing is pinned for {instance}", err=True)
+    sys.exit(not forgotten)
+
+
+@pins.command()
+@config_file
+@click.argument("path", metavar="[FILE]", default="-")
+def export(config_file: str, path: str) -> None:
+    """Write all pins as lines of JSON, decrypted, to FILE (mode 600) or to standard output."""
+
+    async def write(admin: PinAdmin) -> int:
+        number = 0
+        with output(path) as file:
+            async for line in admin.export():
+                file.write(line)
+                number += 1
+        return number
+
+    click.echo(f"{count(work(config_file, write), 'pin')} exported", err=True)
+
+
+@pins.command("import")
+@config_file
+@click.argument("file", type=click.File("rb"))
+def load(config_file: str, file: BinaryIO) -> None:
+    """Pin what was exported to FILE (- for standard input), except where something is pinned already."""
+    new, there = work(config_file, lambda admin: admin.load(file))
+    click.echo(f"{count(new, 'pin')} imported, {there} were there already")
+
+
+@pins.command()
+@config_file
+@click.option("--older-than", callback=read_age, required=True, metavar="DAYS", help="30 or 30d; or hours: 12h.")
+def purge(config_file: str, older_than: float) -> None:
+    """Delete the pins of a certain age, whether their instances live or not, in small batches."""
+    deleted = work(config_file, lambda admin: purge_pins(admin.store, older_than))
+    click.echo(f"{count(deleted, 'pin')} deleted")
+
+
+@pins.command()
+@config_file
+def rotate(config_file: str) -> None:
+    """Encrypt every answer with the newest key; what is plain, too. Servers go on meanwhile."""
+    rotation: Rotation = work(config_file, PinAdmin.rotate)
+    click.echo(f"{count(rotation.renewed, 'pin')} encrypted with the newest key, {rotation.current} were already")
+    for instance_id, handler in rotation.unreadable:
+        click.echo(f"vendorsrv: instance {instance_id}, handler {handler}: none of the keys decrypts it", err=True)
+    sys.exit(bool(rotation.unreadable))
+
+
+def work(config_file: str, task: Callable[[PinAdmin], Awaitable[T]]) -> T:
+    """Do something with the pins, and keep what drivers log off the terminal."""
+    settings = Settings.from_file(config_file)
+
+    async def run() -> T:
+        async with open_pins(settings) as admin:
+            return await task(admin)
+
+    with quiet():
+        return asyncio.run(run())
+
+
+def output(path: str) -> AbstractContextManager[BinaryIO]:
+    if path == "-":
+        return nullcontext(sys.stdout.buffer)
+    return private_file(Path(path))
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that only its owner can read; it replaces another one when it is whole."""
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no regular file")
+    try:
+        descriptor, beside = mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 600
+        try:
+            with open(descriptor, "wb") as file:
+                yield file
+            os.replace(beside, path)
+        except BaseException:
+            os.unlink(beside)
+            raise
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def described(pin: dict[str, Any]) -> Iterator[str]:
+    answer = json.dumps(pin["answer"]) if "answer" in pin else "not shown without --answer"
+    values = (pin["instance_id"], pin["handler"], pin["pinned_at"], pin["stored"], answer)
+    for heading, value in zip((*HEADINGS, "answer"), values, strict=True):
+        yield f"{heading}: {value}"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,137 @@
+"""The command ``vendorsrv render``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import yaml
+from oslo_config import cfg
+
+from vendorsrv.cloudinit.dry_run import Verdict
+from vendorsrv.cloudinit.dry_run import check as check_with_cloud_init
+from vendorsrv.cloudinit.guard import Guard
+from vendorsrv.cloudinit.render import Rendered, ask, static_text
+from vendorsrv.cloudinit.render import render as render_answer
+from vendorsrv.errors import ConfigError, VendordataError
+from vendorsrv.handlers.registry import Registry, find
+from vendorsrv.nova.payload import build_payload, read_payload
+from vendorsrv.request import VendordataRequest
+from vendorsrv.settings import Settings, open_config
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command(short_help="Show what an instance's cloud-init would do.")
+@click.argument("handlers", metavar="HANDLER...", nargs=-1, required=True)
+@click.option("--config-file", metavar="FILE", help="The server's INI file. Without: the options' sample values.")
+@click.option("--payload", type=FILE, help="A JSON file as Nova posts it; by default an instance that does not exist.")
+@click.option("--boot-roles", metavar="A,B", help="The roles of the booting user, joined by commas.")
+@click.option("--hostname", help="The instance's short name.")
+@click.option("--user-data", type=FILE, help="A file with the user's user-data as the instance sees it.")
+@click.option("--static", type=FILE, help="The file of Nova's [api] vendordata_jsonfile_path.")
+@click.option("--check", is_flag=True, help="Run the cloud-init that is installed here over a config drive.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+def render(handlers: tuple[str, ...], check: bool, as_json: bool, **options: Any) -> NoReturn:
+    """Show what an instance's cloud-init would make of what the HANDLERs give for it.
+
+    They are asked for one instance, without a server, a token or a policy. The exit status is 0 when an instance takes
+    all of it, and 1 when a handler fails, or with --check when the real cloud-init says no.
+    """
+    user_data, static = read_file(options["user_data"]), read_file(options["static"])
+    text = static_text(static) if static else ""
+    try:
+        payload = payload_of(options, user_data)
+        answer = asyncio.run(answer_of(handlers, options["config_file"], payload))
+    except VendordataError as error:
+        raise ConfigError(error.message) from None
+    rendered = render_answer(answer, user_data, text)
+    verdict = check_with_cloud_init(answer, user_data, text) if check else None
+    if as_json:
+        click.echo(json.dumps(described(rendered, verdict), indent=2, default=str))
+    else:
+        click.echo("\n".join(lines(rendered, verdict)))
+    sys.exit(1 if verdict and verdict.problems else 0)
+
+
+def payload_of(options: dict[str, Any], user_data: bytes) -> bytes:
+    base = read_payload(options["payload"]) if options["payload"] else None
+    given = {name: options[name] for name in ("boot_roles", "hostname")}
+    return json.dumps(build_payload(base, user_data=user_data or None, **given)).encode()
+
+
+def read_file(path: Path | None) -> bytes:
+    try:
+        return path.read_bytes() if path else b""
+    except OSError:
+        raise ConfigError(f"{path} does not exist or cannot be read") from None
+
+
+async def answer_of(names: Sequence[str], config_file: str | None, payload: bytes) -> str | None:
+    """Build the handlers, open them, and ask.
+
+    :raises ConfigError: one of them cannot be found, built or opened, or has nothing to do with cloud-init.
+    """
+    conf = open_config(config_file or os.devnull)
+    settings = Settings.from_config(conf)
+    wanted = [as_configured(name, settings.handlers) for name in names]
+    if not config_file:
+        set_samples(conf, wanted)
+    registry = Registry(replace(settings, handlers=wanted))
+    for each in registry.handlers.values():
+        if not (each.cloud_init or each.for_cloud_init):
+            raise ConfigError(f"handler {each.name} gives nothing to cloud-init: it has no cloud_init method")
+    async with registry.opened():
+        request = VendordataRequest.from_json(payload)
+        return await ask(list(registry.handlers.values()), Guard(settings.include_hosts), request)
+
+
+def as_configured(name: str, configured: Sequence[str]) -> str:
+    """Give what the configuration calls a handler: ``module:Class`` for one that has only this."""
+    paths = {each.handler.name: each.source for each in find([path for path in configured if ":" in path])[0]}
+    return paths.get(name, name)
+
+
+def set_samples(conf: cfg.ConfigOpts, names: Sequence[str]) -> None:
+    """Let sample values stand for the required options, where an option declares one."""
+    for each in find(names)[0]:
+        for option in each.handler.options:
+            if option.required and option.sample_default is not None:
+                group = f"handler:{each.handler.name}"
+                conf.register_opt(option, group=group)
+                conf.set_default(option.name, option.sample_default, group=group)
+
+
+def described(rendered: Rendered, verdict: Verdict | None) -> dict[str, Any]:
+    return {
+        "answer": rendered.answer if rendered.answer is not None else {},
+        "parts": [asdict(part) for part in rendered.parts],
+        "config": rendered.config,
+        "erased": list(rendered.erased),
+        "findings": list(rendered.findings),
+        "check": asdict(verdict) if verdict else None,
+    }
+
+
+def lines(rendered: Rendered, verdict: Verdict | None) -> Iterator[str]:
+    """Give the lines of a report for people."""
+    if rendered.answer is None:
+        yield "Nothing for cloud-init from these handlers, for this instance."
+    for part in rendered.parts:
+        yield from (f"--- {part.name} ({part.media_type})", part.text.rstrip(), "")
+    if rendered.config:
+        body = yaml.safe_dump(rendered.config, sort_keys=False, allow_unicode=True)
+        yield from ("--- cloud-config of the instance, with the user-data", body.rstrip(), "")
+    yield from (f"erased by the user-data: {key}" for key in rendered.erased)
+    yield from (f"finding: {text}" for text in rendered.findings)
+    if verdict:
+        yield f"cloud-init {verdict.version} has read it: {'as meant' if not verdict.problems else 'with problems'}"
+        yield from (f"problem: {text}" for text in verdict.problems)
+        yield from (f"to be run: {name}" for name in verdict.files)

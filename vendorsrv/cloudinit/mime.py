@@ -1,0 +1,111 @@
+"""Many parts as one string, and one string as the parts that cloud-init finds in it (cloudinit/user_data.py)."""
+
+from __future__ import annotations
+
+import base64
+import email
+import hashlib
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from email.message import Message
+from typing import Final
+
+from vendorsrv.cloudinit.parts import MERGE, Part
+from vendorsrv.cloudinit.text import type_of
+from vendorsrv.errors import CloudInitError
+
+#: A string is a MIME message when this is among its first bytes, wherever it stands.
+MIME_VERSION: Final = "mime-version:"
+LOOKED_AT: Final = 4096
+#: What cloud-init takes a part for by its text, and not by the type that it is declared with.
+BY_TEXT: Final = ("text/plain", "text/x-not-multipart", "text/x-shellscript")
+COMPRESSED: Final = re.compile(r"application/(gzip(-compressed|ped)?|x-(compress(ed)?|gunzip|gzip(-compressed)?))")
+#: What a compressed part may become, in bytes.
+DECOMPRESSED: Final = 16 * 2**20
+
+NOTHING_KNOWN: Final = "text/x-not-multipart"
+
+
+def join(parts: Sequence[Part]) -> str:
+    """Give the one string that an instance needs: a plain cloud-config alone, and else a MIME message.
+
+    :param parts: with names that no two of them share.
+    """
+    if len(parts) == 1 and parts[0].media_type == "text/cloud-config":
+        return parts[0].text
+    digest = hashlib.sha256("\0".join(f"{part.name}\0{part.text}" for part in parts).encode()).hexdigest()
+    boundary = f"=={digest[:32]}=="
+    lines = [f'Content-Type: multipart/mixed; boundary="{boundary}"', "MIME-Version: 1.0", ""]
+    for part in parts:
+        lines += [f"--{boundary}", *headers_of(part), "", encoded(part.text)]
+    return "\n".join([*lines, f"--{boundary}--", ""])
+
+
+def headers_of(part: Part) -> Iterator[str]:
+    yield f'Content-Type: {part.media_type}; charset="utf-8"'
+    yield "MIME-Version: 1.0"
+    yield f"Content-Transfer-Encoding: {'7bit' if part.text.isascii() else 'base64'}"
+    yield f'Content-Disposition: attachment; filename="{part.name}"'
+    if part.media_type == "text/jinja2":  # which says nothing of its own before it is rendered
+        yield f"Merge-Type: {MERGE}"
+
+
+def encoded(text: str) -> str:
+    # Bytes beyond ASCII that are not encoded become lone surrogates in cloud-init.
+    return text if text.isascii() else base64.encodebytes(text.encode()).decode("ascii")
+
+
+def read(text: str) -> list[Part]:
+    """Find the parts of a string as cloud-init does, each with the type that it takes it for.
+
+    :raises CloudInitError: cloud-init's init stage would fail at it.
+    """
+    if MIME_VERSION not in text[:LOOKED_AT].lower():
+        return [Part(type_of(text) or NOTHING_KNOWN, "part-001", text)]
+    leaves = [part for part in email.message_from_string(text).walk() if part.get_content_maintype() != "multipart"]
+    return [read_leaf(leaf, number) for number, leaf in enumerate(leaves, 1)]
+
+
+def read_leaf(leaf: Message, number: int) -> Part:
+    media_type = leaf.get_content_type()
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", leaf.get_filename() or "").lstrip("._-")[:100] or f"part-{number:03}"
+    payload = leaf.get_payload(decode=True)
+    assert payload is None or isinstance(payload, bytes)
+    data = payload or b""
+    compressed = COMPRESSED.fullmatch(media_type) is not None
+    if compressed:
+        data = decompressed(data, name)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise CloudInitError(f"part {name} for cloud-init is not UTF-8, or not encoded in base64") from None
+    if compressed or media_type in BY_TEXT:
+        media_type = type_of(text) or ("text/plain" if compressed else media_type)
+    return Part(media_type, name, text)
+
+
+def decompressed(data: bytes, name: str) -> bytes:
+    decompressor = zlib.decompressobj(wbits=31)
+    try:
+        found = decompressor.decompress(data, DECOMPRESSED)
+    except zlib.error:
+        found = b""
+    if not decompressor.eof or decompressor.unused_data:  # cloud-init would read on, or fail at what follows
+        raise CloudInitError(f"part {name} for cloud-init is no gzip, or too large; the init stage would fail at it")
+    return found
+
+
+def to_json(parts: Iterable[Part]) -> list[dict[str, str]]:
+    """Turn parts into what is kept of them."""
+    return [{"type": part.media_type, "name": part.name, "text": part.text} for part in parts]
+
+
+def from_json(kept: Iterable[dict[str, str]]) -> list[Part]:
+    """Give the parts of what :func:`to_json` made."""
+    return [Part(each["type"], each["name"], each["text"]) for each in kept]
+
+
+def numbered(handler: str, parts: Sequence[Part], first: int = 1) -> list[Part]:
+    """Give each part a file name of its own: cloud-init runs scripts in the order of their names."""
+    return [Part(part.media_type, f"{n:02}-{handler}-{part.name}", part.text) for n, part in enumerate(parts, first)]

@@ -1,0 +1,1 @@
+"""The contract: any server held to what Nova needs."""

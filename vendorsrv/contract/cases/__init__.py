@@ -1,0 +1,1 @@
+"""The cases of the contract, by what they are about."""

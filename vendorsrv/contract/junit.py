@@ -1,0 +1,70 @@
+"""What the contract's cases found, as the JUnit XML that CI systems read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from vendorsrv.contract.case import GROUPS, Group
+from vendorsrv.contract.report import explain, summary
+from vendorsrv.contract.suite import Report, Verdict
+
+#: How a failed case that does not count stands there: a CI system would take a failure for the whole run's.
+NOT_COUNTED: Final = "skipped"
+
+
+def as_junit(report: Report, *, strict: bool = False) -> bytes:
+    """Give a whole document, with a suite for each group.
+
+    A failed ``should`` is a failure only when strict, and else a skipped test, so that the CI system and the exit
+    status say the same; a failed ``info`` is a passed test.
+    """
+    root = Element("testsuites", name="vendorsrv contract")
+    for group, title in GROUPS.items():
+        verdicts = [verdict for verdict in report.verdicts if verdict.case.group == group]
+        if verdicts:
+            add_suite(root, group, title, verdicts, strict=strict)
+    count(root)
+    root.set("time", f"{report.seconds:.3f}")
+    SubElement(root[0], "system-out").text = summary(report)
+    indent(root)
+    document: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
+
+
+def add_suite(root: Element, group: Group, title: str, verdicts: list[Verdict], *, strict: bool) -> None:
+    suite = SubElement(root, "testsuite", name=f"contract.{group}: {title}")
+    for verdict in verdicts:
+        add_case(suite, verdict, strict=strict)
+    count(suite)
+    suite.set("time", f"{sum(verdict.seconds for verdict in verdicts):.3f}")
+    suite.set("timestamp", datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def add_case(suite: Element, verdict: Verdict, *, strict: bool) -> None:
+    case = verdict.case
+    element = SubElement(
+        suite, "testcase", classname=f"contract.{case.group}", name=case.id, time=f"{verdict.seconds:.3f}"
+    )
+    lines = "\n".join(explain(verdict))
+    if verdict.outcome == "not tested":
+        SubElement(element, "skipped", message=verdict.found)
+    elif verdict.outcome == "failed" and (case.severity == "must" or (strict and case.severity == "should")):
+        SubElement(element, "failure", type=case.severity, message=verdict.found).text = lines
+    elif verdict.outcome == "failed" and case.severity == "should":
+        SubElement(element, NOT_COUNTED, message=f"should: {verdict.found}").text = lines
+    else:
+        SubElement(element, "system-out").text = lines
+
+
+def count(element: Element) -> None:
+    """Count the tests below a suite, or below all of them."""
+    numbers = {
+        "tests": len(list(element.iter("testcase"))),
+        "failures": len(list(element.iter("failure"))),
+        "errors": 0,
+        "skipped": len(list(element.iter("skipped"))),
+    }
+    for name, number in numbers.items():
+        element.set(name, str(number))

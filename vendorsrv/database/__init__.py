@@ -1,0 +1,1 @@
+"""The SQL database of pins: its URL, connections and schema."""

@@ -1,0 +1,1 @@
+"""The demo: a real Keystone, the server and two boots."""

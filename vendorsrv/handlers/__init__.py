@@ -1,0 +1,1 @@
+"""The enabled handlers, each run within its bounds."""

@@ -1,0 +1,290 @@
+"""Find the handlers that the operator enabled, refuse clashes, and build them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import math
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from oslo_config import cfg
+
+from vendorsrv.errors import ConfigError
+from vendorsrv.handler import (
+    CLOUD_INIT,
+    COMMON_OPTIONS,
+    Handler,
+    OnError,
+    answers,
+    check_complete,
+    contributes,
+    is_async,
+    keeping_contradictions,
+)
+from vendorsrv.handlers.runner import Runner, where
+from vendorsrv.proxy.handler import Proxy, find_proxies
+from vendorsrv.proxy.options import find_proxy_problems
+from vendorsrv.settings import Problem, Settings, read_handler
+
+ENTRY_POINTS: Final = "vendorsrv.handlers"
+#: Seconds for a handler's open(); a server that hangs while it starts tells nobody why.
+OPEN_TIMEOUT: Final = 30.0
+
+DECLARED: Final = tuple(option.dest for option in COMMON_OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A handler class, and where it is from: a distribution's name and version, or ``module:Class``."""
+
+    handler: type[Handler]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enabled:
+    """A handler as it is served: what its class declares, with the operator's overrides.
+
+    :ivar source: the distribution or the module that it is from.
+    :ivar cache_limit: seconds after which an answer is never given again without asking: ``cache_for``, but none
+        where the handler says itself how long each lasts and nobody set it.
+    :ivar version: of its answers; the source unless the class declares one.
+    :ivar runner: calls its ``handle``, or ``cloud_init``.
+    :ivar cloud_init: the same handler as it contributes to ``/cloud-init``, or None when it does not.
+    :ivar suffix: what stands after the handler's name; empty but for what contributes.
+    :ivar routes: the runners of its public GET routes, by their path below ``/<name>/``.
+    """
+
+    handler: Handler
+    source: str
+    version: str
+    timeout: float
+    threads: int
+    cache_for: float
+    cache_limit: float
+    pin: bool
+    on_error: OnError
+    concurrency: int
+    queue: int
+    for_cloud_init: bool
+    runner: Runner
+    routes: Mapping[str, Runner]
+    cloud_init: Enabled | None = None
+    suffix: str = ""
+
+    @property
+    def name(self) -> str:
+        """The URL segment; with the suffix it is what answers are kept under."""
+        return f"{self.handler.name}{self.suffix}"
+
+    @property
+    def runs_in(self) -> str:
+        """Where the answer is made: ``event loop`` or ``thread``."""
+        return "event loop" if is_async(self.runner.method) else "thread"
+
+
+class Registry:
+    """The enabled handlers, in the operator's order.
+
+    :raises ConfigError: one of them cannot be found, loaded or built; names all that cannot.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        found, problems = find_enabled(settings)
+        self.handlers: dict[str, Enabled] = {}
+        for each in found:
+            try:
+                self.handlers[each.handler.name] = build(settings, each)
+            except ConfigError as error:
+                problems.append(str(error))
+        problems += find_clashes([each.handler for each in found])
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Open all handlers in their order, and close them in the opposite one.
+
+        :raises ConfigError: one of them could not be opened; those before it are closed.
+        """
+        async with AsyncExitStack() as stack:
+            for name, enabled in self.handlers.items():
+                with vendor_code(f"handler {name}: open()"):
+                    await asyncio.wait_for(enabled.handler.open(), OPEN_TIMEOUT)
+                stack.push_async_callback(close, enabled.handler)
+            yield
+
+
+def find(wanted: Sequence[str]) -> tuple[list[Found], list[str]]:
+    """Load the classes of some handlers, and nothing else.
+
+    :param wanted: names of entry points in the group ``vendorsrv.handlers``, or ``module:Class``.
+    :returns: what was found, and a sentence for each that was not.
+    """
+    found: dict[str, Found] = {}
+    problems = []
+    for name in wanted:
+        try:
+            each = from_module(name) if ":" in name else from_entry_point(name)
+            check_complete(each.handler)
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        other = found.setdefault(each.handler.name, each)
+        if other is not each:
+            problems.append(f"handler {each.handler.name} is there twice: from {other.source} and from {each.source}")
+    return list(found.values()), problems
+
+
+def find_enabled(settings: Settings) -> tuple[list[Found], list[str]]:
+    """Load the classes of the configured handlers, and make those of the ``[proxy:<name>]`` sections behind them."""
+    found, problems = find(settings.handlers)
+    proxies, wrong = find_proxies(settings.conf)
+    sources = {each.handler.name: each.source for each in found}
+    for proxy in proxies:
+        if source := sources.get(proxy.name):
+            problems.append(f"handler {proxy.name} is there twice: from {source} and from [{proxy.section}]")
+        else:
+            found.append(Found(proxy, f"[{proxy.section}]"))
+    return found, problems + wrong
+
+
+def read_options(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Mapping[str, Any], list[Problem]]:
+    """Read a handler's section as :func:`vendorsrv.settings.read_handler` does, and a proxy's with all it needs."""
+    values, overrides, problems = read_handler(conf, handler)
+    if issubclass(handler, Proxy):
+        problems = [*problems, *find_proxy_problems(conf, handler.section, values)]
+    return values, overrides, problems
+
+
+def from_module(path: str) -> Found:
+    module_name, _, class_name = path.partition(":")
+    with vendor_code(f"handler {path}: import of {module_name}"):
+        module = importlib.import_module(module_name)
+    handlers = [name for name, value in vars(module).items() if is_handler(value)]
+    if class_name not in handlers:
+        raise ConfigError(
+            f"handler {path}: {module_name} has no Handler {class_name!r}{suggestion(class_name, handlers)}"
+        )
+    return Found(getattr(module, class_name), path)
+
+
+def from_entry_point(name: str) -> Found:
+    # Not by stevedore: its cache forgets the distribution, and it lets an AssertionError or sys.exit() through.
+    there = entry_points(group=ENTRY_POINTS, name=name)
+    if not there:
+        raise ConfigError(f"handler {name}: no installed package has it{suggestion(name, installed())}")
+    if len(there) > 1:
+        raise ConfigError(
+            f"handler {name}: more than one package has it: {' and '.join(sorted(map(distribution, there)))}"
+        )
+    (entry_point,) = there
+    source = distribution(entry_point)
+    with vendor_code(f"handler {name}: import of {source}"):
+        handler = entry_point.load()
+    if not is_handler(handler):
+        raise ConfigError(f"handler {name}: the entry point of {source} is no subclass of Handler")
+    if handler.name != name:
+        raise ConfigError(
+            f"handler {name}: the entry point of {source} gives a class whose name is {handler.name!r}; "
+            "they must be the same"
+        )
+    return Found(handler, source)
+
+
+def build(settings: Settings, found: Found) -> Enabled:
+    """Build one handler with its settings.
+
+    :raises ConfigError: an option is missing or wrong, or the class refuses its settings.
+    """
+    values, overrides, problems = read_options(settings.conf, found.handler)
+    if problems:
+        raise ConfigError("\n".join(map(str, problems)))
+    with vendor_code(f"handler {found.handler.name}: {found.handler.__name__}()"):
+        handler = found.handler(values)
+    if isinstance(handler, Proxy):
+        handler.prepare(settings.conf, settings.max_answer_bytes)
+    declared: dict[str, Any] = {**{name: getattr(handler, name) for name in DECLARED}, **overrides}
+    contradictions = keeping_contradictions(
+        pin=declared["pin"], cache_for=declared["cache_for"], on_error=declared["on_error"]
+    )
+    if contradictions:
+        raise ConfigError("\n".join(f"[{handler.section}] {text}" for text in contradictions))
+
+    def runner(method: str, suffix: str = "") -> Runner:
+        return Runner(f"{handler.name}{suffix}", getattr(handler, method), declared["timeout"], declared["threads"])
+
+    routes = {path: runner(method) for path, method in handler.routes.items()}
+    version = handler.version or found.source
+    unlimited = handler.own_lifetimes and not declared["cache_for"] and "cache_for" not in overrides
+    declared["cache_limit"] = math.inf if unlimited else declared["cache_for"]
+    method = "handle" if answers(found.handler) else "cloud_init"
+    enabled = Enabled(handler, found.source, version, **declared, runner=runner(method), routes=routes)
+    if contributes(found.handler):
+        contribution = replace(enabled, runner=runner("cloud_init", CLOUD_INIT), routes={}, suffix=CLOUD_INIT)
+        enabled = replace(enabled, cloud_init=bounded(contribution))
+    return bounded(enabled)
+
+
+def bounded(enabled: Enabled) -> Enabled:
+    """Let no more be asked at once of a plain method than it has threads."""
+    if is_async(enabled.runner.method):
+        return enabled
+    return replace(enabled, concurrency=min(enabled.concurrency, enabled.threads))
+
+
+def find_clashes(handlers: Sequence[type[Handler]]) -> list[str]:
+    """Say which handlers certainly set the same key of a cloud-config."""
+    owners: dict[str, list[str]] = {}
+    for handler in handlers:
+        for key in dict.fromkeys(handler.cloud_init_keys):
+            owners.setdefault(key, []).append(handler.name)
+    return [
+        f"handlers {' and '.join(names)} both set {key} for cloud-init; only one of them can be enabled"
+        for key, names in owners.items()
+        if len(names) > 1
+    ]
+
+
+def installed() -> list[str]:
+    """List the names that installed packages offer, without loading any."""
+    return sorted({entry_point.name for entry_point in entry_points(group=ENTRY_POINTS)})
+
+
+def is_handler(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, Handler) and value is not Handler
+
+
+def distribution(entry_point: EntryPoint) -> str:
+    assert entry_point.dist  # importlib.metadata's own have one; those of stevedore's cache have lost it
+    return f"{entry_point.dist.name} {entry_point.dist.version}"
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Give the end of a sentence about a name that is not known: what was probably meant, or what there is."""
+    close = get_close_matches(name, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there are: {', '.join(known)}" if known else ""
+
+
+async def close(handler: Handler) -> None:
+    with vendor_code(f"handler {handler.name}: close()"):
+        await asyncio.wait_for(handler.close(), OPEN_TIMEOUT)
+
+
+@contextmanager
+def vendor_code(what: str) -> Iterator[None]:
+    """Turn whatever a vendor's code raises into one sentence for the operator."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error}") from None
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{what} raised {type(error).__name__}: {error} ({where(error)})") from None

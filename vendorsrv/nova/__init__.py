@@ -1,0 +1,1 @@
+"""Nova as vendorsrv speaks to it, and as it behaves."""

@@ -1,0 +1,1 @@
+"""Answers that are kept for an instance's life."""

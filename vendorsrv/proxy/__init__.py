@@ -1,0 +1,1 @@
+"""Handlers whose answers come from other vendordata servers."""

@@ -1,0 +1,264 @@
+"""A handler whose answer comes from another vendordata server."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import codecs
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
+
+from oslo_config import cfg
+
+from vendorsrv.auth.service import ServiceToken, service_session
+from vendorsrv.cache.http_caching import lifetime_of, same_tag, speaks
+from vendorsrv.cache.lifetime import Lifetime, Reusable
+from vendorsrv.errors import HandlerTimeout, UpstreamError, UpstreamRefused, VendordataError
+from vendorsrv.handler import NAME, RESERVED, Handler
+from vendorsrv.handlers.runner import DEADLINE
+from vendorsrv.proxy.client import CannotConnect, Reply, TooLarge, TooSlow, Upstream, UpstreamFailure
+from vendorsrv.proxy.options import PROXY_OPTIONS, tls_context
+from vendorsrv.request import VendordataRequest
+from vendorsrv.strictjson import StrictJSONError, parse
+from vendorsrv.telemetry.metrics import Metrics
+
+LOG = logging.getLogger(__name__)
+
+PREFIX: Final = "proxy:"
+#: What Nova sends with each call, but for its token (``DynamicVendorData._do_request``, and requests' own).
+HEADERS: Final = {
+    "User-Agent": "openstack-nova-vendordata",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "Content-Type": "application/json",
+}
+#: Seconds before the handler's own deadline at which waiting ends, so that we know which server was slow.
+MARGIN: Final = 0.05
+#: Seconds for which a server that failed is asked last.
+REST: Final = 10.0
+#: Statuses from 400 on with which a server says that it cannot now, rather than no.
+NOT_NOW: Final = {408, 425, 429}
+#: "You have it": 304, and for a POST, by the letter of RFC 9110, 13.1.2, 412.
+UNCHANGED: Final = {304, 412}
+#: What text is decoded from. Nova takes any that Python knows, some of which take a minute for a megabyte.
+CHARSETS: Final = {"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16", "utf-16-le", "utf-16-be"}
+
+
+@dataclass(slots=True)
+class Server:
+    """One of a proxy's URLs.
+
+    :ivar number: counted from 0; what validators and ``/-/ready`` name it by.
+    :ivar rests_until: on the monotonic clock.
+    """
+
+    number: int
+    url: str
+    rests_until: float = float("-inf")
+
+
+class Proxy(Handler):
+    """Passes on the answer of another vendordata server.
+
+    A section ``[proxy:<name>]`` with a ``url`` enables one without code. A subclass can be enabled as every handler
+    is, with the same options in its own section.
+    """
+
+    own_lifetimes = True
+    options: ClassVar[Any] = PROXY_OPTIONS
+
+    def __init__(self, settings: Any = None) -> None:
+        super().__init__(settings)
+        self.servers = [Server(number, url) for number, url in enumerate(settings.url)]
+        self.per_caller = settings.auth == "relay"
+        self.version = hashlib.sha256("\n".join(settings.url).encode()).hexdigest()
+        self.account: ServiceToken | None = None
+        self.max_answer_bytes = 0
+        self.clock = time.monotonic
+        self.measure(Metrics())
+
+    def prepare(self, conf: cfg.ConfigOpts, max_answer_bytes: int) -> None:
+        """Take what is not in the proxy's own options; called once, when it has been built."""
+        self.max_answer_bytes = max_answer_bytes
+        if self.settings.auth == "service":
+            self.account = ServiceToken(service_session(conf, self.section), f"upstream {self.name}")
+
+    def measure(self, metrics: Metrics) -> None:
+        """Count the questions to each URL there from now on."""
+        self.asking = [metrics.upstream(self.name, server.number) for server in self.servers]
+
+    async def open(self) -> None:
+        """Make the pool of connections; none is opened yet."""
+        self.upstream = Upstream(
+            tls_context(self.settings.cafile, self.settings.certfile, self.settings.keyfile),
+            connect_timeout=self.settings.connect_timeout,
+            read_timeout=self.settings.read_timeout,
+            max_bytes=self.max_answer_bytes,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.upstream.close()
+
+    def state(self) -> Mapping[str, Any]:
+        """Say which of the URLs are asked last now, by their order in the configuration."""
+        now = self.clock()
+        return {"urls": ["resting" if now < server.rests_until else "ok" for server in self.servers]}
+
+    async def handle(self, request: VendordataRequest) -> Reusable:
+        """Ask the servers in their order, those last that failed just now, until one answers.
+
+        :raises UpstreamError: none gave an answer that Nova could use.
+        :raises UpstreamRefused: one said no.
+        :raises HandlerTimeout: the last one was too slow.
+        :raises KeystoneUnavailable: there is no token of our own account.
+        """
+        deadline = DEADLINE.get() - MARGIN
+        now = self.clock()
+        *others, last = sorted(self.servers, key=lambda server: max(server.rests_until, now))
+        for left, server in zip(range(len(self.servers), 1, -1), others, strict=True):
+            try:
+                return await self.ask_or_rest(server, request, (deadline - time.monotonic()) / left)
+            except UpstreamRefused:
+                raise
+            except (UpstreamError, HandlerTimeout):
+                continue
+        return await self.ask_or_rest(last, request, deadline - time.monotonic())
+
+    async def ask_or_rest(self, server: Server, request: VendordataRequest, seconds: float) -> Reusable:
+        """Ask one server, and ask it last from now on when it fails."""
+        try:
+            with self.asking[server.number]():
+                return await self.ask(server, request, seconds)
+        except UpstreamRefused:
+            raise
+        except (UpstreamError, HandlerTimeout):
+            server.rests_until = self.clock() + REST
+            raise
+
+    async def ask(self, server: Server, request: VendordataRequest, seconds: float) -> Reusable:
+        """Ask one server, and hold its answer to what we promise."""
+        number, _, known = request.validator.partition(" ")
+        known = known if number == str(server.number) else ""  # another server's tags are none of this one's
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                reply = await self.send(server, request, known)
+        except (UpstreamFailure, TimeoutError) as failure:
+            LOG.warning("upstream %s: %s: %s", self.name, server.url, str(failure) or f"no answer in {seconds:.1f} s")
+            raise self.failed(failure) from None
+        if known and reply.status in UNCHANGED:
+            return self.unchanged(reply, known, server, time.monotonic() - started)
+        self.check_status(reply.status, server)
+        body = self.read(reply)
+        return Reusable(body, self.lifetime(reply, server, time.monotonic() - started))
+
+    async def send(self, server: Server, request: VendordataRequest, known: str) -> Reply:
+        """Send the request; with a token of our own, and that is refused, once more with another."""
+        headers = {**HEADERS, "X-Openstack-Request-Id": request.request_id, **self.credentials(request)}
+        if known:
+            headers["If-None-Match"] = known
+        if self.account is None:
+            return await self.upstream.post(server.url, headers, request.body)
+        token = await self.account.get()
+        reply = await self.upstream.post(server.url, {**headers, "X-Auth-Token": token}, request.body)
+        if reply.status != 401:
+            return reply
+        token = await self.account.get(refused=token)
+        return await self.upstream.post(server.url, {**headers, "X-Auth-Token": token}, request.body)
+
+    def credentials(self, request: VendordataRequest) -> dict[str, str]:
+        """Give the headers that need no account of our own."""
+        if self.settings.auth == "relay" and request.token:
+            return {"X-Auth-Token": request.token}
+        if self.settings.auth == "basic":
+            account = f"{self.settings.basic_username}:{self.settings.basic_password}".encode()
+            return {"Authorization": f"Basic {base64.b64encode(account).decode()}"}
+        return {}
+
+    def failed(self, failure: Exception) -> VendordataError:
+        """Give the error for a request that got no answer."""
+        match failure:
+            case TooSlow() | TimeoutError():
+                return HandlerTimeout(f"upstream {self.name} gave no answer in time")
+            case CannotConnect():
+                return UpstreamError(f"upstream {self.name} cannot be reached")
+            case TooLarge():
+                return UpstreamError(f"upstream {self.name} answered more than {self.max_answer_bytes} bytes")
+        return UpstreamError(f"upstream {self.name} gave an answer that is not whole")
+
+    def check_status(self, status: int, server: Server) -> None:
+        """Refuse every status but 2xx."""
+        if 200 <= status < 300:
+            return
+        LOG.warning("upstream %s: %s: status %d", self.name, server.url, status)
+        refused = 400 <= status < 500 and status not in NOT_NOW
+        raise (UpstreamRefused if refused else UpstreamError)(f"upstream {self.name} answered with status {status}")
+
+    def read(self, reply: Reply) -> bytes:
+        """Give the answer as UTF-8 JSON: its own bytes when they are that, and ``{}`` for nothing."""
+        if reply.status == 204 or not reply.body:
+            return b"{}"
+        body = reply.body
+        try:
+            charset = charset_of(reply.headers.get("content-type", ""))
+            if charset != "utf-8":
+                body = body.decode(charset).encode()
+            parse(body)
+        except (LookupError, UnicodeError):
+            raise UpstreamError(f"upstream {self.name} answered text that cannot be decoded") from None
+        except StrictJSONError as error:
+            raise UpstreamError(f"the answer of upstream {self.name} {error}") from None
+        return body
+
+    def lifetime(self, reply: Reply, server: Server, delay: float) -> Lifetime:
+        """Read how long an answer lasts; its tag is this server's alone."""
+        found = lifetime_of(reply.headers, delay)
+        return replace(found, validator=f"{server.number} {found.validator}" if found.validator else "")
+
+    def unchanged(self, reply: Reply, known: str, server: Server, delay: float) -> Reusable:
+        """Go on with the answer that is kept, for as long as it lasts now (RFC 9111, 4.3.4)."""
+        tag = reply.headers.get("etag", known)
+        if not same_tag(tag, known):
+            raise UpstreamError(f"upstream {self.name} knows another answer than ours, and does not give it")
+        if not speaks(reply.headers):
+            return Reusable(None, None)
+        return Reusable(None, replace(lifetime_of(reply.headers, delay), validator=f"{server.number} {known}"))
+
+
+def charset_of(content_type: str) -> str:
+    """Give what requests, and so Nova, decodes text from; UTF-8 where it would guess.
+
+    :raises LookupError: the charset is unknown, or not one that an answer may have.
+    """
+    media_type, *parameters = (part.strip() for part in content_type.split(";"))
+    pairs = (each.partition("=") for each in parameters)
+    named = [value.strip("\"' ") for name, _, value in pairs if name.strip().lower() == "charset"]
+    # Latin-1 for text without a charset: RFC 2616, 3.7.1, which HTTP has given up and requests has not.
+    name = named[-1] if named else "iso-8859-1" if "text" in media_type else "utf-8"
+    found = codecs.lookup(name).name
+    if found not in CHARSETS:
+        raise LookupError(found)
+    return found
+
+
+def find_proxies(conf: cfg.ConfigOpts) -> tuple[list[type[Proxy]], list[str]]:
+    """Give a class for each section ``[proxy:<name>]``, by name, and a sentence for each that cannot have one."""
+    sections = {section.lower() for section in conf.list_all_sections()}  # as oslo.config compares them
+    names = sorted(section.removeprefix(PREFIX) for section in sections if section.startswith(PREFIX))
+    good = [name for name in names if NAME.fullmatch(name) and name not in RESERVED]
+    problems = [
+        f"[{PREFIX}{name}]: the name must be a URL segment of lower-case letters, digits, - and _, and not reserved"
+        for name in names
+        if name not in good
+    ]
+    return [proxy_class(name) for name in good], problems
+
+
+def proxy_class(name: str) -> type[Proxy]:
+    members = {"name": name, "section": PREFIX + name, "__doc__": Proxy.__doc__, "__module__": __name__}
+    return type("Proxy", (Proxy,), members)

@@ -1,0 +1,1 @@
+"""A new package with a handler, made by ``vendorsrv new``."""

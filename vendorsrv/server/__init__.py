@@ -1,0 +1,1 @@
+"""HTTP, and the processes that serve it."""

@@ -1,0 +1,284 @@
+"""The FastAPI application: lifespan, the server's own routes, and the handlers' way past its routing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
+
+from vendorsrv.answer import to_bytes
+from vendorsrv.auth.policy import Policy
+from vendorsrv.auth.tokens import Authenticator
+from vendorsrv.cache.answers import Cache, build_cache
+from vendorsrv.cloudinit.guard import Guard
+from vendorsrv.cloudinit.join import Target
+from vendorsrv.errors import (
+    ConfigError,
+    MethodNotAllowed,
+    NotFound,
+    ServerError,
+    ServiceUnavailable,
+    VendordataError,
+)
+from vendorsrv.handlers.registry import Enabled, Registry
+from vendorsrv.handlers.responder import Keeper
+from vendorsrv.handlers.runner import Runner
+from vendorsrv.proxy.handler import Proxy
+from vendorsrv.server.endpoint import FAILURE, Front, error_body
+from vendorsrv.server.openapi import add_handlers
+from vendorsrv.server.pipeline import CLOUD_INIT, Pipeline
+from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
+from vendorsrv.telemetry.exposition import expose
+from vendorsrv.telemetry.logs import REQUEST_ID, set_up_logging
+from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics, RequestMetrics
+from vendorsrv.telemetry.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from vendorsrv.pins.service import PinService
+
+LOG = logging.getLogger(__name__)
+
+#: What OpenAPI says of the metrics: FastAPI takes all for JSON.
+METRICS_ARE: Final[dict[str, Any]] = {
+    "response_class": Response,
+    "responses": {200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}},
+}
+
+
+class Application(FastAPI):
+    """The whole server as one ASGI application; :func:`create_app` builds it."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(
+            title="vendorsrv",
+            version=version("vendorsrv"),
+            description="Dynamic vendordata for OpenStack Nova.",
+            docs_url=None,
+            redoc_url=None,
+            openapi_url="/-/openapi.json",
+            redirect_slashes=False,  # Nova would follow, with body and token
+            lifespan=self.run_handlers,
+            exception_handlers={HTTPException: render_http, VendordataError: render, Exception: render_bug},
+        )
+        self.registry = Registry(settings)
+        self.metrics = Metrics()
+        self.authenticator = Authenticator(settings, metrics=self.metrics)
+        handlers = self.registry.handlers.values()
+        self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None
+        self.cache = self.open_cache(settings, clock)
+        self.guard = Guard(settings.include_hosts)
+        keep = partial(self.keeper, settings.max_answer_bytes, clock)
+        self.keepers = {each.name: keep(each) for each in handlers}
+        self.contributors = {each.name: keep(each.cloud_init) for each in handlers if each.cloud_init}
+        self.policy = Policy(settings.conf, list(self.registry.handlers))
+        target = Target(self.guard, self.contributors)
+        pipeline = Pipeline(settings, self.authenticator, self.policy, self.keepers, target)
+        requests = RequestMetrics(self.metrics, paths_of(handlers))
+        self.front = Front(pipeline, settings, self.authenticator.challenge, requests)
+        self.max_answer_bytes = settings.max_answer_bytes
+        self.is_open = False
+        self.add_own_routes()
+        for enabled in handlers:
+            self.add_handler_routes(enabled)
+            if isinstance(enabled.handler, Proxy):
+                enabled.handler.measure(self.metrics)
+
+    def open_cache(self, settings: Settings, clock: Callable[[], float]) -> Cache:
+        """Give the cache of answers."""
+        return build_cache(settings.conf, settings.cache_max_bytes, clock, self.metrics)
+
+    def open_pins(self, settings: Settings) -> PinService:
+        """Give the pins."""
+        # SQLAlchemy takes half as long to import as all the rest: only who pins shall wait for it.
+        from vendorsrv.pins.service import PinService
+
+        return PinService(settings, metrics=self.metrics)
+
+    def keeper(self, max_answer_bytes: int, clock: Callable[[], float], enabled: Enabled) -> Keeper:
+        pins = self.pin_service.pins if self.pin_service and enabled.pin else None
+        metrics = HandlerMetrics(self.metrics, enabled.name)
+        return Keeper(enabled, self.cache, pins, max_answer_bytes, clock, guard=self.guard, metrics=metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give ``/`` and ``/{handler}`` to the front, everything else to FastAPI's routing."""
+        if scope["type"] == "lifespan":
+            await self.lifespan_without_traceback(scope, receive, send)
+        elif scope["type"] == "http" and self.front.serves(scope["path"]):
+            await self.front(scope, receive, send)
+        elif scope["type"] == "http":
+            await self.front.wrap(super().__call__, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)  # refuses WebSockets
+
+    async def lifespan_without_traceback(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_traceback(message: Message) -> None:
+            await send({"type": message["type"]})
+
+        try:
+            await super().__call__(scope, receive, send_without_traceback)
+        except ConfigError as error:
+            LOG.critical("%s", error)
+
+    @asynccontextmanager
+    async def run_handlers(self, _: FastAPI) -> AsyncIterator[None]:
+        watchdog = Watchdog(self.metrics)
+        async with self.pin_service.opened() if self.pin_service else nullcontext(), self.registry.opened():
+            self.is_open = True
+            # Discovery, our own token and a validation cost the first request up to a second otherwise.
+            warm_up = asyncio.create_task(self.warm_up())
+            watchdog.start()
+            try:
+                yield
+            finally:
+                self.is_open = False
+                watchdog.stop()
+                warm_up.cancel()
+                self.cache.close()
+
+    async def warm_up(self) -> None:
+        try:
+            await self.authenticator.check_ready()
+        except VendordataError as error:
+            LOG.warning("not ready yet: %s", error.message)
+
+    def openapi(self) -> dict[str, Any]:
+        """Give the OpenAPI document, with the handlers."""
+        if not self.openapi_schema:
+            add_handlers(super().openapi(), self.registry.handlers.values())
+        assert self.openapi_schema is not None
+        return self.openapi_schema
+
+    def add_own_routes(self) -> None:
+        for path, answer, summary, more in (
+            ("/-/live", self.live, "The process runs", {}),
+            ("/-/ready", self.ready, "Requests can be answered", {}),
+            ("/-/metrics", self.give_metrics, "What all workers have counted, for Prometheus", METRICS_ARE),
+        ):
+            # Without a model: to make one, FastAPI imports all of pydantic.v1 (50 ms).
+            self.add_api_route(path, answer, tags=["server"], summary=summary, response_model=None, **more)
+            # What some load balancers probe with; OpenAPI would count it as the same operation.
+            self.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False, response_model=None)
+        self.add_api_route("/-/docs", self.docs, include_in_schema=False)
+        # A control plane has no way out to the host that FastAPI's own docs page loads its scripts from.
+        self.mount("/-/docs/assets", StaticFiles(packages=[("fastapi_offline", "static")]))
+
+    def add_handler_routes(self, enabled: Enabled) -> None:
+        for path, runner in enabled.routes.items():
+            self.add_api_route(
+                f"/{enabled.name}/{path}",
+                self.public_route(runner),
+                tags=["public"],
+                summary=f"{path} of {enabled.name}",
+                description=runner.method.__doc__ or "",
+                operation_id=f"{enabled.name}_{path}",
+            )
+
+    def public_route(self, runner: Runner) -> Callable[[], Awaitable[Response]]:
+        async def give() -> Response:
+            value = await runner.run(budget=runner.timeout)
+            return Response(to_bytes(value, runner.handler, self.max_answer_bytes), media_type="application/json")
+
+        return give
+
+    async def live(self) -> dict[str, bool]:
+        return {"live": True}
+
+    async def ready(self) -> dict[str, Any]:
+        if not self.is_open:
+            raise ServiceUnavailable("the handlers are not open")
+        self.policy.check_ready()
+        await self.authenticator.check_ready()
+        if self.pin_service:
+            await self.pin_service.check()
+        keepers = [*self.keepers.values(), *self.contributors.values()]
+        handlers = {keeper.name: keeper.state() for keeper in keepers}
+        return {"ready": True, "keystone": "reachable", "pins": self.pins_state(), "handlers": handlers}
+
+    def give_metrics(self, request: Request) -> Response:  # no coroutine: FastAPI runs it in a thread
+        text, content_type = expose(self.metrics.counts, request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": content_type})
+
+    def pins_state(self) -> str:
+        return "reachable" if self.pin_service else "not needed"
+
+    async def docs(self) -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title="vendorsrv",
+            swagger_js_url="docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="docs/assets/swagger-ui.css",
+            swagger_favicon_url="docs/assets/favicon.png",
+        )
+
+
+def paths_of(handlers: Iterable[Enabled]) -> list[str]:
+    """Give every path that is told apart in the metrics."""
+    routes = [f"/{each.name}/{path}" for each in handlers for path in each.routes]
+    return ["/", f"/{CLOUD_INIT}", *(f"/{each.name}" for each in handlers), *routes]
+
+
+async def render(request: Request, error: Exception) -> Response:
+    """Render an error of ours in the one shape."""
+    assert isinstance(error, VendordataError)
+    return error_response(request, error, error.headers)
+
+
+async def render_http(request: Request, error: Exception) -> Response:
+    """Render what the framework's routing raises."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        not_allowed = MethodNotAllowed("this path is not served for this method")
+        return error_response(request, not_allowed, error.headers or {})
+    return await render(request, NotFound("nothing is served under this path"))
+
+
+async def render_bug(request: Request, _: Exception) -> Response:
+    """Render an exception that nobody expected; the front logs where it came from."""
+    return await render(request, ServerError("the server failed; its log has more"))
+
+
+def error_response(request: Request, error: VendordataError, headers: Mapping[str, str]) -> Response:
+    request.scope[FAILURE] = type(error)
+    body = error_body(error, REQUEST_ID.get())
+    return Response(body, error.status, {**headers}, media_type="application/json")
+
+
+def create_app(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Application:
+    """Build the server's ASGI application.
+
+    :param clock: seconds that only go forward: for the age of answers, and the rest of handlers that fail.
+    :raises ConfigError: ``[keystone_authtoken]`` is incomplete, a handler cannot be loaded or built, or the policy
+        is broken. Keystone itself is not needed yet.
+    """
+    return Application(settings, clock)
+
+
+def from_environment() -> Application:
+    """Build the application of a worker from the file that ``serve`` was given.
+
+    :raises SystemExit: the configuration became unusable; the reason is logged.
+    """
+    try:
+        settings = Settings.from_file(os.environ[CONFIG_FILE_VARIABLE])
+        set_up_logging(settings.conf)
+        application = create_app(settings)
+        if directory := os.environ.get(METRICS_VARIABLE):
+            application.metrics.share(directory)
+        return application
+    except ConfigError as error:
+        LOG.critical("%s", error)
+        sys.exit(STARTUP_FAILURE)

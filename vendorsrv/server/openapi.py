@@ -1,0 +1,78 @@
+"""What ``/-/openapi.json`` says of the handlers: each with its docstring, Nova's body and every error."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any, Final
+
+from vendorsrv.errors import all_errors
+from vendorsrv.handlers.registry import Enabled
+from vendorsrv.request import NOVA_BODY
+
+TOKEN_SCHEME: Final = "X-Auth-Token"
+
+ERROR_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "title", "message", "request_id"],
+            "properties": {name: {"type": "string"} for name in ("code", "title", "message", "request_id")},
+        }
+    },
+}
+
+
+def add_handlers(schema: dict[str, Any], handlers: Iterable[Enabled]) -> None:
+    """Add the POST routes to an OpenAPI document; FastAPI does not know them, since they bypass its routing.
+
+    :param schema: FastAPI's own document; changed in place.
+    """
+    components = schema.setdefault("components", {})
+    components.setdefault("schemas", {}).update({"NovaBody": NOVA_BODY.json_schema(), "Error": ERROR_SCHEMA})
+    components.setdefault("securitySchemes", {})[TOKEN_SCHEME] = {
+        "type": "apiKey",
+        "in": "header",
+        "name": TOKEN_SCHEME,
+        "description": "The token of Nova's [vendordata_dynamic_auth] account.",
+    }
+    paths = schema.setdefault("paths", {})
+    paths["/"] = {"post": operation("ask_all", "All enabled handlers at once: {name: answer}", "", "vendordata")}
+    paths["/cloud-init"] = {
+        "post": operation(
+            "ask_for_cloud_init", "What all handlers have for cloud-init, as one string", "", "vendordata"
+        )
+    }
+    for each in handlers:
+        text = inspect.getdoc(each.handler) or ""
+        paths[f"/{each.name}"] = {"post": operation(f"ask_{each.name}", each.name, text, "vendordata")}
+
+
+def operation(identifier: str, summary: str, description: str, tag: str) -> dict[str, Any]:
+    answers = {
+        str(status): {"description": title, "content": json_content("Error")}
+        for status, title in error_statuses().items()
+    }
+    return {
+        "operationId": identifier,
+        "summary": summary,
+        "description": description,
+        "tags": [tag],
+        "security": [{TOKEN_SCHEME: []}],
+        "requestBody": {"required": True, "content": json_content("NovaBody")},
+        "responses": {
+            "200": {"description": "Any JSON value", "content": {"application/json": {}}},
+            **answers,
+        },
+    }
+
+
+def json_content(name: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+
+
+def error_statuses() -> dict[int, str]:
+    """Give every status that an error of ours has, with its title."""
+    return dict(sorted({each.status: each.title for each in all_errors()}.items()))

@@ -1,0 +1,131 @@
+"""Serve with uvicorn: workers under a supervisor, TLS, graceful stop, reload on SIGHUP."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import ssl
+from importlib import import_module
+from multiprocessing.connection import Connection
+from typing import Final
+
+import uvicorn
+
+from vendorsrv.check.run import Verdict, before_start
+from vendorsrv.errors import ConfigError
+from vendorsrv.server.supervisor import FORK, Supervisor
+from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
+from vendorsrv.telemetry.logs import quiet, set_up_logging
+from vendorsrv.telemetry.shared_counts import counting_directory
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds after which a worker that does not say a word is replaced; handlers may take 30 to open.
+WORKER_TIMEOUT: Final = 60
+#: Seconds that an idle connection is kept. Nova keeps its own open between boots, and a request that meets the end
+#: of one fails.
+KEEP_ALIVE: Final = 75
+
+
+def uvicorn_config(settings: Settings, application: object, workers: int) -> uvicorn.Config:
+    """Give uvicorn's configuration for our settings.
+
+    :param application: an ASGI application, or the import string of a factory for one.
+    """
+    return uvicorn.Config(
+        application,  # type: ignore[arg-type]
+        factory=isinstance(application, str),
+        host=settings.host,
+        port=settings.port,
+        workers=workers,
+        lifespan="on",
+        http="httptools",
+        ws="none",
+        log_config=None,  # oslo.log has the handlers
+        access_log=False,  # ours says more, and holds no query string
+        server_header=False,
+        proxy_headers=False,  # nothing that we decide or log rests on the client's address
+        # Also the time that a worker has to start; with uvicorn's 5 s a busy machine starts workers without end.
+        timeout_worker_healthcheck=WORKER_TIMEOUT,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)),
+        ssl_certfile=settings.cert_file,
+        ssl_keyfile=settings.key_file,
+        ssl_ca_certs=settings.ca_file,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.ca_file else ssl.CERT_NONE,
+    )
+
+
+def check_apart(config_file: str) -> Verdict:
+    """Check a configuration in a process of its own, so that no code of a vendor stays in the supervisor.
+
+    What a handler imports is then as new in each worker as the configuration is.
+
+    :raises ConfigError: the file cannot be read, or a handler ended the process.
+    """
+    ours, theirs = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=send_verdict, args=(config_file, theirs))
+    process.start()
+    theirs.close()
+    # The child is at work, and there are two cores as a rule.
+    import_module("vendorsrv.server.app")
+    try:
+        found: Verdict | ConfigError = ours.recv()
+    except EOFError:
+        raise ConfigError(f"{config_file}: a handler ended the process that checks it") from None
+    finally:
+        ours.close()
+        process.join()
+    if isinstance(found, ConfigError):
+        raise found
+    return found
+
+
+def send_verdict(config_file: str, connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the supervisor says that it was interrupted
+    try:
+        verdict = before_start(config_file)
+        if verdict.pins and not verdict.errors:
+            make_pins_file(config_file)
+        connection.send(verdict)
+    except ConfigError as error:
+        connection.send(error)
+
+
+def make_pins_file(config_file: str) -> None:
+    # Alembic, which makes it, would stay in a worker's memory.
+    from vendorsrv.pins.service import make_missing
+
+    with quiet():
+        make_missing(Settings.from_file(config_file))
+
+
+def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP brings up new workers with the file as it is then, one by one.
+
+    One worker has a supervisor too: it is what reloads it, and replaces it when it dies.
+
+    :param workers: overrides the configuration's number.
+    :param pins: workers will need what reads and writes pins.
+    :raises ConfigError: the configuration is unusable, the address is taken, or a worker could not start.
+    """
+    settings = Settings.from_file(config_file)
+    set_up_logging(settings.conf)
+    os.environ[CONFIG_FILE_VARIABLE] = os.path.abspath(config_file)
+    config = uvicorn_config(settings, "vendorsrv.server.app:from_environment", workers or settings.workers)
+    try:
+        socket = config.bind_socket()
+    except SystemExit:  # uvicorn has logged why
+        raise ConfigError(f"cannot listen on {settings.host} port {settings.port}") from None
+    for module in ("vendorsrv.server.app", *(["vendorsrv.pins.service"] if pins else [])):
+        import_module(module)  # once, for all workers
+    gc.freeze()  # what is never looked at again is never copied into a worker
+    gc.enable()
+    supervisor = Supervisor(config, sockets=[socket])
+    with counting_directory() as directory:
+        os.environ[METRICS_VARIABLE] = str(directory)
+        supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise ConfigError("a worker could not start; the log says why")

@@ -1,0 +1,1 @@
+"""What is counted and written down: metrics, logs, the watchdog."""
