@@ -49,7 +49,7 @@ test: $(STAMPS)/dev ## set up, then run all tests (with CI=true: as coverage doe
 	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),sh scripts/test.sh $(BIN)/python)
 endif
 
-coverage: $(STAMPS)/dev ## run all tests and ask for full coverage, or some without asking (ARGS=tests/test_cache.py)
+coverage: $(STAMPS)/dev ## run all tests and ask for full coverage, or some without asking (ARGS=tests/cache/test_answers.py)
 	@mkdir -p $(CACHE)/coverage
 	@$(BIN)/coverage erase
 	@$(if $(ARGS),$(BIN)/coverage run -m pytest $(ARGS),sh scripts/test.sh $(BIN)/coverage run)
@@ -58,11 +58,11 @@ coverage: $(STAMPS)/dev ## run all tests and ask for full coverage, or some with
 
 bench: $(STAMPS)/dev ## set up, then measure contenders side by side and print ratios (ARGS='--quick --json NAME')
 	@echo "Measuring$(if $(ARGS), $(ARGS),: all of it takes twenty minutes)" >&2
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m bench $(ARGS)
 
 bench-storm: $(STAMPS)/dev ## set up, then let a thousand instances boot at once (ARGS='--window 0 --json')
 	@echo "Measuring a storm$(if $(ARGS), $(ARGS)); it takes some minutes" >&2
-	@$(BIN)/python -m tests.bench.storm $(ARGS)
+	@$(BIN)/python -m bench.storm $(ARGS)
 
 check: $(STAMPS)/dev ## check style, format, types, import layers, file sizes, the lock and the version
 	@echo "Style (ruff)"

@@ -8,16 +8,16 @@ set -u
 cd "$(dirname "$0")/.."
 mkdir -p .cache
 if [ "${CI:-}" = true ]; then
-    "$@" -m pytest tests/contract
+    "$@" -m pytest tests/peers
     peers=$?
-    "$@" -m pytest --ignore tests/contract
+    "$@" -m pytest --ignore tests/peers
     others=$?
 else
     log=.cache/contract.log
-    "$@" -m pytest tests/contract >"$log" 2>&1 &
+    "$@" -m pytest tests/peers >"$log" 2>&1 &
     contract=$!
     trap 'kill $contract 2>/dev/null' EXIT INT TERM
-    "$@" -m pytest --ignore tests/contract
+    "$@" -m pytest --ignore tests/peers
     others=$?
     echo "The tests against real peers (they ran meanwhile):"
     wait $contract

@@ -1,1 +1,1 @@
-"""The tests; the ones against real peers are in tests/contract."""
+"""The tests; the ones against real peers are in tests/peers."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests import peers
-from tests.fixtures import authenticator_of, clock, fake, house
+from tests.support import real_peers as peers
+from tests.support.fixtures import authenticator_of, clock, fake, house
 
 __all__ = ["authenticator_of", "clock", "fake", "house"]
 

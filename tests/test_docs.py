@@ -18,7 +18,21 @@ import yaml
 from oslo_config import cfg
 
 import vendorsrv
-from tests.pages import PAGES, ROOT, Block, all_blocks, anchors, blocks, code, links, page, prose, rows, section, shown
+from tests.support.pages import (
+    PAGES,
+    ROOT,
+    Block,
+    all_blocks,
+    anchors,
+    blocks,
+    code,
+    links,
+    page,
+    prose,
+    rows,
+    section,
+    shown,
+)
 from tests.test_layers import KIT, LAYERS
 from vendorsrv import errors
 from vendorsrv.auth.policy import Policy

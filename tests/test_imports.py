@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ROOT
-from tests.serving import write_config
+from tests.support.processes import ROOT
+from tests.support.serving import write_config
 from vendorsrv.cli.main import COMMANDS, SUMMARIES
 
 #: Each takes 20 ms or more, or some MB.

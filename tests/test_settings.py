@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.checking import GOOD, changed, write
-from tests.handlers.checked import Guarded
+from tests.support.checking import GOOD, changed, write
+from tests.support.handlers.checked import Guarded
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import OnError
 from vendorsrv.settings import Settings, default_state_path, open_config, read_handler

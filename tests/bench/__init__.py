@@ -1,1 +1,1 @@
-"""Benchmarks: they print ratios between contenders of the same run, and never fail."""
+"""Tests of the benchmarks."""

@@ -1,1 +1,1 @@
-"""Tests against the real Keystone and the real Nova."""
+"""Tests of vendorsrv.contract."""

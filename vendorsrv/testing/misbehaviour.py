@@ -75,7 +75,7 @@ def hangs_up(_: Callable[[bytes], object], __: Callable[[float], object]) -> Non
     """Close the connection without an answer."""
 
 
-#: By name. What Nova makes of each, directly and through a proxy, stands in tests/contract/table_bad.py.
+#: By name. What Nova makes of each, directly and through a proxy, stands in tests/support/peers/table_bad.py.
 BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "object": body('{"role": "mail-server"}'),
     "created": body('{"a": 1}', 201),

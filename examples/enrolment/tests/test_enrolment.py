@@ -18,9 +18,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fake_keystone import FakeKeystone
-from tests.serving import free_port, serving, write_config
-from tests.waiting import wait_until
+from tests.support.fake_keystone import FakeKeystone
+from tests.support.serving import free_port, serving, write_config
+from tests.support.waiting import wait_until
 from vendorsrv import UpstreamError, VendordataRequest
 from vendorsrv.testing import FakeUpstream, Reply
 from vendorsrv_enrolment import Enrolment

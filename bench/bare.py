@@ -1,0 +1,99 @@
+"""``python -m bench.bare CONFIG NAME``: contenders with nothing around them, on vendorsrv's uvicorn settings."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bench.handlers import ANSWER
+from tests.support.processes import listening
+from vendorsrv.server.serve import uvicorn_config
+from vendorsrv.settings import Settings
+
+LISTENING: Final = re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+) ")
+#: The bytes that vendorsrv's answer has.
+BODY: Final = json.dumps(ANSWER, separators=(",", ":")).encode()
+HEADERS: Final = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
+
+
+async def floor(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the body, look at nothing, and answer: less cannot be done with this server."""
+    if scope["type"] == "lifespan":
+        await live(receive, send)
+        return
+    while (await receive()).get("more_body", False):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.body", "body": BODY})
+
+
+async def live(receive: Receive, send: Send) -> None:
+    """Start and stop when asked to."""
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
+
+
+class Nova(BaseModel):
+    """Nova's body."""
+
+    project_id: str | None = Field(alias="project-id")
+    instance_id: str = Field(alias="instance-id")
+    image_id: str | None = Field(alias="image-id")
+    user_data: str | None = Field(alias="user-data")
+    hostname: str | None
+    metadata: dict[str, str]
+    boot_roles: str = Field("", alias="boot-roles")
+
+
+def fastapi() -> FastAPI:
+    """Build what a tutorial leads to: one route with a model of the body, and nobody asked who he is."""
+    application = FastAPI()
+
+    @application.post("/mail")
+    async def mail(body: Nova) -> dict[str, str]:
+        if "mail-admin" not in body.boot_roles.split(","):
+            return {}
+        return {
+            "role": "mail-server",
+            "domain": "example.org",
+            "hostname": f"{body.hostname}.example.org",
+            "relayhost": "relay.example.org",
+        }
+
+    return application
+
+
+@contextmanager
+def serving_bare(directory: Path, name: str) -> Iterator[str]:
+    """Run one of them in a process of its own, on a free loopback port, and give its URL.
+
+    :param directory: gets its configuration and its log.
+    """
+    directory.mkdir(exist_ok=True)
+    config, log = directory / "bare.conf", directory / "bare.log"
+    config.write_text("[vendorsrv]\nport = 0\n")
+    with listening([sys.executable, "-m", "bench.bare", str(config), name], log, LISTENING) as url:
+        yield url
+
+
+def main(config_file: str, name: str) -> None:
+    """Serve until SIGTERM."""
+    logging.basicConfig(level=logging.INFO)
+    application: ASGIApp = floor if name == "floor" else fastapi()
+    uvicorn.Server(uvicorn_config(Settings.from_file(config_file), application, 1)).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

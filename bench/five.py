@@ -1,0 +1,59 @@
+"""What five handlers behind one target take, in terms of one of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from bench.contenders import keystone_and_token, vendorsrv
+from bench.effort import EFFORT
+from bench.goals import at_most
+from tests.support.peers.server import Server
+
+#: Each waits for 200 ms.
+HANDLERS: Final = ("Slow", "Second", "Third", "Fourth", "Fifth")
+#: What ``POST /`` may take, in terms of one handler.
+GOAL: Final = 1.3
+#: Requests of each kind in a round.
+EACH: Final = 3
+
+
+def milliseconds(server: Server, token: str, path: str) -> float:
+    """Give what one request takes, and make sure that it is answered well."""
+    begun = time.perf_counter()
+    response = server.post(path, token)
+    taken = (time.perf_counter() - begun) * 1000
+    found = response.raise_for_status().json()
+    assert found == ({name.lower(): {} for name in HANDLERS} if path == "/" else {}), found
+    return taken
+
+
+def report() -> list[dict[str, object]]:
+    """Ask one and all in turn, and give the row."""
+    taken: dict[str, list[float]] = {"/slow": [], "/": []}
+    with (
+        TemporaryDirectory() as folder,
+        keystone_and_token() as (keystone, token),
+        vendorsrv(Path(folder, "five"), keystone, HANDLERS, {}) as server,
+    ):
+        server.post("/slow", token).raise_for_status()  # the token is known from here on
+        for _ in range(EFFORT.get().rounds * EACH):
+            for path, found in taken.items():
+                found.append(milliseconds(server, token, path))
+    return [row(taken["/slow"], taken["/"])]
+
+
+def row(one: list[float], five: list[float]) -> dict[str, object]:
+    """Give the row of these milliseconds."""
+    ratios = [all_of_them / alone for alone, all_of_them in zip(one, five, strict=True)]
+    ratio = round(statistics.median(ratios), 3)
+    return {
+        "what": "five handlers of 200 ms / one of them",
+        "ratio": ratio,
+        "spread": f"{min(ratios):.3g}-{max(ratios):.3g}",
+        **at_most(ratio, GOAL),
+        "milliseconds": f"{statistics.median(five):.1f} / {statistics.median(one):.1f}",
+    }

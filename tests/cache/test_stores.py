@@ -1,0 +1,189 @@
+"""Answers kept in a real Redis and a real memcached: what is in there, and what may be planted there."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.fake_keystone import FakeKeystone
+from tests.support.serving import BODY, run, running, section, write_config
+from tests.support.shared import BACKENDS, KEY, NAME, Caches, options_for, store_of
+from tests.support.stores import OwnStore
+from vendorsrv.cache.answers import Kept
+from vendorsrv.testing.clock import ManualClock
+
+ANSWER = b'{"role":"mail-server"}'
+OTHER = b"\x02" * 32
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def store(request: pytest.FixtureRequest) -> Iterator[OwnStore]:
+    """A store that is well."""
+    with store_of(request.param) as store:
+        yield store
+
+
+@pytest.fixture
+def cache_at(tmp_path: Path) -> Iterator[Caches]:
+    """Builds the caches of a test."""
+    with Caches(tmp_path) as caches:
+        yield caches
+
+
+@pytest.fixture
+def wall() -> ManualClock:
+    """The time of day, as the cache sees it."""
+    return ManualClock(1_750_000_000.0)
+
+
+def test_an_answer_comes_back_as_it_was(cache_at: Caches, store: OwnStore, wall: ManualClock) -> None:
+    """From every process and host, with its age."""
+    run(cache_at(store, wall=wall).set(KEY, ANSWER))
+    wall.now += 30
+    assert Kept(ANSWER, 30.0) == run(cache_at(store, wall=wall).get(KEY))
+
+
+def test_what_is_not_there_is_a_miss(cache_at: Caches, store: OwnStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing to be said about it."""
+    assert None is run(cache_at(store).get(b"\x03" * 32))
+    assert [] == caplog.messages
+
+
+def test_the_store_has_our_bytes_and_no_pickle(cache_at: Caches, store: OwnStore) -> None:
+    """A mark, the time, a digest and the answer."""
+    run(cache_at(store).set(KEY, ANSWER))
+    value = store.take(NAME) or b""
+    assert (b"vendorsrv1", 50, ANSWER) == (value[:10], len(value) - len(ANSWER), value[50:])
+    with pytest.raises(pickle.UnpicklingError):
+        pickle.loads(value)  # noqa: S301 - it is ours
+
+
+@pytest.mark.parametrize(("expiration", "seconds"), [(None, 86_400), (700, 700)])
+def test_the_store_forgets_by_itself(cache_at: Caches, store: OwnStore, expiration: int | None, seconds: int) -> None:
+    """After a day, unless the operator says otherwise."""
+    run(cache_at(store, expiration=expiration).set(KEY, ANSWER))
+    assert seconds - 60 <= store.lifetime(NAME) <= seconds
+
+
+class Evil:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.file,)
+
+
+@pytest.mark.parametrize("wrapping", [b"%s", b'{"v": 2, "ct": 1}|%s'], ids=["as it is", "as dogpile has it"])
+def test_a_planted_pickle_is_a_miss(
+    tmp_path: Path, cache_at: Caches, store: OwnStore, wrapping: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is never loaded; that is logged once."""
+    file = tmp_path / "file"
+    weapon = pickle.dumps(Evil(file))
+    pickle.loads(weapon)  # noqa: S301 - to see that it is loaded
+    file.unlink()
+    store.put(NAME, wrapping % weapon)
+    cache = cache_at(store)
+    assert [None, None] == [run(cache.get(KEY)), run(cache.get(KEY))]
+    assert not file.exists()
+    assert ["the cache holds values that are not ours or are damaged; they are not used"] == caplog.messages
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda value: b"",
+    "the mark alone": lambda value: value[:10],
+    "without its answer": lambda value: value[:49],
+    "truncated": lambda value: value[:-1],
+    "longer": lambda value: value + b" ",
+    "one bit": lambda value: value[:-1] + bytes([value[-1] ^ 1]),
+    "older than it says": lambda value: value[:10] + bytes(8) + value[18:],
+    "of another version": lambda value: b"vendorsrv2" + value[10:],
+    "foreign text": lambda value: b'{"role": "mail-server"}',
+    "foreign bytes": lambda value: b"\xff\x00" * 40,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_or_foreign_value_is_a_miss(
+    cache_at: Caches, store: OwnStore, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the next answer takes its place."""
+    cache = cache_at(store)
+    run(cache.set(KEY, ANSWER))
+    store.put(NAME, DAMAGE[damage](store.take(NAME) or b""))
+    assert None is run(cache.get(KEY))
+    assert ["the cache holds values that are not ours or are damaged; they are not used"] == caplog.messages
+    run(cache.set(KEY, ANSWER))
+    found = run(cache.get(KEY))
+    assert found
+    assert ANSWER == found.body
+
+
+def test_another_key_s_value_is_a_miss(cache_at: Caches, store: OwnStore) -> None:
+    """No instance gets the answer of another, wherever it was copied to."""
+    cache = cache_at(store)
+    run(cache.set(OTHER, ANSWER))
+    store.put(NAME, store.take("vendorsrv:" + "02" * 32) or b"")
+    assert None is run(cache.get(KEY))
+
+
+@pytest.mark.parametrize("planted", [float("inf"), float("-inf"), float("nan"), 1e300])
+def test_a_time_that_cannot_be_is_a_miss(cache_at: Caches, store: OwnStore, wall: ManualClock, planted: float) -> None:
+    """Whoever knows how can plant one."""
+    cache = cache_at(store, wall=wall)
+    now, wall.now = wall.now, planted
+    run(cache.set(KEY, ANSWER))
+    wall.now = now
+    assert None is run(cache.get(KEY))
+
+
+@pytest.mark.parametrize(("back", "age"), [(3600.0, None), (5.0, None), (4.5, 0.0)])
+def test_an_answer_from_the_future_is_a_miss(
+    cache_at: Caches, store: OwnStore, wall: ManualClock, back: float, age: float | None
+) -> None:
+    """The clock was set back an hour: nobody knows how old it is. Hosts may differ by some seconds."""
+    cache = cache_at(store, wall=wall)
+    run(cache.set(KEY, ANSWER))
+    wall.now -= back
+    found = run(cache.get(KEY))
+    assert age == (found and found.age)
+
+
+def test_two_applications_share_their_answers(tmp_path: Path, fake: FakeKeystone, store: OwnStore) -> None:
+    """What one has made, the other gives, byte for byte, and says how old it is."""
+    sections = section("cache", options_for(store))
+    config = write_config(tmp_path, fake, handlers="tests.support.handlers.keeping:Cached", sections=sections)
+    token = fake.issue("service")
+    body = BODY.replace(b"web-1", store.program.encode())
+    with ExitStack() as stack:
+        servers = [stack.enter_context(running(config)) for _ in range(2)]
+        started = time.monotonic()
+        answers = [server.ask("/cached", token, body) for server in servers]
+        passed = time.monotonic() - started
+        runs = [getattr(server.app.registry.handlers["cached"].handler, "runs", None) for server in servers]
+    assert [b'{"run":1}'] * 2 == [answer.content for answer in answers]
+    assert [1, 0] == runs
+    assert 0 <= int(answers[1].headers["Age"]) <= passed
+
+
+def test_a_storm_waits_for_the_store_and_does_not_shut_it(
+    cache_at: Caches, store: OwnStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More requests at once than there are threads are no failure of the store."""
+    cache = cache_at(store)
+    bodies = [b"%d" % number for number in range(100)]
+
+    async def storm() -> list[Kept | None]:
+        await asyncio.gather(*(cache.set(body * 32, body) for body in bodies))
+        return await asyncio.gather(*(cache.get(body * 32) for body in bodies))
+
+    assert bodies == [kept and kept.body for kept in run(storm())]
+    assert [] == caplog.messages

@@ -1,0 +1,236 @@
+"""Every trap that a nova.conf can show is found, with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.checking import GOOD, GOOD_NOVA, changed, findings, found_in_nova_conf
+
+TARGET = "mailserver@http://127.0.0.1:9090/mailserver"
+
+
+def test_nothing_is_wrong_with_a_good_pair(tmp_path: Path) -> None:
+    """Both sides are complete and fit together."""
+    assert [] == findings(tmp_path, GOOD, GOOD_NOVA)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # Providers
+        (
+            {"StaticJSON,DynamicJSON": "DynamicJSON"},
+            (
+                "2: error: [api] vendordata_providers: "
+                "it lacks StaticJSON: without it every boot with a config drive fails"
+            ),
+        ),
+        (
+            {"StaticJSON,DynamicJSON": "StaticJSON"},
+            "2: error: [api] vendordata_providers: it lacks DynamicJSON: Nova asks no vendordata server",
+        ),
+        (
+            {"vendordata_providers = StaticJSON,DynamicJSON": "\n"},
+            "1: error: [api] vendordata_providers: it lacks DynamicJSON: Nova asks no vendordata server",
+        ),
+        (
+            {"StaticJSON,": "StaticJson,StaticJSON,"},
+            (
+                "2: error: [api] vendordata_providers: there is no provider StaticJson; did you mean StaticJSON?; "
+                "every boot with a config drive fails"
+            ),
+        ),
+        # Names and places
+        (
+            {"vendordata_dynamic_targets": "vendordata_dynamic_target"},
+            (
+                "1: warning: [api] vendordata_dynamic_targets: no target leads to this server (127.0.0.1 port 9090)\n"
+                "3: error: [api] vendordata_dynamic_target: "
+                "Nova has no such option; did you mean vendordata_dynamic_targets?"
+            ),
+        ),
+        (
+            {"[api]": "[DEFAULT]\nvendordata_dynamic_failure_fatal = true\n[api]"},
+            "2: error: [DEFAULT] vendordata_dynamic_failure_fatal: Nova has no such option; it belongs into [api]",
+        ),
+        (
+            {"[vendordata_dynamic_auth]": "[vendordata_auth]"},
+            (
+                "error: [vendordata_dynamic_auth] auth_type: it is not set: "
+                "Nova sends no token, and is answered with 401\n"
+                "4: error: [vendordata_auth] Nova has no such section; did you mean [vendordata_dynamic_auth]?"
+            ),
+        ),
+        (
+            {"timeout = 5": "timeout = 5\ntimout = 5"},
+            "11: error: [vendordata_dynamic_auth] timout: there is no such option; did you mean timeout?",
+        ),
+        # Values and times
+        (
+            {"[api]": "[api]\nvendordata_dynamic_connect_timeout = 0\nvendordata_dynamic_read_timeout = soon"},
+            (
+                "2: error: [api] vendordata_dynamic_connect_timeout: Should be greater than or equal to 3\n"
+                "3: error: [api] vendordata_dynamic_read_timeout: invalid literal for int() with base 10: 'soon'"
+            ),
+        ),
+        (
+            {"[api]": "[api]\nvendordata_dynamic_read_timeout = 0"},
+            "2: error: [api] vendordata_dynamic_read_timeout: with 0 every call fails",
+        ),
+        ({"[api]": "[api]\nvendordata_dynamic_read_timeout = 6"}, ""),
+        # The account
+        (
+            {"auth_type = password\n": ""},
+            (
+                "4: error: [vendordata_dynamic_auth] auth_type: it is not set: "
+                "Nova sends no token, and is answered with 401"
+            ),
+        ),
+        ({"password = planted\n": ""}, "4: error: [vendordata_dynamic_auth] password is missing"),
+        (
+            {"auth_url = https://keystone.example.org:5000/v3\n": ""},
+            "4: error: [vendordata_dynamic_auth] auth_url is missing",
+        ),
+        (
+            {":5000/v3": ":5000", "timeout = 5\n": ""},
+            (
+                "4: warning: [vendordata_dynamic_auth] timeout: it is not set: "
+                "a Keystone that hangs blocks boots without end; 5 is good\n"
+                "6: warning: [vendordata_dynamic_auth] auth_url: it does not end in /v3: "
+                "while Keystone is away, boots fail although failures are not fatal"
+            ),
+        ),
+        # The file
+        ({"[api]": "[api]\nplanted"}, "2: error: this line is neither a section nor an option"),
+    ],
+)
+def test_a_trap_has_its_line(tmp_path: Path, changes: dict[str, str], expected: str) -> None:
+    """Each change of a good nova.conf gives its findings, and no others."""
+    assert expected == found_in_nova_conf(tmp_path, GOOD, changed(GOOD_NOVA, changes))
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        (f"{TARGET}, all@http://localhost:9090, top@http://127.0.0.1:9090/", ""),
+        ("mailserver@https://vendordata.example.org/mailserver", ""),
+        ("mailserver@http://$my_ip:9090/mailserver", ""),
+        (f"{TARGET}, other@http://10.0.0.2:9090/other, third@https://other.example.org/x/y", ""),
+        ("other@http://10.0.0.2:9090/other", "warning: no target leads to this server (127.0.0.1 port 9090)"),
+        ("", "warning: no target leads to this server (127.0.0.1 port 9090)"),
+        (
+            f"{TARGET}, http://127.0.0.1:9090/mailserver, http://user:planted@127.0.0.1/",
+            (
+                "error: http://127.0.0.1:9090/mailserver has no name, and is skipped; "
+                "Nova splits at commas: in a URL write %2C\n"
+                "error: http://127.0.0.1/ has no name, and is skipped; Nova splits at commas: in a URL write %2C"
+            ),
+        ),
+        (
+            f"{TARGET}?racks=1,2",
+            "error: 2 has no name, and is skipped; Nova splits at commas: in a URL write %2C",
+        ),
+        (
+            f"{TARGET}, static@http://10.0.0.2/, {TARGET}, @http://10.0.0.2/",
+            (
+                "error: target static is dropped: StaticJSON has this name\n"
+                "error: target mailserver is there twice; the second one is skipped\n"
+                "error: target has an empty name"
+            ),
+        ),
+        (
+            f"{TARGET}, a@10.0.0.2/a, b@ftp://10.0.0.2/, c@http://10.0.0.2:port/, d@http:///d",
+            (
+                "error: target a has no http:// or https:// URL\n"
+                "error: target b has no http:// or https:// URL\n"
+                "error: target c has no http:// or https:// URL\n"
+                "error: target d has no http:// or https:// URL"
+            ),
+        ),
+        (
+            "mail@http://127.0.0.1:9090/mailservr",
+            "error: target mail: no handler mailservr is enabled here; did you mean mailserver?",
+        ),
+        ("mail@http://127.0.0.1:9090/rack", "error: target mail: no handler rack is enabled here"),
+        (
+            "mail@http://127.0.0.1:9090/mailserver/",
+            "error: target mail: its path must be /mailserver, without another slash",
+        ),
+        (
+            "mail@https://127.0.0.1:9090/mailserver",
+            "error: target mail: it is https, and this server speaks http (cert_file is not set)",
+        ),
+        (
+            "cloud-init@http://127.0.0.1:9090/",
+            "error: target cloud-init: / answers with an object, and cloud-init takes nothing but a string",
+        ),
+        (
+            "cloud-init@http://127.0.0.1:9090/mailserver",
+            "warning: target cloud-init: cloud-init takes nothing but a string, and the handler must answer with one",
+        ),
+        ("cloud-init@http://127.0.0.1:9090/cloud-init", ""),
+        (
+            "mail@http://127.0.0.1:9090/cloud-init",
+            "warning: target mail: an instance's cloud-init looks at no name but cloud-init",
+        ),
+    ],
+)
+def test_targets_lead_to_enabled_handlers(tmp_path: Path, targets: str, expected: str) -> None:
+    """Each of these targets is skipped, unanswered or misunderstood, or good."""
+    nova = changed(GOOD_NOVA, {TARGET: targets}) + "[DEFAULT]\nmy_ip = 127.0.0.1\n"
+    found = found_in_nova_conf(tmp_path, GOOD, nova)
+    assert expected == found.replace("3: ", "").replace("[api] vendordata_dynamic_targets: ", "")
+
+
+def test_timeouts_of_both_sides_are_compared(tmp_path: Path) -> None:
+    """Nova must wait longer than a request of ours can take, and than a handler."""
+    nova = changed(GOOD_NOVA, {"[api]": "[api]\nvendordata_dynamic_read_timeout = 4"})
+    assert [
+        "vendorsrv.conf:11: error: [handler:mailserver] timeout: 4 s is not below Nova's read timeout of 4 s",
+        (
+            "nova.conf:2: error: [api] vendordata_dynamic_read_timeout: "
+            "4 s is not above our request_timeout of 4.5 s: Nova gives up first"
+        ),
+    ] == findings(tmp_path, GOOD, nova)
+
+
+def test_a_server_on_all_addresses_is_meant_by_each(tmp_path: Path) -> None:
+    """Any host with our port may be us."""
+    ours = changed(GOOD, {"port = 9090": "port = 9090\nhost = 0.0.0.0"})
+    assert [] == findings(tmp_path, ours, changed(GOOD_NOVA, {"127.0.0.1": "10.0.0.2"}))
+
+
+def test_an_account_in_another_section_is_found(tmp_path: Path) -> None:
+    """auth_section leads to it, as in Nova."""
+    nova = changed(
+        GOOD_NOVA,
+        {
+            "[vendordata_dynamic_auth]": "[vendordata_dynamic_auth]\nauth_section = nova\ntimeout = 5\n[nova]",
+            "password = planted\n": "",
+        },
+    )
+    assert "7: error: [nova] password is missing" == found_in_nova_conf(tmp_path, GOOD, nova)
+
+
+def test_an_account_that_is_broken_leaves_the_targets_to_be_checked(tmp_path: Path) -> None:
+    """The findings about one thing do not hide those about another."""
+    nova = changed(GOOD_NOVA, {"password = planted\n": "", "/mailserver": "/rack"})
+    assert (
+        "3: error: [api] vendordata_dynamic_targets: target mailserver: no handler rack is enabled here\n"
+        "4: error: [vendordata_dynamic_auth] password is missing"
+    ) == found_in_nova_conf(tmp_path, GOOD, nova)
+
+
+@pytest.mark.parametrize("handler", ["raw", "timezone"])
+def test_a_handler_that_gives_a_string_is_a_target_for_cloud_init(tmp_path: Path, handler: str) -> None:
+    """One that says so, and one that has nothing but parts for it."""
+    ours = changed(
+        GOOD,
+        {
+            "handlers = mailserver": "handlers = mailserver, tests.support.handlers.cloudy:Raw, tests.support.handlers.cloudy:Timezone"
+        },
+    )
+    nova = changed(GOOD_NOVA, {TARGET: f"cloud-init@http://127.0.0.1:9090/{handler}"})
+    assert "" == found_in_nova_conf(tmp_path, ours, nova)

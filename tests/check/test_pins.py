@@ -1,0 +1,124 @@
+"""What `check` says of pins: of their store, of their keys and of overrides that contradict each other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.checking import GOOD, KEY, changed, findings
+
+PINS = f"[pins]\nencryption_keys = {KEY}\n"
+MEMORY = "[database]\nconnection = sqlite://\n"
+SCATTERED = "each worker has pins in its own memory: one instance gets different answers"
+PINNED_AND_CACHED = "pin and cache_for exclude each other: what is pinned is read from its store each time"
+PINNED_AND_STALE = "pin and OnError.STALE exclude each other: a pinned answer is never stale"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({PINS: ""}, [": warning: [pins] encryption_keys: the answers of mailserver are pinned unencrypted"]),
+        ({PINS: "", "domain =": "pin = false\ndomain ="}, []),
+        (
+            {KEY: "planted"},
+            [":14: error: [pins] encryption_keys: each must be a Fernet key, 32 bytes in URL-safe base64"],
+        ),
+        (
+            {"encryption_keys": "encription_keys"},
+            [
+                ":13: warning: [pins] encryption_keys: the answers of mailserver are pinned unencrypted",
+                ":14: error: [pins] encription_keys: there is no such option; did you mean encryption_keys?",
+            ],
+        ),
+        (
+            {"[pins]": "[database]\nconection = sqlite://\n[pins]"},
+            [":14: error: [database] conection: there is no such option; did you mean connection?"],
+        ),
+        (
+            {"[pins]": "[cache]\nenabeld = true\n[pins]"},
+            [":14: error: [cache] enabeld: there is no such option; did you mean enabled?"],
+        ),
+        (
+            {"[pins]": f"{MEMORY}[pins]"},
+            [":14: warning: [database] connection: the pins are in memory, and end with the server"],
+        ),
+        ({"[pins]": f"{MEMORY}[pins]", "domain =": "pin = false\ndomain ="}, []),
+        (
+            {"port = 9090": "workers = 2", "[pins]": f"{MEMORY}[pins]"},
+            [f":14: error: [database] connection: {SCATTERED}"],
+        ),
+        (
+            {"domain =": "cache_for = 60\ndomain ="},
+            [f":12: error: [handler:mailserver] cache_for: {PINNED_AND_CACHED}"],
+        ),
+        (
+            {"domain =": "on_error = stale\ndomain ="},
+            [f":12: error: [handler:mailserver] on_error: {PINNED_AND_STALE}"],
+        ),
+        ({"domain =": "pin = false\ncache_for = 60\ndomain ="}, []),
+    ],
+)
+def test_a_finding_about_pins_has_its_line(tmp_path: Path, changes: dict[str, str], expected: list[str]) -> None:
+    """Each thing that is wrong is named where it stands; a store that nothing needs is not looked at."""
+    assert [f"vendorsrv.conf{finding}" for finding in expected] == findings(tmp_path, changed(GOOD, changes))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("oracle://planted", "oracle is not one of sqlite, postgresql, mysql, mariadb"),
+        ("planted", "this is no database URL, such as sqlite:////var/lib/x.db"),
+        ("mysql://planted/x?plugin=dbcounter", "the URL's option plugin is not known; one of charset, init_command"),
+        ("sqlite:////proc/version/state/pins.db", "/proc/version/state/pins.db cannot be written by this user"),
+        ("sqlite:////etc", "/etc cannot be written by this user"),
+    ],
+)
+def test_a_store_that_cannot_be_used(tmp_path: Path, url: str, expected: str) -> None:
+    """The reason stands at the URL."""
+    found = findings(tmp_path, changed(GOOD, {"[pins]": f"[database]\nconnection = {url}\n[pins]"}))
+    assert [True] == [each.startswith(f"vendorsrv.conf:14: error: [database] connection: {expected}") for each in found]
+
+
+def test_a_state_path_that_cannot_be_written(tmp_path: Path) -> None:
+    """The option that is to be changed is named, when the file is at its usual place."""
+    assert [
+        "vendorsrv.conf:3: error: [vendorsrv] state_path: /proc/version/pins.db cannot be written by this user"
+    ] == (findings(tmp_path, changed(GOOD, {"port = 9090": "state_path = /proc/version"})))
+
+
+@pytest.mark.parametrize(
+    ("driver", "section", "expected"),
+    [
+        (
+            "asyncpg",
+            "[database]\nconnection = postgresql://planted/x",
+            "14: error: [database] connection: asyncpg is not installed: pip install 'vendorsrv[postgresql]'",
+        ),
+        (
+            "asyncmy",
+            "[database]\nconnection = mysql+pymysql://planted/x",
+            "14: error: [database] connection: asyncmy is not installed: pip install 'vendorsrv[mysql]'",
+        ),
+        (
+            "redis",
+            "[cache]\nenabled = true\nbackend = dogpile.cache.redis",
+            "13: error: [cache] backend: dogpile.cache.redis needs a driver: pip install 'vendorsrv[redis]'",
+        ),
+    ],
+)
+def test_a_driver_that_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, section: str, expected: str
+) -> None:
+    """The message says how to get it."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == driver]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, driver, None)
+    assert [f"vendorsrv.conf:{expected}"] == findings(tmp_path, changed(GOOD, {"[pins]": f"{section}\n[pins]"}))
+
+
+def test_files_that_are_there_already_can_be_used(tmp_path: Path) -> None:
+    """SQLite writes into the file, and puts its log beside it."""
+    (tmp_path / "pins.db").touch()
+    assert [] == findings(tmp_path, changed(GOOD, {"port = 9090": f"state_path = {tmp_path}"}))

@@ -1,0 +1,233 @@
+"""The check names everything that is wrong with a configuration, in one run, with file and line."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from tests.support.checking import GOOD, changed, findings, write
+from vendorsrv.check.run import before_start, find_all
+from vendorsrv.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of whoever runs the tests stands in for an option."""
+    monkeypatch.delenv("OS_VENDORSRV__PORT", raising=False)
+
+
+def test_nothing_is_wrong_with_a_good_configuration(tmp_path: Path) -> None:
+    """What is complete and right has no findings."""
+    assert [] == findings(tmp_path, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # Names
+        ({"port =": "prot ="}, ["3: error: [vendorsrv] prot: there is no such option; did you mean port?"]),
+        (
+            {"auth_type": "auth-type", "username = v": "user-name = v"},
+            [
+                "4: error: [keystone_authtoken] auth_type: missing; vendorsrv needs an account of its own",
+                "5: error: [keystone_authtoken] auth-type: there is no such option; did you mean auth_type?",
+            ],
+        ),
+        (
+            {"[vendorsrv]": "[DEFAULT]\ndebug = off\nhandlers = a\n[vendorsrv]"},
+            ["3: error: [DEFAULT] handlers: there is no such option; it belongs into [vendorsrv]"],
+        ),
+        ({"port = 9090": "zzz = 1"}, ["3: error: [vendorsrv] zzz: there is no such option"]),
+        (
+            {"port = 9090": "port = 9090\nport = 1"},
+            ["4: warning: [vendorsrv] port: it is set in line 3 as well; only this one counts"],
+        ),
+        ({"[handler:mailserver]": "[handler:mailserver]\ntimeout = 3"}, []),
+        (
+            {"domain = e": "domian = e"},
+            [
+                "11: error: [handler:mailserver] domain: missing; The mail domain that the instances serve.",
+                "12: error: [handler:mailserver] domian: there is no such option; did you mean domain?",
+            ],
+        ),
+        # Sections
+        (
+            {"[handler:mailserver]": "[handler:mailsrver]"},
+            [
+                "error: [handler:mailserver] domain: missing; The mail domain that the instances serve.",
+                "11: warning: [handler:mailsrver] no handler mailsrver is enabled; did you mean mailserver?",
+            ],
+        ),
+        ({"[handler:m": "[handler:x]\n[handler:m"}, ["11: warning: [handler:x] no handler x is enabled"]),
+        (
+            {"[handler:m": "[oslo_polici]\n[handler:m"},
+            ["11: error: [oslo_polici] there is no such section; did you mean oslo_policy?"],
+        ),
+        ({"[handler:m": "[zzz]\na = 1\n[handler:m"}, ["11: warning: [zzz] nothing reads this section"]),
+        # Values
+        (
+            {"port = 9090": "port = 99999\nworkers = many"},
+            [
+                "3: error: [vendorsrv] port: Should be less than or equal to 65535",
+                "4: error: [vendorsrv] workers: invalid literal for int() with base 10: 'many'",
+            ],
+        ),
+        (
+            {"[vendorsrv]": "[DEFAULT]\ndebug = maybe\n[vendorsrv]"},
+            ["2: error: [DEFAULT] debug: Unexpected boolean value 'maybe'"],
+        ),
+        (
+            {"password = planted": "password = plan$ted"},
+            ["8: error: [keystone_authtoken] password: has a $ before no option's name; write it as $$"],
+        ),
+        ({"domain = example.org": "domain = -"}, ["12: error: [handler:mailserver] domain: - is an invalid hostname"]),
+        (
+            {"[handler:m": "[cache]\nenabled = planted\n[pins]\npurge_after = 0\n[handler:m"},
+            [
+                "12: error: [cache] enabled: not a valid value",
+                "14: error: [pins] purge_after: Should be greater than or equal to 1",
+            ],
+        ),
+        # Credentials
+        (
+            {"auth_type = password\n": "", "username = vendorsrv\n": "", "password = planted\n": ""},
+            [
+                "4: error: [keystone_authtoken] auth_type: missing; vendorsrv needs an account of its own",
+                "4: error: [keystone_authtoken] username: missing (user_id would do as well)",
+                "4: error: [keystone_authtoken] password: missing",
+            ],
+        ),
+        (
+            {"auth_type = password": "auth_type = passwort"},
+            ["5: error: [keystone_authtoken] auth_type: there is no plugin 'passwort'; most clouds use password"],
+        ),
+        (
+            {"project_name = service": "delay_auth_decision = true\nproject_id = 1"},
+            ["9: error: [keystone_authtoken] delay_auth_decision: must be off; it turns an outage into bad tokens"],
+        ),
+        (
+            {
+                "auth_type = password": "auth_section = nova\ncafile = /no/ca",
+                "username = ": "[nova]\nauth_type = password\nauth_url = http://k\nusername =",
+            },
+            [
+                "6: error: [keystone_authtoken] cafile: /no/ca does not exist or cannot be read",
+                "7: error: [keystone_authtoken] auth_url: there is no such option; it belongs into [nova]",
+            ],
+        ),
+        # Handlers
+        (
+            {"handlers = mailserver": "handlers ="},
+            [
+                "2: warning: [vendorsrv] handlers: no handler is enabled: nothing is served",
+                "11: warning: [handler:mailserver] no handler mailserver is enabled",
+            ],
+        ),
+        (
+            {"handlers = mailserver": "handlers = mailserver, mailservr"},
+            [
+                (
+                    "2: error: [vendorsrv] handlers: "
+                    "handler mailservr: no installed package has it; did you mean 'mailserver'?"
+                )
+            ],
+        ),
+        (
+            {
+                "handlers = mailserver": "handlers = mailserver, tests.support.handlers.checked:Guarded",
+                "[handler:m": "[handler:guarded]\ncode = planted\nrack = 1\nrack = 2\n[handler:m",
+            },
+            ["12: error: [handler:guarded] code: not a valid value"],
+        ),
+        # Times
+        (
+            {"domain = ": "timeout = 5\ndomain = "},
+            ["12: warning: [handler:mailserver] timeout: 5 s is not below Nova's read timeout of 5 s (default)"],
+        ),
+        (
+            {"domain = ": "timeout = 4.5\ndomain = "},
+            ["12: warning: [handler:mailserver] timeout: 4.5 s is not below request_timeout (4.5 s)"],
+        ),
+        (
+            {"port = 9090": "request_timeout = 6\nauth_timeout = 6\nbody_timeout = 7\nmax_body_bytes = 1024"},
+            [
+                "3: warning: [vendorsrv] request_timeout: 6 s is not below Nova's read timeout of 5 s (default)",
+                "4: warning: [vendorsrv] auth_timeout: 6 s is not below request_timeout (6 s)",
+                "5: warning: [vendorsrv] body_timeout: 7 s is not below request_timeout (6 s)",
+                "6: warning: [vendorsrv] max_body_bytes: legal requests of Nova's have up to 524288 bytes",
+            ],
+        ),
+    ],
+)
+def test_a_finding_has_its_line(tmp_path: Path, changes: dict[str, str], expected: list[str]) -> None:
+    """Each change of a good configuration gives its findings, and no others."""
+    prefixed = [f"vendorsrv.conf:{line}" if line[0].isdigit() else f"vendorsrv.conf: {line}" for line in expected]
+    assert prefixed == findings(tmp_path, changed(GOOD, changes))
+
+
+def test_a_handler_that_cannot_be_built_is_a_finding(tmp_path: Path) -> None:
+    """What a vendor's constructor raises is told, with where it was raised."""
+    text = changed(GOOD, {"handlers = mailserver": "handlers = mailserver, tests.support.handlers.checked:Refusing"})
+    (finding,) = findings(tmp_path, text)
+    assert finding.startswith(
+        "vendorsrv.conf:2: error: [vendorsrv] handlers: "
+        "handler refusing: Refusing() raised ValueError: no racks today (/"
+    )
+
+
+def test_broken_lines_are_named_without_what_is_in_them(tmp_path: Path) -> None:
+    """Every line that is no INI is named; what follows from them is not guessed."""
+    text = "port = 1\n" + changed(GOOD, {"password = planted": "password planted", "[handler:": "[]\n[handler:"})
+    assert [
+        "vendorsrv.conf:1: error: this option stands before the first section",
+        "vendorsrv.conf:9: error: this line is neither a section nor an option",
+        "vendorsrv.conf:12: error: this line is neither a section nor an option",
+    ] == findings(tmp_path, text)
+
+
+def test_a_bad_value_from_the_environment_has_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named instead."""
+    monkeypatch.setenv("OS_VENDORSRV__PORT", "many")
+    assert [
+        (
+            "vendorsrv.conf: error: [vendorsrv] port: "
+            "invalid literal for int() with base 10: 'many' (it is set by OS_VENDORSRV__PORT)"
+        )
+    ] == findings(tmp_path, GOOD)
+
+
+def test_a_file_with_a_secret_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
+    """The password of our own account is for the server's user alone."""
+    path = write(tmp_path / "vendorsrv.conf", GOOD)
+    path.chmod(0o644)
+    assert [
+        (
+            f"{path}:8: warning: [keystone_authtoken] password: "
+            "every user of this machine can read this file, and it holds a secret"
+        )
+    ] == [str(finding) for finding in find_all(path)]
+
+
+@pytest.mark.parametrize("content", [None, b"[vendorsrv]\nhost = \xff\n"])
+def test_a_file_that_cannot_be_read_is_no_finding(tmp_path: Path, content: bytes | None) -> None:
+    """A file that is not there, or is no text, ends the check."""
+    path = tmp_path / "vendorsrv.conf"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"vendorsrv\.conf "):
+        find_all(path)
+
+
+def test_only_errors_stop_a_server_from_starting(tmp_path: Path) -> None:
+    """What may be on purpose is for `check` alone to say."""
+    path = write(tmp_path / "vendorsrv.conf", changed(GOOD, {"port": "prot", "[handler:m": "[zzz]\n[handler:m"}))
+    assert ["prot"] == [finding.option for finding in before_start(path).errors]
+
+
+def test_libraries_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What oslo.config logs of old names stays off the terminal, and logging is left as it was."""
+    before = list(logging.getLogger().handlers)
+    findings(tmp_path, changed(GOOD, {"username": "user-name"}))
+    assert (before, ("", "")) == (logging.getLogger().handlers, capfd.readouterr())

@@ -1,0 +1,143 @@
+"""The command `contract`: its exit status says whether what counts has passed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.support.faulty import NOVA, error, serving, well
+from tests.support.serving import free_port
+from vendorsrv.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No credentials of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("OS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A server without authentication, whose errors for strangers would be good; it lacks a request id for a GET."""
+    with serving(lambda asked, _: well(asked._replace(token=NOVA))) as base:
+        yield f"{base}/mail"
+
+
+def run(*args: str) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(main, ["contract", *args])
+
+
+def test_a_must_that_failed_exits_with_1(url: str) -> None:
+    """The rows are on standard output, and nothing on standard error."""
+    done = run(url)
+    assert "caller-no-token          must      failed      no token is let in" in done.stdout.splitlines()
+    assert (1, "") == (done.exit_code, done.stderr)
+
+
+def test_nothing_that_counts_exits_with_0(url: str) -> None:
+    """What was skipped does not count."""
+    assert 0 == run(url, "--skip", "caller", "--strict").exit_code
+
+
+def test_a_should_counts_when_strict() -> None:
+    """And else not."""
+    with serving(lambda _, usual: error(401) if usual.status == 401 else usual) as base:
+        assert [0, 1] == [run(base, "--only", "caller", *more).exit_code for more in ([], ["--strict"])]
+
+
+def test_json_on_request(url: str) -> None:
+    """One object, and nothing else."""
+    done = run(url, "--json", "--only", "answer-json", "--name", "rack")
+    found = json.loads(done.stdout)
+    assert ("rack", True, ["answer-json"], 0) == (
+        found["name"],
+        found["passes"],
+        [case["id"] for case in found["cases"]],
+        done.exit_code,
+    )
+
+
+def test_junit_is_a_file(url: str, tmp_path: Path) -> None:
+    """Beside what is printed."""
+    done = run(url, "--only", "caller-no-token", "--junit", str(tmp_path / "contract.xml"))
+    root = ElementTree.parse(tmp_path / "contract.xml").getroot()  # noqa: S314  our own
+    assert ("1", 1) == (root.get("failures"), done.exit_code)
+
+
+def test_a_file_that_cannot_be_written(url: str, tmp_path: Path) -> None:
+    """It is one line on standard error, after what was found."""
+    path = tmp_path / "nowhere" / "contract.xml"
+    done = run(url, "--only", "caller-no-token", "--junit", str(path))
+    assert "caller-no-token (must): A request without a token is refused: failed" in done.stdout
+    assert (2, f"vendorsrv: {path} cannot be written\n") == (done.exit_code, done.stderr)
+
+
+def test_the_body_that_is_given(url: str, tmp_path: Path) -> None:
+    """It is asked about no other instance."""
+    (tmp_path / "body.json").write_text('{"instance-id": "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"}')
+    done = run(url, "--payload", str(tmp_path / "body.json"), "--only", "again-other-instance", "--json")
+    assert "only the instance that was given is asked for" == json.loads(done.stdout)["cases"][0]["found"]
+
+
+def test_a_list_of_all_cases() -> None:
+    """Without a server."""
+    done = run("--list")
+    assert "caller-no-token          must      A request without a token is refused" in done.stdout.splitlines()
+    assert (0, 53) == (done.exit_code, len(done.stdout.splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["mail"], "mail is no http:// or https:// URL, nor NAME@URL"),
+        (["http://127.0.0.1:9/", "--only", "cloudinit"], "there is no case cloudinit; did you mean cloud-init?"),
+        (
+            ["http://127.0.0.1:9/", "--only", "again-same", "--skip", "again"],
+            "no case is left: --skip has all that is wanted",
+        ),
+        (["http://127.0.0.1:9/", "--os-cloud", "zz"], "the credentials are not usable: Cloud zz was not found."),
+        (["http://127.0.0.1:9/", "--tenant-os-cloud", "zz"], "the credentials are not usable: Cloud zz was not found."),
+        (
+            ["http://127.0.0.1:9/", "--anonymous", "--os-cloud", "a"],
+            "only one of --os-cloud, --nova-conf and --anonymous can be given",
+        ),
+    ],
+)
+def test_a_mistake_exits_with_2(args: list[str], message: str) -> None:
+    """One line on standard error says what it is."""
+    done = run(*args)
+    assert (2, "", f"vendorsrv: {message}\n") == (done.exit_code, done.stdout, done.stderr)
+
+
+def test_credentials_of_the_environment_have_to_be_whole(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of them are a mistake, and not none."""
+    monkeypatch.setenv("OS_USERNAME", "nova")
+    assert "vendorsrv: OS_AUTH_URL is not set: " in run(url).stderr
+
+
+def test_options_by_environment_are_no_credentials(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are oslo.config's."""
+    monkeypatch.setenv("OS_VENDORSRV__PORT", "9090")
+    assert 0 == run(url, "--only", "answer-json").exit_code
+
+
+def test_a_ca_that_is_not_there() -> None:
+    """It is the caller's mistake, too."""
+    done = run("https://127.0.0.1:9/", "--ssl-certfile", "/nowhere")
+    assert "vendorsrv: https://127.0.0.1:9/ cannot be asked: Could not find a suitable TLS CA" in done.stderr
+    assert 2 == done.exit_code
+
+
+def test_nobody_listens() -> None:
+    """The server could not be asked."""
+    done = run(f"http://127.0.0.1:{free_port()}/", "--anonymous")
+    assert (2, True) == (done.exit_code, " cannot be asked: no answer: the connection was refused" in done.stderr)

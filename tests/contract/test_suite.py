@@ -1,0 +1,281 @@
+"""A server is held to the contract as told: which cases, with whose token, about which instance, and for how long."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from keystoneauth1.plugin import BaseAuthPlugin
+from keystoneauth1.session import Session
+
+from tests.support.faulty import NOVA, TENANT, Asked, Reply, error, serving, well
+from tests.support.serving import free_port
+from vendorsrv.contract.case import Judgement
+from vendorsrv.contract.session import Talk
+from vendorsrv.contract.suite import CASES, Case, Report, Subject, Verdict, check, judge, select
+from vendorsrv.errors import ConfigError
+from vendorsrv.nova.client import Limits
+from vendorsrv.nova.credentials import anonymous
+from vendorsrv.testing.misbehaviour import Behaviour, hangs_up, silent
+from vendorsrv.testing.upstream import FakeUpstream
+
+
+class Account(BaseAuthPlugin):
+    """Credentials that give Nova's token, in a project of its own."""
+
+    def get_token(self, session: Session, **_: Any) -> str:
+        """Give the token."""
+        return NOVA
+
+    def get_project_id(self, session: Session, **_: Any) -> str:
+        """Give the project."""
+        return "service"
+
+
+class Recorder:
+    """Answers well, and keeps what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+
+    def __call__(self, asked: Asked, usual: Reply) -> Reply:
+        """Keep a request."""
+        self.asked.append(asked)
+        return usual
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """What was asked of the good server."""
+    return Recorder()
+
+
+@pytest.fixture
+def url(recorder: Recorder) -> Iterator[str]:
+    """A good server."""
+    with serving(recorder) as base:
+        yield f"{base}/mail"
+
+
+def of(report: Report, case: str) -> Verdict:
+    """Give the verdict of one case."""
+    return next(verdict for verdict in report.verdicts if verdict.case.id == case)
+
+
+def test_ids_are_stable() -> None:
+    """Each begins with its group, and no two are the same."""
+    assert [] == [case.id for case in CASES if not case.id.startswith(f"{case.group}-")]
+    assert len(CASES) == len({case.id for case in CASES})
+
+
+def test_only_some_cases(url: str) -> None:
+    """By their ids and the names of groups, in the contract's order."""
+    report = check(url, caller=NOVA, only=["time-answer", "caller"], skip=["caller-tenant-token"])
+    assert [
+        "caller-no-token",
+        "caller-empty-token",
+        "caller-garbage-token",
+        "caller-valid-token",
+        "caller-leaks-no-token",
+        "caller-refusal-401",
+        "caller-challenge",
+        "caller-before-body",
+        "time-answer",
+    ] == [verdict.case.id for verdict in report.verdicts]
+
+
+@pytest.mark.parametrize("option", ["only", "skip"])
+def test_a_case_that_there_is_not(option: str) -> None:
+    """It is an error that names what may be meant."""
+    with pytest.raises(ConfigError, match=r"^there is no case caller-no-tokens; did you mean caller-no-token\?$"):
+        select(**{option: ["caller-no-tokens"]})
+
+
+def test_a_target_that_is_none() -> None:
+    """It is the caller's mistake."""
+    with pytest.raises(ConfigError, match=r"^mail is no http:// or https:// URL, nor NAME@URL$"):
+        check("mail")
+
+
+def test_nobody_listens() -> None:
+    """The server cannot be held to anything."""
+    url = f"http://127.0.0.1:{free_port()}/mail"
+    with pytest.raises(
+        ConfigError, match=f"^{url} cannot be asked: no answer: the connection was refused or broke off, "
+    ):
+        check(url)
+
+
+def test_the_name_of_the_target(url: str) -> None:
+    """It is given apart, or before the URL, or is the end of the path."""
+    assert ["mail", "rack", "cloud-init"] == [
+        check(target, name=name, only=["answer-redirect"]).name
+        for target, name in ((url, None), (f"rack@{url}", None), (url, "cloud-init"))
+    ]
+
+
+def test_a_few_dozen_requests(url: str, recorder: Recorder) -> None:
+    """They are counted, and no more than forty."""
+    report = check(url, caller=NOVA, tenant=TENANT)
+    assert report.requests == len(recorder.asked)
+    assert 40 >= report.requests
+
+
+def test_instances_are_made_up(url: str, recorder: Recorder) -> None:
+    """Each body that differs is for an instance of its own, and each has Nova's members."""
+    check(url, caller=NOVA, only=["body-user-data-null", "body-image-id-empty"])
+    assert 3 == len({asked.payload["instance-id"] for asked in recorder.asked})
+    assert {
+        "project-id",
+        "instance-id",
+        "image-id",
+        "user-data",
+        "hostname",
+        "metadata",
+        "boot-roles",
+    } == set(recorder.asked[-1].payload)
+
+
+def test_the_instance_that_is_given(url: str, recorder: Recorder) -> None:
+    """No other is asked for, at no case."""
+    given = {"instance-id": "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"}
+    report = check(url, caller=NOVA, payload=given)
+    sent = [json.loads(asked.body) for asked in recorder.asked if asked.body not in {b"", b"[]"} and asked.good]
+    assert {given["instance-id"]} == {payload["instance-id"] for payload in sent}
+    assert "only the instance that was given is asked for" == of(report, "again-other-instance").found
+
+
+def test_a_server_that_knows_its_instances() -> None:
+    """What another one would get cannot be told when it is refused; one that is known can be given."""
+    known: list[str] = []
+
+    def behave(asked: Asked, usual: Reply) -> Reply:
+        known.extend([] if known or not asked.good else [asked.payload["instance-id"]])
+        return error(404) if asked.good and asked.payload["instance-id"] not in known else usual
+
+    with serving(behave) as base:
+        report = check(f"{base}/mail", caller=NOVA, only=["time-at-once", "again"])
+        given = check(f"{base}/mail", caller=NOVA, payload={"instance-id": known[0]})
+    assert ["time-at-once"] == [verdict.case.id for verdict in report.failures()]
+    assert "not all were answered: see time-at-once" == of(report, "again-at-once").found
+    assert of(report, "again-other-instance").found.startswith("it is refused: status 404, ")
+    assert () == given.failures()
+
+
+def test_without_credentials(url: str) -> None:
+    """What needs a token is not tested, and says what to give."""
+    report = check(url)
+    assert {"not tested"} == {verdict.outcome for verdict in report.verdicts if verdict.case.group == "body"}
+    assert of(report, "body-unicode").found.startswith("it needs a valid token: give the credentials of Nova's account")
+    assert of(report, "caller-tenant-token").found.startswith("it needs a tenant's valid token: name a cloud")
+
+
+def test_a_session_without_an_account(url: str) -> None:
+    """It is as none at all."""
+    assert "not tested" == of(check(url, caller=anonymous()), "caller-valid-token").outcome
+
+
+def test_a_server_that_asks_for_no_token() -> None:
+    """It is held to all the rest without one."""
+    with serving(lambda asked, _: well(asked._replace(token=NOVA))) as base:
+        report = check(f"{base}/mail")
+    assert {"caller-no-token", "caller-empty-token", "caller-garbage-token"} == {
+        verdict.case.id for verdict in report.failures()
+    }
+    unicode = of(report, "body-unicode").exchange
+    assert unicode is not None
+    assert "POST Nova's body with metadata in other scripts, no token" == unicode.question.words
+
+
+def test_an_answer_for_the_token_s_project_only() -> None:
+    """A server that takes the caller's project for the instance's refuses all of Nova's real calls."""
+
+    def own(asked: Asked, usual: Reply) -> Reply:
+        return error(404) if asked.good and asked.payload["project-id"] != "service" else usual
+
+    with serving(own) as base:
+        report = check(f"{base}/mail", caller=Session(auth=Account()))
+    assert {"body-other-project", "answer-status"} == {verdict.case.id for verdict in report.failures()}
+
+
+def test_a_server_that_refuses_both_projects() -> None:
+    """Then it is not about the project."""
+    with serving(lambda asked, usual: error(404) if asked.good else usual) as base:
+        report = check(f"{base}/mail", caller=Session(auth=Account()))
+    assert {"answer-status"} == {verdict.case.id for verdict in report.failures()}
+    assert of(report, "body-other-project").found.startswith("Nova's usual request has no good answer: status 404, ")
+
+
+def test_a_token_goes_nowhere_else() -> None:
+    """A redirect is reported, and not followed."""
+    with FakeUpstream() as elsewhere:
+        moved = Reply(307, "", {"Location": elsewhere.url})
+        with serving(lambda asked, usual: moved if asked.good else usual) as base:
+            report = check(f"{base}/mail", caller=NOVA)
+    assert [] == elsewhere.received
+    assert "Nova follows a 307 as a POST with the instance's data and the token, here to another server" == (
+        of(report, "answer-redirect").found
+    )
+
+
+def test_a_server_that_is_silent_to_strangers() -> None:
+    """What they are told cannot be judged."""
+
+    def behave(asked: Asked, usual: Reply) -> Reply | Behaviour:
+        return usual if asked.may else hangs_up
+
+    with serving(behave) as base:
+        report = check(f"{base}/mail", caller=NOVA)
+    assert ["not tested"] * 3 == [
+        of(report, case).outcome for case in ("caller-no-token", "caller-refusal-401", "caller-challenge")
+    ]
+    assert set() == {verdict.case.id for verdict in report.failures()}
+
+
+def test_nothing_is_learnt_of_a_server_that_never_answers() -> None:
+    """It is asked a few times only, and one case says it."""
+    with serving(lambda _, __: silent) as base:
+        report = check(f"{base}/mail", caller=NOVA, limits=Limits(read_timeout=0.2))
+    assert ({"time-answer"}, True) == ({verdict.case.id for verdict in report.failures()}, report.requests < 10)
+    assert "there was nothing for 0.2 s" == of(report, "time-answer").found
+
+
+def test_an_answer_at_the_end_of_nova_s_depth(url: str) -> None:
+    """A case that cannot look into it is not tested; the run goes on."""
+
+    def deep(_: Talk) -> Judgement:
+        value: list[object] = []
+        for _level in range(100_000):
+            value = [value]
+        raise AssertionError(json.dumps(value))
+
+    case = Case("again-deep", "again", "info", "It is deep", "nothing", "It may be", deep)
+    verdict = judge(case, Talk(Subject(url)))
+    assert ("not tested", "its JSON is nested too deep: see answer-strict") == (verdict.outcome, verdict.found)
+
+
+def test_the_time_is_bounded(url: str) -> None:
+    """When it is up no further request is made; what is left is not tested."""
+    report = check(url, caller=NOVA, budget=0)
+    assert (1, "not tested", "the run had taken its 0 s") == (
+        report.requests,
+        of(report, "caller-valid-token").outcome,
+        of(report, "caller-valid-token").found,
+    )
+
+
+@pytest.mark.parametrize(("fault", "passes", "strictly"), [(413, False, False), (400, True, False), (405, True, True)])
+def test_what_counts(fault: int, passes: bool, strictly: bool) -> None:
+    """A must does, a should only when strict, and an info never."""
+
+    def behave(asked: Asked, usual: Reply) -> Reply:
+        if fault == 413 and asked.good:
+            return error(413)
+        return Reply(200, "{}") if usual.status == fault == 405 else error(500) if usual.status == fault else usual
+
+    with serving(behave) as base:
+        report = check(f"{base}/mail", caller=NOVA)
+    assert (passes, strictly) == (report.passes(), report.passes(strict=True))
+    assert report.failures()

@@ -1,0 +1,71 @@
+"""A shared cache that fails under a real server with two workers: every request is answered, and in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Final, NamedTuple
+
+import pytest
+
+from tests.support.fleet import Fleet, Reply, instances
+from tests.support.serving import section
+from tests.support.shared import BACKENDS, options_for, store_of
+from tests.support.stores import OwnStore
+from tests.support.waiting import wait_until
+
+NUMBERS: Final = count(1000, 100)
+
+
+class Site(NamedTuple):
+    """A server whose workers share a cache."""
+
+    fleet: Fleet
+    store: OwnStore
+
+    def ask(self, asked: list[str]) -> list[Reply]:
+        """Ask about each instance six times."""
+        return self.fleet.ask_all(asked * 6, "/shared")
+
+    def shares(self) -> bool:
+        """Say whether both workers give one answer to an instance that was not asked for before."""
+        (new,) = instances(1, next(NUMBERS))
+        first = self.fleet.ask("/shared", new)
+        return {first.body} == {reply.body for reply in self.ask([new])}
+
+    def is_well(self) -> bool:
+        """Say whether neither worker leaves the cache alone, as it may after another test."""
+        return all(self.shares() for _ in range(5))
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One for each kind of store; each test heals what it breaks."""
+    with store_of(request.param) as store:
+        sections = section("cache", options_for(store))
+        with Fleet(tmp_path_factory.mktemp("site"), "Shared", sections, workers=2) as fleet:
+            yield Site(fleet, store)
+
+
+def test_workers_share_what_they_keep(site: Site) -> None:
+    """An instance has the same answer from each."""
+    wait_until(site.is_well)
+    assert site.shares()
+
+
+def test_a_cache_that_was_restarted_is_used_again_at_once(site: Site) -> None:
+    """It has forgotten everything, and nobody waits."""
+    wait_until(site.is_well)
+    site.store.restart()
+    assert site.shares()
+
+
+@pytest.mark.parametrize("fault", ["stopped", "hung"])
+def test_without_the_cache_every_request_is_answered(site: Site, fault: str) -> None:
+    """Each worker runs the handler; some seconds after the cache is back they share again."""
+    (site.store.stop if fault == "stopped" else site.store.pause)()
+    replies = site.ask(instances(5, next(NUMBERS)))
+    (site.store.start if fault == "stopped" else site.store.resume)()
+    assert {200} == {reply.status for reply in replies}
+    assert 5.0 > max(reply.seconds for reply in replies)
+    wait_until(site.shares)

@@ -1,0 +1,170 @@
+"""What a handler can do that is no answer: each time Nova has one error, and the server goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from tests.support.fake_keystone import FakeKeystone
+from tests.support.fixtures import Clock
+from tests.support.serving import BODY, Server, error_of, running, section, write_config
+from tests.support.waiting import wait_until
+
+HANDLERS = "tests.support.handlers.keeping:Scripted, tests.support.handlers.keeping:Plain, tests.support.handlers.keeping:Empty"
+
+
+class Theatre(NamedTuple):
+    """A server whose handlers do what the test wants."""
+
+    server: Server
+    token: str
+
+    def script(self, name: str, value: Callable[[int], Any]) -> None:
+        """Let a handler do this."""
+        self.server.app.registry.handlers[name].handler.script = value  # type: ignore[attr-defined]
+
+    def ask(self, path: str, body: bytes = BODY) -> httpx.Response:
+        """Ask as Nova does."""
+        return self.server.ask(path, self.token, body)
+
+
+@contextmanager
+def playing(directory: Path, fake: FakeKeystone, clock: Clock, timeout: float) -> Iterator[Theatre]:
+    """Serve handlers that have little room."""
+    limits = {"timeout": timeout, "concurrency": 2, "queue": 1}
+    sections = section("handler:scripted", limits) + section("handler:plain", {**limits, "threads": 2})
+    options = {"handlers": HANDLERS, "sections": sections, "request_timeout": 60}
+    with running(write_config(directory, fake, **options), clock) as server:  # type: ignore[arg-type]
+        yield Theatre(server, fake.issue("service"))
+
+
+@pytest.fixture
+def theatre(tmp_path: Path, fake: FakeKeystone, clock: Clock) -> Iterator[Theatre]:
+    """A server of the test's own, whose handlers have all the time that they want."""
+    with playing(tmp_path, fake, clock, timeout=50) as theatre:
+        yield theatre
+
+
+@pytest.fixture
+def hasty(tmp_path: Path, fake: FakeKeystone, clock: Clock) -> Iterator[Theatre]:
+    """A server of the test's own, whose handlers have little time."""
+    with playing(tmp_path, fake, clock, timeout=0.3) as theatre:
+        yield theatre
+
+
+def instance(number: int) -> bytes:
+    """The body of another instance."""
+    return BODY.replace(b"7b5a4a34", b"%08d" % number)
+
+
+async def coroutine() -> None:
+    """Never awaited."""
+
+
+ANSWERS: dict[str, tuple[Callable[[], object], str]] = {
+    "a generator": (lambda: (number for number in range(3)), "is of type generator, which is not JSON"),
+    "11 MB": (lambda: "x" * 11_000_000, "has 11000002 bytes; 1048576 are allowed"),
+    "NaN": (lambda: {"load": float("nan")}, "load is not a finite number"),
+    "bytes": (lambda: {"key": b"x"}, "key is of type bytes, which is not JSON"),
+    "a coroutine": (coroutine, "is of type coroutine, which is not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", ["scripted", "plain"])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_what_is_no_answer_is_an_error_that_says_where(theatre: Theatre, name: str, answer: str) -> None:
+    """From the loop and from a thread."""
+    value, message = ANSWERS[answer]
+
+    async def give(_: int) -> object:
+        return value()
+
+    theatre.script(name, give if name == "scripted" else lambda _: value())
+    assert (500, "bad_answer", f"the answer of handler {name} {message}") == error_of(theatre.ask(f"/{name}"))
+
+
+@pytest.mark.parametrize("name", ["scripted", "plain"])
+def test_a_handler_that_hangs_is_given_up(hasty: Theatre, name: str) -> None:
+    """At its deadline; the server answers all others meanwhile."""
+    over = threading.Event()
+
+    async def hang(_: int) -> None:
+        await asyncio.sleep(60)
+
+    hasty.script(name, hang if name == "scripted" else lambda _: over.wait(60))
+    message = f"handler {name} gave no answer within 0.3 seconds"
+    assert (504, "handler_timeout", message) == error_of(hasty.ask(f"/{name}"))
+    assert 200 == hasty.ask("/empty").status_code
+    over.set()
+
+
+def test_more_than_can_be_done_at_once_is_refused_at_once(theatre: Theatre) -> None:
+    """Two are made, one waits, and the others are told to come again."""
+    over = threading.Event()
+
+    async def slowly(run: int) -> int:
+        await asyncio.to_thread(over.wait, 60)
+        return run
+
+    theatre.script("scripted", slowly)
+    with ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(theatre.ask, "/scripted", instance(number)) for number in range(8)]
+        refused = [each.result() for each in islice(as_completed(asking, 60), 5)]
+        over.set()
+    assert {(503, "busy", "handler scripted is busy")} == {error_of(response) for response in refused}
+    assert {"1"} == {response.headers["Retry-After"] for response in refused}
+    assert 3 == sum(each.result().status_code == 200 for each in asking)
+
+
+def test_a_handler_that_keeps_failing_rests_and_ready_says_so(theatre: Theatre, clock: Clock) -> None:
+    """Until it works again."""
+
+    async def fail(_: int) -> None:
+        raise ValueError("planted-secret")
+
+    async def work(run: int) -> int:
+        return run
+
+    def state() -> str:
+        return str(theatre.server.client.get("/-/ready").json()["handlers"]["scripted"]["state"])
+
+    theatre.script("scripted", fail)
+    states = [state()]
+    codes = [error_of(theatre.ask("/scripted", instance(number)))[1] for number in range(6)]
+    states.append(state())
+    clock.now += 10.0
+    theatre.script("scripted", work)
+    assert 200 == theatre.ask("/scripted").status_code
+    assert [*["handler_failed"] * 5, "resting"] == codes
+    assert ["ok", "resting", "ok"] == [*states, state()]
+
+
+def test_a_fan_out_fails_with_a_handler_that_may_not_fail_and_names_it(theatre: Theatre) -> None:
+    """One that nobody needs is empty."""
+
+    async def fail(_: int) -> None:
+        raise ValueError("planted-secret")
+
+    theatre.script("empty", fail)
+    assert b'{"scripted":{"run":1},"plain":{"run":1},"empty":{}}' == theatre.ask("/").content
+    theatre.script("scripted", fail)
+    assert (500, "handler_failed", "handler scripted failed") == error_of(theatre.ask("/"))
+
+
+def test_a_thread_that_hangs_takes_its_place_until_it_ends(hasty: Theatre) -> None:
+    """Then the handler is as good as new."""
+    over = threading.Event()
+    hasty.script("plain", lambda run: over.wait(60) or run)
+    codes = [error_of(hasty.ask("/plain", instance(number)))[1] for number in range(3)]
+    assert ["handler_timeout", "handler_timeout", "busy"] == codes
+    over.set()
+    wait_until(lambda: hasty.ask("/plain").status_code == 200)

@@ -1,0 +1,272 @@
+"""One handler inside its deadline and its share of threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.serving import run
+from vendorsrv import HandlerError, UpstreamError, VendordataError
+from vendorsrv.errors import Busy, HandlerTimeout
+from vendorsrv.handlers.runner import Runner
+from vendorsrv.telemetry.logs import REQUEST_ID
+
+
+class Timeout(BaseException):
+    """What eventlet raises when its time is over."""
+
+
+class Gate:
+    """A call that is at work until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.over = threading.Event()
+
+    def handle(self, *_: object) -> str:
+        """Wait in a thread."""
+        self.begun.release()
+        assert self.over.wait(60)
+        return "done"
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A gate that is open at the end of the test in any case."""
+    gate = Gate()
+    yield gate
+    gate.over.set()
+
+
+def runner(method: Callable[..., Any], timeout: float = 60.0, threads: int = 2) -> Runner:
+    """The runner of a handler ``mail``."""
+    return Runner("mail", method, timeout, threads)
+
+
+async def outcome(asked: Awaitable[Any]) -> object:
+    """Say how a call ended: its value, or status and message."""
+    try:
+        return await asked
+    except VendordataError as error:
+        return error.status, error.message
+
+
+def raising(error: BaseException) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """A plain and an async method that raise."""
+
+    def plain() -> None:
+        raise error
+
+    async def coroutine() -> None:
+        raise error
+
+    return plain, coroutine
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["plain", "async"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("planted-secret"),
+        SystemExit("planted-secret"),
+        KeyboardInterrupt("planted-secret"),
+        StopIteration("planted-secret"),
+        asyncio.CancelledError("planted-secret"),
+        TimeoutError("planted-secret"),
+        GeneratorExit("planted-secret"),
+        Timeout("planted-secret"),
+        ExceptionGroup("planted-secret", [ValueError("planted-secret")]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_handler_raises_is_500_without_its_text(
+    error: BaseException, kind: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server goes on, the log names the handler and the place, and the text goes nowhere."""
+    called = runner(raising(error)[kind])
+    assert (500, "handler mail failed") == run(outcome(called.run(budget=60.0)))
+    assert (True, False) == ("handler mail raised " in caplog.text, "planted-secret" in caplog.text)
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["plain", "async"])
+@pytest.mark.parametrize("error", [UpstreamError("no address store"), HandlerError("out of addresses")])
+def test_what_a_vendor_may_raise_goes_out_as_it_is(error: VendordataError, kind: int) -> None:
+    """Its status and its message are the vendor's."""
+    assert (error.status, error.message) == run(outcome(runner(raising(error)[kind]).run(budget=60.0)))
+
+
+def test_arguments_go_in_and_the_value_comes_out() -> None:
+    """In a thread and on the loop alike."""
+
+    async def coroutine(value: int) -> int:
+        return value + 1
+
+    values = [run(runner(method).run(1, budget=60.0)) for method in (coroutine, lambda value: value + 1)]
+    assert [2, 2] == values
+
+
+def test_async_methods_run_on_the_event_loop_and_plain_ones_in_threads() -> None:
+    """The one may await, the other may block."""
+
+    async def coroutine() -> int:
+        return threading.get_ident()
+
+    here = threading.get_ident()
+    assert here == run(runner(coroutine).run(budget=60.0))
+    assert here != run(runner(threading.get_ident).run(budget=60.0))
+
+
+def test_a_thread_knows_its_request() -> None:
+    """The handler's own log lines have the request id."""
+    REQUEST_ID.set("req-1")
+    assert "req-1" == run(runner(REQUEST_ID.get).run(budget=60.0))
+
+
+@pytest.mark.parametrize(
+    ("timeout", "budget", "message"),
+    [
+        (0.05, 4.0, "handler mail gave no answer within 0.1 seconds"),
+        (4.0, 0.05, "handler mail gave no answer within 0.1 seconds"),
+        (4.0, 0.0, "handler mail gave no answer within 0.0 seconds"),
+        (4.0, -1.0, "handler mail gave no answer within 0.0 seconds"),
+    ],
+)
+def test_the_deadline_is_the_handler_s_or_what_is_left(timeout: float, budget: float, message: str) -> None:
+    """Whichever is shorter; a request whose time is over is told so."""
+
+    async def sleepy() -> None:
+        await asyncio.sleep(60)
+
+    assert (504, message) == run(outcome(runner(sleepy, timeout).run(budget=budget)))
+
+
+def test_a_handler_that_swallows_its_cancellation_keeps_nobody_waiting() -> None:
+    """The deadline holds, whatever the handler does about it."""
+    over = threading.Event()
+
+    async def stubborn() -> str:
+        while not over.is_set():
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+        return "late"
+
+    async def ask() -> object:
+        try:
+            async with asyncio.timeout(60):
+                return await outcome(runner(stubborn, timeout=0.05).run(budget=60.0))
+        finally:
+            over.set()  # not before there is an answer
+
+    assert (504, "handler mail gave no answer within 0.1 seconds") == run(ask())
+
+
+def test_a_handler_that_fails_after_its_deadline_is_not_heard_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither does asyncio complain of an exception that nobody retrieved."""
+
+    async def late() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ValueError("planted-secret") from None
+
+    assert (504, "handler mail gave no answer within 0.1 seconds") == run(outcome(runner(late, 0.05).run(budget=60.0)))
+    assert "" == caplog.text
+
+
+def test_threads_that_overran_their_deadline_count(gate: Gate) -> None:
+    """They cannot be stopped: the third call is refused, at once."""
+    called = runner(gate.handle, timeout=0.05)
+
+    async def ask() -> list[object]:
+        return [await outcome(called.run(budget=60.0)) for _ in range(3)]
+
+    late = (504, "handler mail gave no answer within 0.1 seconds")
+    assert [late, late, (503, "handler mail is busy")] == run(ask_and_open(ask(), gate))
+
+
+async def ask_and_open(asked: Awaitable[list[object]], gate: Gate) -> list[object]:
+    """Open the gate on the loop that the calls run on, which otherwise waits for their threads at its end."""
+    outcomes = await asked
+    gate.over.set()
+    return outcomes
+
+
+def test_a_thread_is_free_again_when_it_ends(gate: Gate) -> None:
+    """And not when somebody gave up waiting for it."""
+    called = runner(gate.handle, threads=1)
+
+    async def ask() -> list[object]:
+        first = await outcome(called.run(budget=0.05))
+        refused = await outcome(called.run(budget=60.0))
+        gate.over.set()
+        async with asyncio.timeout(60):
+            while called.threads.busy:  # noqa: ASYNC110 - the thread's end is no event
+                await asyncio.sleep(0.01)
+        return [first, refused, await outcome(called.run(budget=60.0))]
+
+    late = (504, "handler mail gave no answer within 0.1 seconds")
+    assert [late, (503, "handler mail is busy"), "done"] == run(ask())
+
+
+def test_calls_run_side_by_side_up_to_the_limit(gate: Gate) -> None:
+    """Two at work, the third refused, both answered."""
+    called = runner(gate.handle)
+
+    async def ask() -> list[object]:
+        tasks = [asyncio.create_task(outcome(called.run(budget=60.0))) for _ in range(2)]
+        await asyncio.to_thread(lambda: [gate.begun.acquire(timeout=60) for _ in range(2)])
+        refused = await outcome(called.run(budget=60.0))
+        gate.over.set()
+        return [refused, *await asyncio.gather(*tasks)]
+
+    assert [(503, "handler mail is busy"), "done", "done"] == run(ask())
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, 1e-9, 1e-5])
+def test_a_call_that_is_given_up_before_it_began_leaves_no_thread_behind(budget: float) -> None:
+    """However early its time is over."""
+    called = runner(lambda: None, threads=1)
+
+    async def ask() -> int:
+        for _ in range(50):
+            await outcome(called.run(budget=budget))
+        async with asyncio.timeout(60):
+            while called.threads.busy:  # noqa: ASYNC110 - the thread's end is no event
+                await asyncio.sleep(0.01)
+        return called.threads.busy
+
+    assert 0 == run(ask())
+
+
+def test_a_handler_whose_server_stops_is_cancelled() -> None:
+    """Whoever asked is gone; the handler is told."""
+
+    async def ask() -> list[str]:
+        begun = asyncio.Event()
+        told = []
+
+        async def waiting() -> None:
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                told.append("cancelled")
+
+        task = asyncio.create_task(runner(waiting).run(budget=60.0))
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        return told
+
+    assert ["cancelled"] == run(ask())
+
+
+def test_busy_can_be_tried_again() -> None:
+    """503 with Retry-After; 504 without."""
+    assert ({"Retry-After": "1"}, {}) == (Busy.headers, HandlerTimeout.headers)

@@ -1,0 +1,149 @@
+"""What nobody expects of an answer is said in one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.misbehaviour import asked
+from vendorsrv.nova.client import Limits
+from vendorsrv.nova.pitfalls import Exchange, Observed, find_traps
+from vendorsrv.testing.misbehaviour import body, raw
+from vendorsrv.testing.upstream import FakeUpstream
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[FakeUpstream]:
+    """A server with every behaviour of the table."""
+    with FakeUpstream() as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [
+        ("no content", "an empty answer is {} to Nova, silently, with vendordata_dynamic_failure_fatal on too"),
+        ("not modified", "an empty answer is {} to Nova, silently, with vendordata_dynamic_failure_fatal on too"),
+        ("300", "a 300 is no error to Nova: its body is taken for the answer"),
+        ("latin-1", "the body is UTF-8, and Nova reads it as something else: send application/json"),
+        ("no utf-8", "the body is not UTF-8: Nova puts U+FFFD in the place of what it cannot read"),
+        ("5 MB", "5 MiB: Nova has no limit, and needs several times that in memory"),
+        (
+            "infinity",
+            "NaN or Infinity is passed on: the instance's whole vendor_data2.json is no valid JSON then",
+        ),
+        (
+            "duplicate names",
+            "the answer has the member a more than once: Nova takes it, others on its way may not",
+        ),
+        (
+            "lone surrogate",
+            "the answer has a lone surrogate, which is not Unicode text: Nova takes it, others on its way may not",
+        ),
+        ("relative location", "Nova cannot follow a 307 whose Location is no whole URL"),
+        ("broken location", "Nova cannot follow a 307 whose Location is no whole URL"),
+    ],
+)
+def test_traps_are_named(peer: FakeUpstream, name: str, warning: str) -> None:
+    """What nobody expects of an answer stands among the warnings, once."""
+    assert (warning,) == asked(peer.url_of(name)).warnings
+
+
+@pytest.mark.parametrize(
+    "name", ["object", "list", "null", "utf-8 text", "true latin-1", "gzip", "chunked", "404", "html"]
+)
+def test_an_ordinary_answer_has_no_warning(peer: FakeUpstream, name: str) -> None:
+    """Where everything is as it seems, there is nothing to warn of."""
+    assert () == asked(peer.url_of(name)).warnings
+
+
+def test_an_answer_at_the_end_of_nova_s_depth() -> None:
+    """What is just not too deep for Nova's parser may be for whoever writes it anew."""
+    value: list[object] = []
+    for _ in range(100_000):
+        value = [value]
+    hops = [Exchange("http://rack.example", 200)]
+    seen = Observed("rack", "http://rack.example", hops, False, 0, 5, b"[]", "[]", value)
+    assert ("the answer is nested as deep as Nova can read it: others on its way may not",) == (
+        find_traps(seen, kept=True)
+    )
+
+
+def test_a_slow_answer_is_kept(peer: FakeUpstream) -> None:
+    """The read timeout is for each read: an answer that drips for longer is taken, with a warning."""
+
+    def drip(send: Callable[[bytes], object], wait: Callable[[float], object]) -> None:
+        for byte in raw(200, '{"role": "mail-server"}'):
+            wait(0.02)
+            send(bytes([byte]))
+
+    peer.routes["/dripping-for-long"] = drip
+    result = asked(f"{peer.url}/dripping-for-long", limits=Limits(read_timeout=2.0))
+    assert 2.0 < result.elapsed
+    assert ["2 s is for each read" in warning for warning in result.warnings] == [True]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 305, 307, 308])
+def test_redirects_are_followed(peer: FakeUpstream, status: int) -> None:
+    """Nova follows a redirect as a POST with the same body."""
+    peer.received.clear()
+    result = asked(f"{peer.url}/{status}")
+    assert {"role": "mail-server"} == result.value
+    assert [f"/{status}", "/object"] == [request.path for request in peer.received]
+    assert peer.received[0].body == peer.received[1].body
+    assert (f"Nova follows a {status} as a POST with the instance's data",) == result.warnings
+
+
+def test_a_redirect_to_another_server_is_named(peer: FakeUpstream) -> None:
+    """That a redirect leads to another server, which gets the data, is said."""
+    with FakeUpstream() as other:
+        other.routes["/"] = body("", 307, Location=f"{peer.url}/object")
+        result = asked(f"{other.url}/")
+    assert ("Nova follows a 307 as a POST with the instance's data, here to another server",) == result.warnings
+
+
+def test_a_circle_of_redirects_ends(peer: FakeUpstream) -> None:
+    """After 30 redirects the body of the next one is taken for the answer."""
+    peer.received.clear()
+    result = asked(f"{peer.url}/circle")
+    assert "dizzy" == result.value
+    assert 31 == len(peer.received)
+    assert (
+        "Nova follows a 307 as a POST with the instance's data",
+        "a 307 is no error to Nova: its body is taken for the answer",
+    ) == result.warnings
+
+
+@pytest.mark.parametrize("value", ["{}", "null", '""', '"#cloud-config"'])
+def test_cloud_init_takes_a_string_or_nothing(value: str) -> None:
+    """A target named cloud-init may answer a string, or nothing."""
+    with FakeUpstream() as peer:
+        peer.routes["/"] = body(value)
+        assert () == asked(f"{peer.url}/", "cloud-init").warnings
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [
+        ("object", "cloud-init ignores a value that is no string"),
+        ("list", "cloud-init takes no list: newer ones crash on it, and the user's own user-data is lost"),
+    ],
+)
+def test_cloud_init_takes_nothing_else(peer: FakeUpstream, name: str, warning: str) -> None:
+    """What cloud-init makes of another value is said for a target of its name."""
+    assert (warning,) == asked(peer.url_of(name), "cloud-init").warnings
+
+
+def test_a_target_named_static_is_dropped(peer: FakeUpstream) -> None:
+    """The name static is Nova's own."""
+    warning = "Nova drops a target named static as soon as vendordata_providers has StaticJSON, as it must"
+    assert (warning,) == asked(f"{peer.url}/object", "static").warnings
+
+
+def test_a_comma_cannot_stand_in_a_target() -> None:
+    """A URL with a comma works here, and not in nova.conf."""
+    with FakeUpstream() as peer:
+        peer.routes["/a,b"] = body("1")
+        warnings = asked(f"{peer.url}/a,b").warnings
+    assert ("nova.conf splits vendordata_dynamic_targets at every comma, and this URL has one",) == warnings

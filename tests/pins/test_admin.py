@@ -1,0 +1,146 @@
+"""Pins are moved, purged and encrypted anew, and no answer is lost or changed by it."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.support.pin_operator import ANSWER, NEW, OLD, A, B, C, Operator, line, seen
+from tests.support.pin_stores import make_table
+from vendorsrv.pins.cipher import PinCipher
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    """An operator of an empty store."""
+    made = Operator(tmp_path, None)
+    make_table(made.url)
+    return made
+
+
+def test_export_and_import_move_all_pins(operator: Operator, tmp_path: Path) -> None:
+    """Byte for byte, with their times, into another encryption; what is pinned there already stays."""
+    operator.pin((A, "mail"), (B, "mail"))
+    exported = operator.run("pins", "export")
+    assert "2 pins exported\n" == exported.stderr
+    (tmp_path / "other").mkdir()
+    other = Operator(tmp_path / "other", None, [NEW])
+    make_table(other.url)
+    other.pin((A, "mail"), answer=b"{}", cipher=PinCipher([NEW]))
+    assert (0, "1 pin imported, 1 were there already\n", "") == seen(
+        other.run("pins", "import", "-", typed=exported.stdout + "\n")
+    )
+    assert (b"{}", ANSWER) == tuple(
+        PinCipher([NEW]).unseal(instance_id, "mail", stored) for instance_id, stored in sorted(other.stored().items())
+    )
+    assert "2023-11-14T22:13:20.500000Z" in other.run("pins", "show", B).stdout
+
+
+def test_export_to_a_file_for_its_owner_alone(operator: Operator, tmp_path: Path) -> None:
+    """It replaces another one, whose mode it does not take over."""
+    operator.pin((A, "mail"))
+    path = tmp_path / "backup"
+    path.touch(0o644)
+    assert (0, "", "1 pin exported\n") == seen(operator.run("pins", "export", str(path)))
+    assert (0o600, 1, A) == (
+        stat.S_IMODE(path.stat().st_mode),
+        len(path.read_text().splitlines()),
+        json.loads(path.read_text())["instance_id"],
+    )
+    assert (0, "0 pins imported, 1 were there already\n", "") == seen(operator.run("pins", "import", str(path)))
+
+
+def test_an_export_that_fails_leaves_the_last_one(operator: Operator, tmp_path: Path) -> None:
+    """Half a backup is none."""
+    operator.pin((A, "mail"))
+    operator.pin((B, "mail"), cipher=PinCipher([OLD]))
+    path = tmp_path / "backup"
+    path.write_text("the last one")
+    assert (1, "", f"vendorsrv: instance {B}, handler mail: the pinned answer cannot be decrypted\n") == seen(
+        operator.run("pins", "export", str(path))
+    )
+    assert "the last one" == path.read_text()
+    assert [] == list(tmp_path.glob(".backup*"))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/dev/null", "/dev/null is no regular file"),
+        ("/proc/no/backup", "/proc/no/backup cannot be written: No such file or directory"),
+    ],
+)
+def test_an_export_that_cannot_be_written(operator: Operator, path: str, expected: str) -> None:
+    """A device is not replaced by a file."""
+    assert (1, "", f"vendorsrv: {expected}\n") == seen(operator.run("pins", "export", path))
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        ("planted", "is not JSON: Expecting value (line 1, column 1)"),
+        ("[]", "is no object of the strings answer, handler, instance_id, pinned_at"),
+        (line(more="planted"), "is no object of the strings answer, handler, instance_id, pinned_at"),
+        (line(answer={}), "is no object of the strings answer, handler, instance_id, pinned_at"),
+        (line(instance_id="planted"), "has no UUID as its instance_id, or no handler's name"),
+        (line(handler="Planted"), "has no UUID as its instance_id, or no handler's name"),
+        (line(pinned_at="planted"), "has no time in ISO 8601 as its pinned_at"),
+        (line(answer="planted"), "has an answer that is not JSON: Expecting value (line 1, column 1)"),
+    ],
+)
+def test_a_line_that_is_no_pin_is_not_imported(operator: Operator, second: str, expected: str) -> None:
+    """It is named and not quoted; the lines before it are pinned, so that a mended file can be imported again."""
+    result = operator.run("pins", "import", "-", typed=f"{line(instance_id=A)}\n{second}\n{line()}\n")
+    assert (1, "", f"vendorsrv: line 2 {expected}; of the lines before it 1 were new\n") == seen(result)
+    assert {A: b"0{}"} == operator.stored()
+
+
+@pytest.mark.parametrize(("older_than", "left"), [("1", set()), ("1d", set()), ("36h", set()), ("99999d", {A, B})])
+def test_purge(operator: Operator, older_than: str, left: set[str]) -> None:
+    """What was pinned so long ago is deleted."""
+    operator.pin((A, "mail"), (B, "mail"))
+    assert (0, f"{2 - len(left)} pins deleted\n", "") == seen(operator.run("pins", "purge", "--older-than", older_than))
+    assert left == set(operator.stored())
+
+
+@pytest.mark.parametrize("older_than", ["", "-1", "1w", "planted", "1234567"])
+def test_purge_knows_days_and_hours(operator: Operator, older_than: str) -> None:
+    """Nothing is deleted by something else."""
+    result = operator.run("pins", "purge", "--older-than", older_than)
+    assert (2, True) == (result.exit_code, "is no number of days (30, 30d) or hours (12h)" in result.stderr)
+
+
+def test_rotate_encrypts_everything_with_the_newest_key(tmp_path: Path) -> None:
+    """What is plain, too; what is new already is left alone."""
+    operator = Operator(tmp_path, None, [NEW, OLD])
+    make_table(operator.url)
+    for instance_id, keys in ((A, []), (B, [OLD]), (C, [NEW])):
+        operator.pin((instance_id, "mail"), cipher=PinCipher(keys))
+    before = operator.stored()[C]
+    assert (0, "2 pins encrypted with the newest key, 1 were already\n", "") == seen(operator.run("pins", "rotate"))
+    assert [ANSWER] * 3 == [PinCipher([NEW]).unseal(each, "mail", kept) for each, kept in operator.stored().items()]
+    assert before == operator.stored()[C]
+
+
+def test_rotate_leaves_what_it_cannot_decrypt(tmp_path: Path) -> None:
+    """It names it, and goes on with the others."""
+    operator = Operator(tmp_path, None, [NEW])
+    make_table(operator.url)
+    operator.pin((A, "mail"), cipher=PinCipher([OLD]))
+    operator.pin((B, "mail"))
+    assert (
+        1,
+        "1 pin encrypted with the newest key, 0 were already\n",
+        f"vendorsrv: instance {A}, handler mail: none of the keys decrypts it\n",
+    ) == seen(operator.run("pins", "rotate"))
+    assert ANSWER == PinCipher([OLD]).unseal(A, "mail", operator.stored()[A])
+
+
+def test_rotate_needs_a_key(operator: Operator) -> None:
+    """Nothing is decrypted by it."""
+    assert (1, "", "vendorsrv: [pins] encryption_keys: there is no key to encrypt with\n") == seen(
+        operator.run("pins", "rotate")
+    )

@@ -1,0 +1,216 @@
+"""The pin store in the life of a server: checked when it starts or comes back, and swept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from tests.support.pin_stores import KINDS, database_url, execute, make_table, new_instance, with_store
+from tests.support.scraping import samples
+from tests.support.serving import write_config
+from vendorsrv import ConfigError, Settings
+from vendorsrv.errors import PinsUnavailable
+from vendorsrv.pins.service import PinService, purge
+from vendorsrv.pins.store import PinStore
+from vendorsrv.pins.table import PINS
+from vendorsrv.telemetry.exposition import expose
+from vendorsrv.telemetry.metrics import Metrics
+
+OLDER = "UPDATE vendorsrv_version SET version_num = '0000'"
+DAY = 86_400.0
+
+
+class MovableLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time the test can move on."""
+
+    moved = 0.0
+
+    def time(self) -> float:
+        """Give the loop's time."""
+        return super().time() + self.moved
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A store that does not exist yet."""
+    return f"sqlite:///{tmp_path}/state/pins.db"
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def full_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A store with 10,000 answers, and some claims of dead workers."""
+    with database_url(request.param, tmp_path_factory.mktemp("pins")) as made:
+        make_table(made)
+        with_store(made, fill)
+        yield made
+
+
+async def fill(store: PinStore) -> None:
+    """Pin 10,000 answers, a day apart each."""
+    now = time.time()
+    rows = [
+        {"instance_id": new_instance(), "handler": "mail", "answer": b"0{}", "claimed_at": at, "pinned_at": at}
+        for at in (now - number * DAY for number in range(10_000))
+    ]
+    dead = [{"instance_id": new_instance(), "handler": "mail", "owner": "x", "claimed_at": now - 100 * DAY}]
+    async with store.engine.connect() as connection:
+        await connection.execution_options(isolation_level="SERIALIZABLE")  # a transaction, and no 10,000
+        await connection.execute(insert(PINS), rows)
+        await connection.execute(insert(PINS), dead)
+        await connection.commit()
+
+
+async def number_of_rows(store: PinStore) -> int:
+    """Count what is left."""
+    async with store.engine.connect() as connection:
+        return (await connection.execute(select(func.count()).select_from(PINS))).scalar_one()
+
+
+def service_of(folder: Path, url: str, metrics: Metrics | None = None, **options: object) -> PinService:
+    """Build the service of a server with this store."""
+    lines = "\n".join(f"{name} = {value}" for name, value in options.items())
+    sections = f"[database]\nconnection = {url}\n[pins]\n{lines}\n"
+    return PinService(Settings.from_file(write_config(folder, sections=sections)), metrics=metrics)
+
+
+def in_service(service: PinService, work: Callable[[], Awaitable[None]]) -> MovableLoop:
+    """Do something while the service is open."""
+    loop = MovableLoop()
+
+    async def run() -> None:
+        async with service.opened():
+            await work()
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(run())
+    return loop
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what happens in another task, with a bound."""
+    end = time.monotonic() + 60
+    while not await condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.02)
+
+
+def test_a_first_start_needs_nothing(tmp_path: Path, url: str) -> None:
+    """The file is made with its table."""
+    service = service_of(tmp_path, url)
+    in_service(service, service.check)
+    assert 0 == with_store(url, number_of_rows)
+
+
+def test_a_store_that_is_away_is_checked_when_it_is_back(tmp_path: Path, url: str) -> None:
+    """A server starts without it, and gives no answer until it knows that the schema is its own."""
+
+    async def read() -> None:
+        assert await service.pins.get("i", "mail") is None
+
+    async def work() -> None:
+        for use in (service.check, read):
+            with pytest.raises(PinsUnavailable, match=r"^the pin store does not answer \(OperationalError\)$"):
+                await use()
+        path.rmdir()
+        back.rename(path)
+        for use in (service.check, read):
+            with pytest.raises(PinsUnavailable, match=r"^the pin store is not of this version$"):
+                await use()
+        await execute(service.store, "UPDATE vendorsrv_version SET version_num = '0001'")
+        await read()
+        await service.check()
+        await read()
+
+    path, back = tmp_path / "state" / "pins.db", tmp_path / "back.db"
+    path.mkdir(parents=True)  # which no database can be read from
+    make_table(f"sqlite:///{back}")
+    with_store(f"sqlite:///{back}", lambda store: execute(store, OLDER))
+    service = service_of(tmp_path, url)
+    in_service(service, work)
+
+
+def test_a_busy_store_is_a_ready_one(tmp_path: Path, url: str) -> None:
+    """Whoever asks, a balancer, say, is before all who wait for a connection."""
+
+    async def work() -> None:
+        may_end = asyncio.Semaphore(0)
+        loads = [asyncio.create_task(service.store.run(lambda _: may_end.acquire())) for _ in range(12)]
+        await asyncio.sleep(0)
+        checking = asyncio.create_task(service.check())
+        await asyncio.sleep(0)
+        may_end.release()
+        await checking
+        assert 1 == sum(load.done() for load in loads)
+        for _ in loads:
+            may_end.release()
+        await asyncio.gather(*loads)
+
+    service = service_of(tmp_path, url)
+    in_service(service, work)
+
+
+def test_a_server_does_not_start_on_another_schema(tmp_path: Path, url: str) -> None:
+    """The message says what to do."""
+    make_table(url)
+    with_store(url, lambda store: execute(store, OLDER))
+    service = service_of(tmp_path, url)
+    with pytest.raises(ConfigError, match=r"older version of vendorsrv; run: vendorsrv db upgrade --config-file FILE$"):
+        in_service(service, service.check)
+
+
+def test_a_sweep_deletes_old_answers(tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Every hour or so, and again when the store was away meanwhile."""
+
+    async def has_failed() -> bool:
+        return "the pin store does not answer" in caplog.text
+
+    async def has_deleted(times: int) -> bool:
+        return times == caplog.text.count("deleted pins that were older than 1 days: 1")
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, MovableLoop)
+        for times, away in ((1, False), (2, True)):
+            await service.store.add(new_instance(), "mail", b"0{}", time.time() - 2 * DAY)
+            if away:
+                await execute(service.store, "ALTER TABLE pins RENAME TO away")
+                loop.moved += 7200
+                await until(has_failed)
+                await execute(service.store, "ALTER TABLE away RENAME TO pins")
+            loop.moved += 7200
+            await until(partial(has_deleted, times))
+        assert 0 == await number_of_rows(service.store)
+
+    caplog.set_level(logging.INFO, "vendorsrv")
+    metrics = Metrics()
+    service = service_of(tmp_path, url, metrics, purge_after=1)
+    in_service(service, work)
+    assert 2 == samples(expose(metrics.counts, "")[0].decode())["vendorsrv_pins_purged_total"]
+
+
+def test_a_purge_deletes_what_is_old_in_batches(full_url: str) -> None:
+    """No more and no less; claims of dead workers go, too. Others read and write meanwhile."""
+
+    async def work(store: PinStore) -> tuple[int, int, float]:
+        purging = asyncio.create_task(purge(store, 99.5 * DAY))
+        started, longest = time.monotonic(), 0.0
+        while not purging.done():
+            begun = time.monotonic()
+            await store.claim(instance_id, "mail", "me", None)
+            await store.release(instance_id, "mail", "me")
+            longest = max(longest, time.monotonic() - begun)
+            await asyncio.sleep(0.005)
+        share = longest / (time.monotonic() - started)
+        return await purging, await number_of_rows(store), share
+
+    instance_id = new_instance()
+    deleted, left, share_of_the_longest_wait = with_store(full_url, work)
+    assert (9_900, 100) == (deleted, left)
+    assert share_of_the_longest_wait < 0.5

@@ -1,0 +1,225 @@
+"""A proxy passes on what Nova sent, and the answer; it goes where the operator says, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.serving import BODY, INSTANCE
+from tests.support.upstreams import Front, Other, proxy, proxying
+from vendorsrv.testing.upstream import Reply
+
+
+@pytest.fixture
+def other() -> Iterator[Other]:
+    """Another vendordata server."""
+    with Other() as other:
+        yield other
+
+
+@pytest.fixture
+def second() -> Iterator[Other]:
+    """One more."""
+    with Other() as second:
+        second.reply = Reply(b'{"rack": "r2"}')
+        yield second
+
+
+@pytest.fixture
+def front(tmp_path: Path, other: Other) -> Iterator[Front]:
+    """Our server with the proxy ``rack``."""
+    with proxying(tmp_path, proxy(url=other.url)) as front:
+        yield front
+
+
+def test_the_answer_is_passed_on(front: Front) -> None:
+    """Byte for byte."""
+    assert (200, b'{"rack": "r1"}') == (front.ask().status_code, front.ask().content)
+
+
+def test_what_nova_sent_is_passed_on(front: Front, other: Other) -> None:
+    """Byte for byte: unknown members and odd spacing too."""
+    body = b'{ "instance-id":"%s",\n "new-in-nova": {"a": [1.0, 1e2]} }' % INSTANCE.encode()
+    front.ask(body=body)
+    assert body == other.received[0].body
+
+
+def test_the_headers_are_those_that_nova_sends(front: Front, other: Other) -> None:
+    """And the id of our own request; nothing else of the caller's goes on."""
+    sent = {"Content-Type": "application/json", "X-Secret": "1", "Host": "evil.example", "Cookie": "a=b"}
+    response = front.ask(headers=sent)
+    assert {
+        "host": f"127.0.0.1:{other.port}",
+        "user-agent": "openstack-nova-vendordata",
+        "accept": "application/json",
+        "accept-encoding": "gzip, deflate",
+        "content-type": "application/json",
+        "content-length": str(len(BODY)),
+        "connection": "keep-alive",
+        "x-openstack-request-id": response.headers["X-Openstack-Request-Id"],
+    } == {name.lower(): value for name, value in other.received[0].headers.items()}
+
+
+def test_the_path_is_the_operator_s(front: Front, other: Other) -> None:
+    """Its query too; nothing of the request changes it."""
+    front.server.ask("/rack?site=elsewhere", front.token)
+    assert ["/rack?site=ams1"] == [request.path for request in other.received]
+
+
+def test_connections_are_kept(front: Front, other: Other) -> None:
+    """Three requests after one another take one."""
+    for _ in range(3):
+        front.ask()
+    assert (3, 1) == (len(other.received), other.connections)
+
+
+def test_a_kept_connection_that_was_closed_is_no_failure(front: Front, other: Other) -> None:
+    """The request goes out again on a new one."""
+    front.ask()
+    assert other.server is not None
+    other.server.hang_up()
+    assert (200, {"rack": "r1"}) == front.outcome()
+    assert 2 == other.connections
+
+
+def test_a_proxy_is_part_of_the_whole(front: Front) -> None:
+    """``POST /`` has its answer, and ``ready`` its state, without a host name."""
+    assert (200, {"rack": {"rack": "r1"}}) == front.outcome("/")
+    ready = front.server.client.get("/-/ready").json()
+    assert {"state": "ok", "urls": ["ok"]} == ready["handlers"]["rack"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(front: Front, other: Other, status: int) -> None:
+    """Nova would, with the token."""
+    other.reply = Reply(b"", {"Location": other.url}, status)
+    assert (502, f"upstream rack answered with status {status}") == front.outcome()
+    assert 1 == len(other.received)
+
+
+@pytest.mark.parametrize("reply", [Reply(status=204), Reply(b"")], ids=["204", "empty"])
+def test_nothing_is_an_empty_object(front: Front, other: Other, reply: Reply) -> None:
+    """As for Nova."""
+    other.reply = reply
+    assert (200, {}) == front.outcome()
+
+
+def test_an_answer_has_a_limit(tmp_path: Path, other: Other) -> None:
+    """The handler's own, whatever the upstream sends."""
+    other.reply = Reply(b'"' + b"x" * 2000 + b'"')
+    with proxying(tmp_path, proxy(url=other.url), max_answer_bytes=1024) as front:
+        assert (502, "upstream rack answered more than 1024 bytes") == front.outcome()
+
+
+@pytest.mark.parametrize("failure", [500, 503, 429, "down"])
+def test_another_url_is_tried(tmp_path: Path, other: Other, second: Other, failure: Any) -> None:
+    """One that is away, or cannot now, is asked last for some seconds."""
+    with proxying(tmp_path, proxy(url=[other.url, second.url])) as front:
+        if failure == "down":
+            other.stop()
+        else:
+            other.reply = Reply(b"{}", status=failure)
+        assert [(200, {"rack": "r2"})] * 3 == [front.outcome() for _ in range(3)]
+        ready = front.server.client.get("/-/ready").json()
+    assert len(other.received) <= 1
+    assert {"state": "ok", "urls": ["resting", "ok"]} == ready["handlers"]["rack"]
+
+
+def test_a_url_that_hangs_leaves_time_for_the_next(tmp_path: Path, other: Other, second: Other) -> None:
+    """Each of two has half of the time."""
+    other.delay = 60.0
+    with proxying(tmp_path, proxy(url=[other.url, second.url], timeout=2.0)) as front:
+        assert (200, {"rack": "r2"}) == front.outcome()
+
+
+def test_a_no_is_an_answer(tmp_path: Path, other: Other, second: Other) -> None:
+    """Another URL is not asked, and the handler does not rest, however often."""
+    other.reply = Reply(b"{}", status=404)
+    with proxying(tmp_path, proxy(url=[other.url, second.url])) as front:
+        outcomes = [front.outcome() for _ in range(7)]
+    assert [(502, "upstream rack answered with status 404")] * 7 == outcomes
+    assert (7, 0) == (len(other.received), len(second.received))
+
+
+def test_all_urls_fail(tmp_path: Path, other: Other, second: Other) -> None:
+    """The last one's failure is the answer; the next request asks both again."""
+    other.reply, second.reply = Reply(status=500), Reply(status=503)
+    with proxying(tmp_path, proxy(url=[other.url, second.url])) as front:
+        assert [(502, "upstream rack answered with status 503")] * 2 == [front.outcome(), front.outcome()]
+    assert (2, 2) == (len(other.received), len(second.received))
+
+
+def test_a_proxy_may_pin(tmp_path: Path, other: Other) -> None:
+    """The first answer holds, whatever its headers say."""
+    other.reply = Reply(b'{"first": true}', {"Cache-Control": "no-store"})
+    with proxying(tmp_path, proxy(url=other.url, pin="true"), state_path=tmp_path) as front:
+        assert (200, {"first": True}) == front.outcome()
+        other.reply = Reply(b'{"first": false}')
+        assert (200, {"first": True}) == front.outcome()
+
+
+def test_a_proxy_may_be_empty(tmp_path: Path, other: Other) -> None:
+    """Its failure mode is the operator's."""
+    other.reply = Reply(status=500)
+    with proxying(tmp_path, proxy(url=other.url, on_error="empty")) as front:
+        assert (200, {}) == front.outcome()
+
+
+def test_a_slow_answer(tmp_path: Path, other: Other) -> None:
+    """It is 504, and the proxy is named."""
+    other.delay = 60.0
+    with proxying(tmp_path, proxy(url=other.url, timeout=0.3)) as front:
+        assert (504, "upstream rack gave no answer in time") == front.outcome()
+
+
+def test_a_subclass_is_a_handler_of_its_own(tmp_path: Path, other: Other) -> None:
+    """It is enabled as every handler, with the same options in its section."""
+    text = proxy(url=other.url).replace("[proxy:rack]", "[handler:declared]")
+    with proxying(tmp_path, text, handlers="tests.support.handlers.proxies:Declared") as front:
+        assert (200, {"rack": "r1"}) == front.outcome("/declared")
+        assert (200, {"rack": "r1"}) == front.outcome("/declared")
+    assert 1 == len(other.received)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "outcome"),
+    [
+        ("application/json; charset=iso-8859-1", b'"M\xfcller"', (200, "M\u00fcller")),
+        ('text/plain; Charset="UTF-8"', b'"M\xc3\xbcller"', (200, "M\u00fcller")),
+        ("application/json; charset=utf-16", '"M\u00fcller"'.encode("utf-16"), (200, "M\u00fcller")),
+        (
+            "application/json; charset=ascii",
+            b'"M\xfcller"',
+            (502, "upstream rack answered text that cannot be decoded"),
+        ),
+        ("application/json; charset=nosuch", b"{}", (502, "upstream rack answered text that cannot be decoded")),
+        ("application/json; charset=punycode", b"{}", (502, "upstream rack answered text that cannot be decoded")),
+        ("application/octet-stream", b"{}", (200, {})),
+    ],
+)
+def test_character_sets(front: Front, other: Other, content_type: str, body: bytes, outcome: tuple[int, Any]) -> None:
+    """Those that Nova understands become UTF-8; the others are no answer, where Nova would take broken text."""
+    other.reply = Reply(body, {"Content-Type": content_type})
+    assert outcome == front.outcome()
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (b'"#cloud-config\\nruncmd: [reboot]\\n"', (200, "#cloud-config\nruncmd: [reboot]\n")),
+        (b'" "', (200, {})),
+        (b'{"a": 1}', (500, "the answer for cloud-init is a mapping; it must be one string")),
+    ],
+)
+def test_an_answer_for_cloud_init_is_guarded(
+    tmp_path: Path, other: Other, body: bytes, outcome: tuple[int, Any]
+) -> None:
+    """As that of every handler that is one for cloud-init, and also when it has not changed."""
+    other.reply = Reply(body, {"Cache-Control": "no-cache", "ETag": '"1"'})
+    with proxying(tmp_path, proxy(url=other.url, for_cloud_init="true")) as front:
+        assert outcome == front.outcome()
+        other.reply = Reply(b"", status=304) if outcome[0] == 200 else other.reply
+        assert outcome == front.outcome()

@@ -1,0 +1,288 @@
+"""The server's own routes, the handlers' public ones, and its life from open to close."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fake_keystone import FakeKeystone
+from tests.support.fixtures import House
+from tests.support.handlers import broken
+from tests.support.serving import BODY, JSON, error_of, run, running, write_config
+from vendorsrv import ConfigError, Settings, create_app
+
+BROKEN = "tests.support.handlers.broken"
+
+
+def test_live_says_that_the_process_runs(house: House) -> None:
+    """Nothing else is looked at."""
+    response = house.server.client.get("/-/live")
+    assert (200, {"live": True}) == (response.status_code, response.json())
+
+
+@pytest.mark.parametrize("path", ["/-/live", "/-/ready"])
+def test_load_balancers_may_probe_with_head(house: House, path: str) -> None:
+    """The status is all that they want to know."""
+    response = house.server.client.head(path)
+    assert (200, b"") == (response.status_code, response.content)
+
+
+def test_ready_says_that_requests_can_be_answered(house: House) -> None:
+    """Keystone answers, and every handler is open."""
+    response = house.server.client.get("/-/ready")
+    assert (200, True, "reachable") == (response.status_code, response.json()["ready"], response.json()["keystone"])
+    assert ["echo", "plain", "raising", "away", "odd", "nothing", "slow"] == list(response.json()["handlers"])
+
+
+@pytest.mark.parametrize("behaviour", ["failing", "refusing us"])
+def test_without_keystone_it_is_live_and_not_ready(tmp_path: Path, fake: FakeKeystone, behaviour: str) -> None:
+    """It starts all the same, and is ready as soon as Keystone is."""
+    fake.behaviour = behaviour
+    with running(write_config(tmp_path, fake)) as server:
+        assert 200 == server.client.get("/-/live").status_code
+        response = server.client.get("/-/ready")
+        assert (
+            503,
+            "keystone_unavailable",
+            "Keystone does not answer, or refuses the account in [keystone_authtoken]",
+        ) == error_of(response)
+        assert "1" == response.headers["Retry-After"]
+        fake.behaviour = "well"
+        assert 200 == server.client.get("/-/ready").status_code
+
+
+def test_the_first_request_finds_keystone_warm(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Our own token is there before anybody asks."""
+    with running(write_config(tmp_path, fake)) as server:
+        assert 200 == server.client.get("/-/ready").status_code
+        logins = fake.logins
+        assert 200 == server.ask("/echo", fake.issue("service")).status_code
+    assert logins == fake.logins
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/-/live", "/-/ready", "/-/docs", "/-/openapi.json", "/plain/key.json"])
+def test_the_other_routes_are_for_get(house: House, method: str, path: str) -> None:
+    """405 in the shape of all errors."""
+    response = house.server.client.request(method, path)
+    assert (405, "method_not_allowed", "this path is not served for this method") == error_of(response)
+
+
+PATHS = ("", "/", "/-", "/-/", "/-/live/", "/-/docs/", "/-/docs/assets", "/-/docs/assets/", "/echo", "/echo/", "/plain")
+
+
+@pytest.mark.parametrize("path", [*PATHS, "//", "/-/docs/assets/../..", "/-/docs/assets/%2e%2e/%2e%2e/app.py", "/x/y/"])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+def test_nothing_is_ever_redirected(house: House, method: str, path: str) -> None:
+    """Nova would follow, with body and token; and of a 300 it takes the body for the answer."""
+    assert house.server.client.request(method, path).status_code in {401, 404, 405}
+
+
+def test_the_docs_page_needs_no_other_host(house: House) -> None:
+    """What it loads is ours, and is there."""
+    page = house.server.client.get("/-/docs").text
+    assert [] == re.findall(r"""["'](?:https?:)?//[^"']*""", page)
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert ["docs/assets/swagger-ui.css", "docs/assets/favicon.png", "docs/assets/swagger-ui-bundle.js"] == links
+    assert {200} == {house.server.client.get(f"/-/{link}").status_code for link in links}
+    assert "url: 'openapi.json'" in page
+
+
+def test_openapi_tells_of_each_handler(house: House) -> None:
+    """With its docstring, its body and its errors."""
+    document = house.server.client.get("/-/openapi.json").json()
+    operation = document["paths"]["/echo"]["post"]
+    assert "Give back what was asked, as a vendor sees it." == operation["description"]
+    assert {"$ref": "#/components/schemas/NovaBody"} == operation["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
+    assert ["200", "400", "401", "403", "404", "405", "408", "413", "415", "500", "502", "503", "504"] == list(
+        operation["responses"]
+    )
+    assert ["instance-id"] == document["components"]["schemas"]["NovaBody"]["required"]
+
+
+def test_openapi_tells_of_every_path(house: House) -> None:
+    """And is the same document each time."""
+    paths = house.server.client.get("/-/openapi.json").json()["paths"]
+    handlers = ["/echo", "/plain", "/raising", "/away", "/odd", "/nothing", "/slow"]
+    public = ["/plain/key.json", "/plain/async-key.json", "/plain/broken.json"]
+    assert sorted(["/", "/cloud-init", "/-/live", "/-/metrics", "/-/ready", *handlers, *public]) == sorted(paths)
+    assert paths == house.server.client.get("/-/openapi.json").json()["paths"]
+
+
+@pytest.mark.parametrize(("path", "key"), [("key.json", "public"), ("async-key.json", "async")])
+def test_a_handler_s_public_route_asks_for_no_token(house: House, path: str, key: str) -> None:
+    """Whoever wants to check a signature needs the key."""
+    response = house.server.client.get(f"/plain/{path}")
+    assert (200, "application/json", {"key": key}) == (
+        response.status_code,
+        response.headers["Content-Type"],
+        response.json(),
+    )
+
+
+def test_a_public_route_that_fails_is_an_error_of_ours(house: House) -> None:
+    """In the one shape."""
+    assert (500, "bad_answer", "the answer of handler plain is of type object, which is not JSON") == error_of(
+        house.server.client.get("/plain/broken.json")
+    )
+
+
+def test_one_post_asks_all_handlers(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Each answer stands under its handler's name, in the operator's order."""
+    handlers = "tests.support.handlers.good:Plain, tests.support.handlers.good:Nothing"
+    with running(write_config(tmp_path, fake, handlers=handlers)) as server:
+        response = server.ask("/", fake.issue("service"))
+    assert b'{"plain":{"greeting":"hello","hostname":"web-1"},"nothing":{}}' == response.content
+
+
+def test_all_handlers_are_asked_side_by_side(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Each of the two waits for the other one to be asked."""
+    handlers = "tests.support.handlers.meeting:Left, tests.support.handlers.meeting:Right"
+    with running(write_config(tmp_path, fake, handlers=handlers)) as server:
+        response = server.ask("/", fake.issue("service"))
+    assert {"left": "met", "right": "met"} == response.json()
+
+
+@pytest.mark.parametrize("failing", ["Raising", "Odd", "Away"])
+def test_if_one_handler_fails_all_fail(tmp_path: Path, fake: FakeKeystone, failing: str) -> None:
+    """Half of the answers would look like the whole; the message names the one."""
+    handlers = f"tests.support.handlers.good:Plain, tests.support.handlers.good:{failing}"
+    with running(write_config(tmp_path, fake, handlers=handlers)) as server:
+        response = server.ask("/", fake.issue("service"))
+    assert 500 <= response.status_code
+    assert f"handler {failing.lower()}" in error_of(response)[2]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/particular", "the address service was silent for 2.5 seconds"),
+        ("/", "handler particular: the address service was silent for 2.5 seconds"),
+    ],
+)
+def test_an_error_of_a_vendor_s_own_is_taken(tmp_path: Path, fake: FakeKeystone, path: str, message: str) -> None:
+    """However it is built; asked with all others, it is named."""
+    with running(write_config(tmp_path, fake, handlers="tests.support.handlers.particular:Particular")) as server:
+        assert (502, "upstream_failed", message) == error_of(server.ask(path, fake.issue("service")))
+
+
+def test_without_handlers_all_answers_are_none(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Which is a legal server."""
+    with running(write_config(tmp_path, fake, handlers="")) as server:
+        assert b"{}" == server.ask("/", fake.issue("service")).content
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/unreadable"), ("POST", "/"), ("GET", "/unreadable/key.json")])
+def test_what_nobody_expected_is_500(
+    tmp_path: Path, fake: FakeKeystone, caplog: pytest.LogCaptureFixture, method: str, path: str
+) -> None:
+    """The log has the place, and not the text; the client has neither."""
+    headers = {**JSON, "X-Auth-Token": fake.issue("service")}
+    with running(write_config(tmp_path, fake, handlers="tests.support.handlers.unreadable:Unreadable")) as server:
+        response = server.client.request(method, path, content=BODY, headers=headers)
+    assert (500, "internal_error", "the server failed; its log has more") == error_of(response)
+    lines = [record.getMessage() for record in caplog.records if record.name == "vendorsrv.server.endpoint"]
+    assert [True] == [line.startswith("LookupError ") and "unreadable.py:15 in items" in line for line in lines]
+    assert "planted-secret" not in "".join(lines)
+
+
+POLICY = "'vendordata:handler:echo': 'boot_role:storage-admin'\n"
+
+
+def test_a_handler_that_the_policy_forbids_is_403(tmp_path: Path, fake: FakeKeystone) -> None:
+    """For this instance."""
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    with running(write_config(tmp_path, fake)) as server:
+        response = server.ask("/echo", fake.issue("service"))
+    assert (403, "forbidden", "the policy does not allow handler echo for this instance") == error_of(response)
+
+
+def test_a_handler_that_the_policy_forbids_is_left_out_of_all(tmp_path: Path, fake: FakeKeystone) -> None:
+    """The others answer."""
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    handlers = "tests.support.handlers.good:Echo, tests.support.handlers.good:Nothing"
+    with running(write_config(tmp_path, fake, handlers=handlers)) as server:
+        assert b'{"nothing":{}}' == server.ask("/", fake.issue("service")).content
+
+
+def test_handlers_are_open_while_the_server_runs(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Opened before the first request, closed after the last one."""
+    broken.EVENTS.clear()
+    with running(write_config(tmp_path, fake, handlers=f"{BROKEN}:First, {BROKEN}:Second")):
+        assert ["first opened", "second opened"] == broken.EVENTS
+    assert ["second closed", "first closed"] == broken.EVENTS[2:]
+
+
+async def lifespan(settings: Settings, *events: str) -> list[str]:
+    """Give an application the events of its life, and what it says to each."""
+    said: list[str] = []
+    given = iter(events)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": f"lifespan.{next(given)}"}
+
+    async def send(message: Any) -> None:
+        said.append(message["type"])
+        assert ["type"] == list(message)  # a traceback would stand beside it
+
+    await create_app(settings)({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("handler", "said", "logged"),
+    [
+        ("First", ["lifespan.startup.complete", "lifespan.shutdown.complete"], ""),
+        ("Unopenable", ["lifespan.startup.failed"], "handler unopenable: open() raised OSError: no route to the "),
+        (
+            "Unclosable",
+            ["lifespan.startup.complete", "lifespan.shutdown.failed"],
+            "handler unclosable: close() raised OSError: the pool is in use (",
+        ),
+    ],
+)
+def test_a_handler_that_cannot_be_opened_stops_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, handler: str, said: list[str], logged: str
+) -> None:
+    """The log has one line about it, and no traceback."""
+    settings = Settings.from_file(write_config(tmp_path, handlers=f"{BROKEN}:{handler}"))
+    assert said == run(lifespan(settings, "startup", "shutdown"))
+    assert (logged in caplog.text, False) == (True, "Traceback" in caplog.text)
+
+
+def test_before_it_is_open_it_is_not_ready(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Whoever asks a worker that is still opening its handlers."""
+    application = create_app(Settings.from_file(write_config(tmp_path, fake)))
+    with pytest.raises(Exception, match=r"^the handlers are not open$"):
+        run(application.ready())
+
+
+def test_websockets_are_refused(house: House) -> None:
+    """Nothing here speaks them."""
+    sent: list[Any] = []
+
+    async def connect() -> None:
+        async def receive() -> dict[str, str]:
+            await asyncio.sleep(0)
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        scope = {"type": "websocket", "path": "/echo", "headers": [], "query_string": b"", "subprotocols": []}
+        await house.server.app(scope, receive, send)
+
+    run(connect())
+    assert ["websocket.close"] == sent
+
+
+def test_a_broken_configuration_builds_no_application(tmp_path: Path) -> None:
+    """The message is the operator's."""
+    with pytest.raises(ConfigError, match=r"^handler nosuch: no installed package has it"):
+        create_app(Settings.from_file(write_config(tmp_path, handlers="nosuch")))

@@ -1,0 +1,40 @@
+"""The metrics of a server as Prometheus reads them."""
+
+from __future__ import annotations
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.waiting import wait_until
+
+
+def scrape(client: httpx.Client) -> dict[str, float]:
+    """Give every sample that is not 0, by its name and labels as they stand in the text."""
+    response = client.get("/-/metrics")
+    assert 200 == response.status_code
+    return samples(response.text)
+
+
+def samples(text: str) -> dict[str, float]:
+    """Parse the text."""
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for each in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(each.labels.items()))
+            found[f"{each.name}{{{labels}}}" if labels else each.name] = each.value
+    return {name: value for name, value in found.items() if value}
+
+
+def of(found: dict[str, float], *families: str) -> dict[str, float]:
+    """Give the samples of some metrics, without what their names share."""
+    return {
+        name.removeprefix("vendorsrv_"): value
+        for name, value in found.items()
+        if name.partition("{")[0].removeprefix("vendorsrv_") in families
+    }
+
+
+def wait_for(client: httpx.Client, name: str, value: float) -> dict[str, float]:
+    """Wait until a sample has a value, and give all; a request is counted when it has been answered."""
+    wait_until(lambda: scrape(client).get(f"vendorsrv_{name}", 0.0) == value)
+    return scrape(client)

@@ -1,0 +1,164 @@
+"""Several workers count together: whichever is asked gives the sums, and nothing is lost when one of them ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.fleet import Fleet
+from tests.support.scraping import scrape
+from tests.support.serving import BODY, JSON
+from tests.support.waiting import wait_until
+
+REQUESTS = 'vendorsrv_requests_total{code="",path="/unique",status="200"}'
+RUNS = 'vendorsrv_handler_runs_total{handler="unique",outcome="ok"}'
+
+
+@contextmanager
+def counting(directory: Path, workers: int = 2) -> Iterator[Fleet]:
+    """Run a server whose temporary files are in a directory of the test's own."""
+    (directory / "tmp").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(directory / "tmp"))
+        with Fleet(directory, "Unique", workers=workers) as fleet:
+            yield fleet
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A server with two workers."""
+    with counting(tmp_path_factory.mktemp("counting")) as fleet:
+        yield fleet
+
+
+def shared(fleet: Fleet) -> Path:
+    """The directory that the workers count in."""
+    (directory,) = (fleet.directory / "tmp").glob("vendorsrv-*")
+    return directory
+
+
+@contextmanager
+def fresh(fleet: Fleet) -> Iterator[httpx.Client]:
+    """A client without connections: any worker may take them."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{fleet.port}", timeout=60) as client:
+        yield client
+
+
+def ask(fleet: Fleet) -> None:
+    """Ask once, and wait until it is counted."""
+    before = metrics(fleet).get(REQUESTS, 0)
+    with fresh(fleet) as client:
+        headers = {**JSON, "X-Auth-Token": fleet.token}
+        assert 200 == client.post("/unique", content=BODY, headers=headers).status_code
+    wait_until(lambda: metrics(fleet).get(REQUESTS) == before + 1)
+
+
+def metrics(fleet: Fleet) -> dict[str, float]:
+    """What any of the workers says."""
+    with fresh(fleet) as client:
+        return scrape(client)
+
+
+@contextmanager
+def alone(fleet: Fleet, pid: int) -> Iterator[None]:
+    """Let one worker do all the work."""
+    others = set(fleet.worker_pids()) - {pid}
+    for other in others:
+        os.kill(other, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+def test_each_worker_gives_the_sums_of_all(fleet: Fleet) -> None:
+    """At once, while the other one cannot say a word."""
+    pids = fleet.worker_pids()
+    assert 2 == len(pids)
+    before = metrics(fleet)
+    for pid in pids:
+        with alone(fleet, pid):
+            ask(fleet)
+            ask(fleet)
+    for pid in pids:
+        with alone(fleet, pid):
+            found = metrics(fleet)
+            more = [found[each] - before.get(each, 0) for each in (REQUESTS, RUNS)]
+            assert ([4, 4], 2) == (more, found["vendorsrv_workers"])
+
+
+def test_a_worker_that_is_killed_takes_no_count_with_it(fleet: Fleet) -> None:
+    """Not the last one either; and the worker in its place is seen."""
+    ask(fleet)
+    before = metrics(fleet)
+    for pid in fleet.worker_pids():
+        os.kill(pid, signal.SIGKILL)
+    starts = before["vendorsrv_worker_starts_total"] + 2
+    wait_until(lambda: fleet.ask("/-/live").status == 405, 60)
+    wait_until(lambda: metrics(fleet)["vendorsrv_worker_starts_total"] == starts)
+    wait_until(lambda: metrics(fleet)["vendorsrv_workers"] == 2)  # the dead ones are not counted any more
+    found = metrics(fleet)
+    assert (before[REQUESTS], before[RUNS], 2) == (found[REQUESTS], found[RUNS], found["vendorsrv_workers"])
+    assert {"in_progress": 0} == {"in_progress": found.get("vendorsrv_requests_in_progress", 0)}
+
+
+def test_a_reload_goes_on_counting(fleet: Fleet) -> None:
+    """Where the workers before it ended."""
+    ask(fleet)
+    before = metrics(fleet)
+    fleet.process.send_signal(signal.SIGHUP)
+    starts = before["vendorsrv_worker_starts_total"] + 2
+    wait_until(lambda: metrics(fleet)["vendorsrv_worker_starts_total"] == starts, 60)
+    wait_until(lambda: metrics(fleet)["vendorsrv_workers"] == 2, 60)
+    ask(fleet)
+    assert before[REQUESTS] + 1 == metrics(fleet)[REQUESTS]
+    assert 3 >= len(list(shared(fleet).glob("*.counts")))
+
+
+def test_whoever_reads_slowly_keeps_no_request_waiting(fleet: Fleet) -> None:
+    """The metrics are read in a thread."""
+    pid, *_ = fleet.worker_pids()
+    with alone(fleet, pid), (shared(fleet) / "lock").open("ab") as lock, fresh(fleet) as client:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found: list[dict[str, float]] = []
+        reading = threading.Thread(target=lambda: found.append(metrics(fleet)))
+        reading.start()
+        for _ in range(5):
+            assert 200 == client.get("/-/live").status_code
+        assert [] == found
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        reading.join(60)
+    assert 2 == found[0]["vendorsrv_workers"]
+
+
+def test_without_its_directory_a_worker_counts_alone(tmp_path: Path) -> None:
+    """It says so, and serves; somebody has removed it."""
+    with counting(tmp_path, workers=1) as fleet:
+        ask(fleet)
+        directory = shared(fleet)
+        directory.rename(tmp_path / "moved")
+        assert 1 == metrics(fleet)[REQUESTS]
+        fleet.process.send_signal(signal.SIGHUP)
+        line = "the metrics of this worker are its own alone: No such file or directory"
+        wait_until(lambda: line in fleet.log.read_text(), 60)
+        wait_until(lambda: "Finished server process" in fleet.log.read_text())  # the worker before it takes no more
+        assert REQUESTS not in metrics(fleet)
+        ask(fleet)
+        (tmp_path / "moved").rename(directory)
+
+
+def test_the_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    """And whoever is not the server's user sees nothing while it runs."""
+    with counting(tmp_path, workers=1) as fleet:
+        assert 0o700 == shared(fleet).stat().st_mode & 0o777
+        assert 0 == fleet.end()
+    assert [] == list((tmp_path / "tmp").iterdir())

@@ -1,0 +1,279 @@
+"""A server without a socket: it is the real one, and asked as Nova asks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import ClassVar
+
+import httpx
+import pytest
+from oslo_config import cfg
+
+from tests.support.waiting import wait_until
+from vendorsrv import BadRequest, CloudConfig, ConfigError, Handler, VendordataRequest
+from vendorsrv.testing import FakeKeystone, ManualClock, Server, nova_body, serve
+
+
+class Site(Handler):
+    """Tells an instance where it is, and counts."""
+
+    options = (cfg.StrOpt("site", required=True, help="The site."), cfg.MultiStrOpt("hosts", help="Its hosts."))
+    routes: ClassVar[dict[str, str]] = {"about.json": "about"}
+
+    async def open(self) -> None:
+        """Begin to count."""
+        self.runs = 0
+
+    async def handle(self, request: VendordataRequest) -> dict[str, object]:
+        """Say what was set and what was sent."""
+        self.runs += 1
+        return {"site": self.settings.site, "hosts": self.settings.hosts, "hostname": request.hostname}
+
+    async def about(self) -> int:
+        """Say how often it ran."""
+        return self.runs
+
+
+class Kept(Handler):
+    """Counts its runs, of which a minute has one."""
+
+    cache_for = 60.0
+    runs = 0
+
+    def handle(self, request: VendordataRequest) -> int:
+        """Count."""
+        self.runs += 1
+        return self.runs
+
+
+class Pinned(Handler):
+    """Gives an instance the roles of its first call for ever."""
+
+    pin = True
+
+    async def handle(self, request: VendordataRequest) -> list[str]:
+        """Give the roles."""
+        return list(request.boot_roles)
+
+    async def cloud_init(self, request: VendordataRequest) -> list[CloudConfig]:
+        """Give a time zone."""
+        return [CloudConfig({"timezone": "UTC"})]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server of one handler."""
+    with serve(Site, options={"site": "a$b", "hosts": ["one\nmore", "two"]}) as running:
+        yield running
+
+
+def test_an_answer(server: Server) -> None:
+    """The only handler need not be named; options are read back as they were given."""
+    answer = server.ask(hostname="web-7")
+    assert (200, {"site": "a$b", "hosts": ["one\nmore", "two"], "hostname": "web-7"}) == (answer.status, answer.json)
+    assert (None, None) == (answer.code, answer.message)
+    assert "application/json" == answer.headers["content-type"]
+    assert answer.request_id.startswith("req-")
+
+
+def test_an_error(server: Server) -> None:
+    """It has its code and its message at hand."""
+    answer = server.ask(body=b"[]")
+    assert (400, "bad_request", "the body must be an object") == (answer.status, answer.code, answer.message)
+
+
+def test_all_handlers_at_once(server: Server) -> None:
+    """``/`` is the path that it is for Nova."""
+    assert ["site"] == list(server.ask("/").json)
+
+
+def test_nova_s_headers_can_be_replaced(server: Server) -> None:
+    """The server is as strict as it is with Nova."""
+    assert 415 == server.ask(headers={"Content-Type": "text/plain"}).status
+
+
+def test_a_call_without_a_token(server: Server) -> None:
+    """It is refused as Keystone's clients are."""
+    answer = server.ask(token="")
+    assert (401, 'Keystone uri="https://keystone.example.org:5000/v3"') == (
+        answer.status,
+        answer.headers["www-authenticate"],
+    )
+
+
+def test_a_tenant_s_token(server: Server) -> None:
+    """The policy is the real one."""
+    assert 403 == server.ask(token=server.keystone.issue("member", "reader", project="demo")).status
+
+
+def test_a_public_route(server: Server) -> None:
+    """It needs no token."""
+    assert isinstance(server.get("/site/about.json").json, int)
+
+
+def test_readiness(server: Server) -> None:
+    """The server's own routes are there."""
+    assert (200, "reachable") == ((ready := server.get("/-/ready")).status, ready.json["keystone"])
+
+
+def test_a_config_drive_asks_six_times() -> None:
+    """One after the other, with the same token."""
+    with serve(Kept) as server:
+        assert [1] * 6 == [answer.json for answer in server.config_drive(hostname="web-1")]
+
+
+def test_calls_at_once() -> None:
+    """Those that say the same share a run, as in any server."""
+    with serve(Kept) as server:
+        answers = server.ask_at_once([nova_body()] * 5)
+        assert [(200, 1)] * 5 == [(answer.status, answer.json) for answer in answers]
+
+
+def test_the_clock_is_the_test_s() -> None:
+    """What is kept for a minute is made again when the test lets a minute pass."""
+    clock = ManualClock()
+    with serve(Kept, clock=clock) as server:
+        assert 1 == server.ask().json
+        clock.advance(59)
+        assert 1 == server.ask().json
+        clock.advance(2)
+        assert 2 == server.ask().json
+
+
+def test_pins_last_from_one_server_to_the_next(tmp_path: Path) -> None:
+    """In one directory, as after a restart; elsewhere they go with the server."""
+    with serve(Pinned, directory=tmp_path) as server:
+        assert ["member"] == server.ask(boot_roles="member").json
+    with serve(Pinned, directory=tmp_path) as server:
+        assert ["member"] == server.ask(boot_roles="").json
+    with serve(Pinned) as server:
+        assert [] == server.ask(boot_roles="").json
+
+
+def test_two_servers_on_one_store(tmp_path: Path) -> None:
+    """One makes the answer, the other waits for it and counts that: two workers of a cloud."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Handler):
+        pin = True
+
+        def handle(self, request: VendordataRequest) -> str:
+            begun.set()
+            return "made" if go_on.wait(60) else "never"
+
+    with serve(Slow, directory=tmp_path) as one, serve(Slow, directory=tmp_path) as other:
+        with ThreadPoolExecutor() as pool:
+            asked = [pool.submit(one.ask)]
+            wait_until(begun.is_set)
+            asked.append(pool.submit(other.ask))
+            wait_until(lambda: b"\nvendorsrv_pin_conflicts_total 1.0\n" in other.get("/-/metrics").body)
+            go_on.set()
+        assert ["made", "made"] == [each.result().json for each in asked]
+
+
+def test_cloud_init() -> None:
+    """The target that joins the handlers' parts is there."""
+    with serve(Pinned) as server:
+        assert "timezone: UTC" in server.ask("/cloud-init").json
+
+
+def test_a_url_for_what_asks_over_http(server: Server) -> None:
+    """It is the same server."""
+    headers = {"X-Auth-Token": server.token, "Content-Type": "application/json"}
+    response = httpx.post(f"{server.url}/site", content=nova_body(hostname="web-9"), headers=headers)
+    assert (200, "web-9") == (response.status_code, response.json()["hostname"])
+    assert server.ask(hostname="web-9").body == response.content
+
+
+def test_a_url_that_nobody_asked() -> None:
+    """The server stops as quickly."""
+    with serve(Kept) as server:
+        url = server.url
+    with pytest.raises(httpx.ConnectError):
+        httpx.post(url)
+
+
+def test_several_handlers() -> None:
+    """Each is named, and has its own section."""
+    site = {"site": "ams1", "timeout": None}
+    with serve(Site, Kept, sections={"handler:site": site, "vendorsrv": {"max_body_bytes": 2000}}) as server:
+        assert ["site", "kept"] == server.handlers
+        assert ("ams1", 1) == (server.ask("site").json["site"], server.ask("/kept").json)
+        assert 413 == server.ask("kept", body=nova_body("largest")).status
+        with pytest.raises(ValueError, match=r"^which handler\? there are: site, kept$"):
+            server.ask()
+
+
+def test_options_are_for_one_handler() -> None:
+    """With several, nobody knows whose they are."""
+    with (
+        pytest.raises(ValueError, match=r"^options are for one handler; with several, give sections="),
+        serve(Site, Kept, options={"site": "ams1"}),
+    ):
+        pass
+
+
+def test_a_handler_by_its_name() -> None:
+    """Of its entry point, or ``module:Class``."""
+    with serve("mailserver", options={"domain": "example.org"}) as server:
+        assert "web-1.example.org" == server.ask(boot_roles="mail-admin").json["hostname"]
+
+
+def test_a_class_of_a_function() -> None:
+    """And two of one name's spelling, which are different handlers."""
+
+    def define(word: str) -> type[Handler]:
+        class Word(Handler):
+            """Says a word."""
+
+            name = word
+
+            async def handle(self, request: VendordataRequest) -> str:
+                if request.hostname == "bad":
+                    raise BadRequest("no such host")
+                return word
+
+        return Word
+
+    with serve(define("one"), define("two")) as server:
+        assert ("one", "two") == (server.ask("one").json, server.ask("two").json)
+        assert "no such host" == server.ask("one", hostname="bad").message
+
+
+class Closed(Handler):
+    """Cannot be opened."""
+
+    async def open(self) -> None:
+        """Fail."""
+        raise ConfigError("the licence has expired")
+
+    async def handle(self, request: VendordataRequest) -> None:
+        """Give nothing."""
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (lambda: serve(Site), r"^\[handler:site\] site: missing"),
+        (lambda: serve("nosuch", options={"a": 1}), r"^handler nosuch: no installed package has it"),
+        (lambda: serve(Closed), r"^handler closed: open\(\): the licence has expired$"),
+    ],
+)
+def test_what_stops_a_start_stops_this_one(start: Callable[[], AbstractContextManager[Server]], message: str) -> None:
+    """With the operator's message, and nothing left behind."""
+    with FakeKeystone() as keystone:
+        before = threading.active_count()
+        with pytest.raises(ConfigError, match=message), start():
+            pass
+        wait_until(lambda: threading.active_count() <= before)
+        assert [keystone] == FakeKeystone.active[-1:]
+
+
+def test_a_test_s_own_failure_is_raised() -> None:
+    """The server is stopped, and what the test found is what is seen."""
+    with pytest.raises(AssertionError, match=r"^the test's own$"), serve(Kept):
+        raise AssertionError("the test's own")
