@@ -15,7 +15,8 @@ from tests.support.processes import ROOT
 STATEMENTS: Final = {
     "import vendorsrv": "import vendorsrv",
     "vendorsrv --help": "import sys; sys.argv[1:] = ['--help']; from vendorsrv.cli.main import main; main()",
-    "vendorsrv serve, before its workers are forked": "import gc; gc.disable(); import vendorsrv.server.serve, vendorsrv.server.app",
+    "vendorsrv serve, before its workers are forked": "import gc; gc.disable(); "
+    "import vendorsrv.server.serve, vendorsrv.server.app",
     "the same for handlers that pin": "import gc; gc.disable(); import vendorsrv.server.app, vendorsrv.pins.service",
 }
 LINE: Final = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")

@@ -110,7 +110,7 @@ def parts(application: Application, token: str, request: VendordataRequest) -> d
     """Give the parts of a request that can be had alone."""
     caller = request.caller
     assert caller
-    keepers, policy = application.keepers, application.policy
+    responders, policy = application.responders, application.policy
     access = Access("POST", "/trivial", caller.user_id, "trivial", request.instance_id)
     headers = [(b"content-type", b"application/json"), (b"x-auth-token", token.encode()), (b"accept", b"*/*")]
 
@@ -119,7 +119,7 @@ def parts(application: Application, token: str, request: VendordataRequest) -> d
         policy.allows("trivial", request, caller)
 
     def kept(name: str) -> Call:
-        return lambda: keepers[name].answer(request, time.monotonic() + 4.0)
+        return lambda: responders[name].answer(request, time.monotonic() + 4.0)
 
     return {
         "headers and request id": done(lambda: (pick_headers(headers), new_request_id())),

@@ -70,10 +70,10 @@ async def fill(store: PinStore, count: int) -> None:
 
 async def keep(application: Application, count: int) -> None:
     """Put an answer for so many instances into the cache of the process."""
-    keeper = application.keepers["cached"]
+    responder = application.responders["cached"]
     for each in instances(count):
         request = VendordataRequest.from_json(body_of(each))
-        await application.cache.set(keeper.place_of(request).key, ANSWER)
+        await application.cache.set(responder.place_of(request).key, ANSWER)
 
 
 @asynccontextmanager

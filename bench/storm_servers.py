@@ -15,7 +15,7 @@ from tests.support.pin_stores import make_table
 from tests.support.waiting import wait_until
 from tests.support.wsgi_server import serving_wsgi
 
-#: Threads of each of gunicorn's workers.
+#: ThreadBudget of each of gunicorn's workers.
 THREADS: Final = 8
 
 

@@ -109,11 +109,12 @@ They stay: a case may be added, but none is renamed, and none gets stricter unde
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     return HEAD + "\n".join(line for group in GROUPS for line in section(group))
 
 
 def section(group: Group) -> Iterator[str]:
+    """Yield the lines of a group of cases."""
     title = GROUPS[group]
     yield f"## {title[0].upper()}{title[1:]}\n"
     for case in CASES:
@@ -122,6 +123,7 @@ def section(group: Group) -> Iterator[str]:
 
 
 def entry(case: Case) -> Iterator[str]:
+    """Yield the paragraphs of a case."""
     yield f"### {case.id}\n"
     yield f"**{case.severity}**: {case.title}.\n"
     yield f"{fill(f'Sent: {case.sends}.', WIDTH, break_on_hyphens=False)}\n"

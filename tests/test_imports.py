@@ -31,7 +31,11 @@ HEAVY = {
     "uvicorn",
 }
 HELP = "import sys; sys.argv[1:] = ['--help']\nfrom vendorsrv.cli.main import main\nmain(standalone_mode=False)"
-CHECKED = "from vendorsrv.server.serve import check_apart\nassert not check_apart({path!r}).errors\nimport vendorsrv.server.app"
+CHECKED = (
+    "from vendorsrv.server.serve import check_apart\n"
+    "assert not check_apart({path!r}).errors\n"
+    "import vendorsrv.server.app"
+)
 
 
 def imported(statement: str) -> set[str]:

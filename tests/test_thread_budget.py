@@ -9,10 +9,10 @@ import threading
 import pytest
 
 from tests.support.serving import run
-from vendorsrv.threads import NoThreadFree, Threads
+from vendorsrv.concurrency import NoThreadFree, ThreadBudget
 
 
-async def free_again(threads: Threads) -> None:
+async def free_again(threads: ThreadBudget) -> None:
     """Wait until no thread is at work."""
     async with asyncio.timeout(60):
         while threads.busy:  # noqa: ASYNC110 - a thread's end is no event
@@ -22,21 +22,21 @@ async def free_again(threads: Threads) -> None:
 def test_a_function_runs_in_another_thread_with_its_arguments() -> None:
     """What it returns comes back."""
     here = threading.get_ident()
-    there, total = run(Threads(1).run(lambda *numbers: (threading.get_ident(), sum(numbers)), 1, 2))
+    there, total = run(ThreadBudget(1).run(lambda *numbers: (threading.get_ident(), sum(numbers)), 1, 2))
     assert (True, 3) == (here != there, total)
 
 
 def test_what_a_function_raises_is_raised() -> None:
     """As it is."""
     with pytest.raises(ZeroDivisionError):
-        run(Threads(1).run(lambda: 1 // 0))
+        run(ThreadBudget(1).run(lambda: 1 // 0))
 
 
 def test_who_finds_no_thread_is_told_at_once() -> None:
     """Up to the limit they run side by side; a thread that ends makes room."""
 
     async def ask() -> list[object]:
-        threads, both, over = Threads(2), threading.Barrier(3), threading.Event()
+        threads, both, over = ThreadBudget(2), threading.Barrier(3), threading.Event()
 
         def work() -> str:
             both.wait(60)
@@ -57,7 +57,7 @@ def test_a_thread_that_was_given_up_counts_until_it_ends() -> None:
     """It cannot be stopped."""
 
     async def ask() -> list[int]:
-        threads, over = Threads(1), threading.Event()
+        threads, over = ThreadBudget(1), threading.Event()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await threads.run(over.wait, 60)
@@ -73,7 +73,7 @@ def test_a_thread_that_was_given_up_fails_quietly(caplog: pytest.LogCaptureFixtu
     """Nobody waits for its error, and its text may hold a secret."""
 
     async def ask() -> None:
-        threads, over = Threads(1), threading.Event()
+        threads, over = ThreadBudget(1), threading.Event()
 
         def work() -> None:
             over.wait(60)

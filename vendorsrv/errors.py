@@ -23,7 +23,7 @@
     |   +-- KeystoneUnavailable  503  tokens cannot be validated
     |   +-- PolicyUnavailable    503  the policy cannot be read
     |   +-- Busy                 503  a handler has all the work that it may have
-    |   +-- Resting              503  a handler failed again and again, and is left alone for a while
+    |   +-- CircuitOpen              503  a handler failed again and again, and is left alone for a while
     |   +-- PinsUnavailable      503  the pin store is away, or another worker is making the answer
     +-- HandlerTimeout           504  a handler overran its deadline
 
@@ -182,10 +182,10 @@ class Busy(ServiceUnavailable):
     code = "busy"
 
 
-class Resting(ServiceUnavailable):
+class CircuitOpen(ServiceUnavailable):
     """A handler failed again and again; it is asked again after a while."""
 
-    code = "resting"
+    code = "circuit_open"
 
 
 class PinsUnavailable(ServiceUnavailable):

@@ -8,6 +8,7 @@ import keyword
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, ClassVar, Final
 
 from oslo_config import cfg
@@ -22,6 +23,10 @@ RESERVED: Final = frozenset({"cloud-init"})
 CLOUD_INIT: Final = ":cloud-init"
 LONGEST_NAME: Final = 63
 ROUTE: Final = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
+
+
+#: When the running handler's time is up, on the monotonic clock; infinite outside of a run.
+DEADLINE: Final[ContextVar[float]] = ContextVar("DEADLINE", default=math.inf)
 
 
 class OnError(enum.Enum):

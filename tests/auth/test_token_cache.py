@@ -127,7 +127,7 @@ def test_a_slow_answer_is_for_the_next_request(authenticator_of: Build, fake: Fa
     async def ask() -> list[str]:
         first = await outcome(authenticator.validate(token, "/mail"))
         fake.goes_on.set()
-        await asyncio.wait(authenticator.flights.running.values(), timeout=60)
+        await asyncio.wait(authenticator.single_flight.running.values(), timeout=60)
         return [first, await outcome(authenticator.validate(token, "/mail"))]
 
     assert ["503 the token could not be validated in time", "id-of-service-user"] == run(ask())

@@ -10,6 +10,8 @@ from tests.support.checking import GOOD, GOOD_NOVA, changed, findings, found_in_
 
 TARGET = "mailserver@http://127.0.0.1:9090/mailserver"
 
+CLOUDY = "tests.support.handlers.cloudy"
+
 
 def test_nothing_is_wrong_with_a_good_pair(tmp_path: Path) -> None:
     """Both sides are complete and fit together."""
@@ -228,9 +230,7 @@ def test_a_handler_that_gives_a_string_is_a_target_for_cloud_init(tmp_path: Path
     """One that says so, and one that has nothing but parts for it."""
     ours = changed(
         GOOD,
-        {
-            "handlers = mailserver": "handlers = mailserver, tests.support.handlers.cloudy:Raw, tests.support.handlers.cloudy:Timezone"
-        },
+        {"handlers = mailserver": f"handlers = mailserver, {CLOUDY}:Raw, {CLOUDY}:Timezone"},
     )
     nova = changed(GOOD_NOVA, {TARGET: f"cloud-init@http://127.0.0.1:9090/{handler}"})
     assert "" == found_in_nova_conf(tmp_path, ours, nova)

@@ -12,20 +12,20 @@ from tests.support.fixtures import Clock
 from tests.support.serving import run
 from vendorsrv import BadRequest, HandlerError, NotYet, VendordataError
 from vendorsrv.errors import Busy, HandlerTimeout
-from vendorsrv.handlers.limiter import Gate
+from vendorsrv.handlers.limiter import Limiter
 
 RESTING = (503, "handler mail failed too often and is not asked for some seconds")
 BUSY = (503, "handler mail is busy")
 FAILED = (500, "handler mail failed")
 
 
-def gate(clock: Clock, concurrency: int = 64, queue: int = 256) -> Gate:
-    """The gate of a handler ``mail``."""
-    return Gate("mail", concurrency, queue, clock)
+def limiter(clock: Clock, concurrency: int = 64, queue: int = 256) -> Limiter:
+    """The limiter of a handler ``mail``."""
+    return Limiter("mail", concurrency, queue, clock)
 
 
 async def outcome(asked: Awaitable[object]) -> object:
-    """Say how a pass through the gate ended: its value, or status and message."""
+    """Say how a pass through the limiter ended: its value, or status and message."""
     try:
         return await asked
     except VendordataError as error:
@@ -34,11 +34,11 @@ async def outcome(asked: Awaitable[object]) -> object:
         return "not yet"
 
 
-async def enter(gate: Gate, instance: str = "a", error: Exception | None = None, budget: float = 60.0) -> object:
-    """Go through the gate; inside, fail or not."""
+async def enter(limiter: Limiter, instance: str = "a", error: Exception | None = None, budget: float = 60.0) -> object:
+    """Go through the limiter; inside, fail or not."""
 
     async def work() -> str:
-        async with gate.entered(instance, budget):
+        async with limiter.slot(instance, budget):
             if error:
                 raise error
             return "done"
@@ -46,16 +46,16 @@ async def enter(gate: Gate, instance: str = "a", error: Exception | None = None,
     return await outcome(work())
 
 
-async def fail(gate: Gate, instances: str) -> list[object]:
+async def fail(limiter: Limiter, instances: str) -> list[object]:
     """Fail for instances in turn, one for each letter."""
-    return [await enter(gate, instance, HandlerError("handler mail failed")) for instance in instances]
+    return [await enter(limiter, instance, HandlerError("handler mail failed")) for instance in instances]
 
 
 class Held:
     """Requests that are inside until they are let go."""
 
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
+    def __init__(self, limiter: Limiter) -> None:
+        self.limiter = limiter
         self.over = asyncio.Event()
         self.inside = 0
 
@@ -63,7 +63,7 @@ class Held:
         """Go in, and stay."""
 
         async def work() -> str:
-            async with self.gate.entered(instance, budget):
+            async with self.limiter.slot(instance, budget):
                 self.inside += 1
                 await self.over.wait()
                 return "done"
@@ -75,7 +75,7 @@ def test_so_many_are_inside_so_many_wait_and_the_next_is_refused_at_once(clock: 
     """All who were taken in have their turn."""
 
     async def ask() -> tuple[int, float, list[object]]:
-        held = Held(gate(clock, concurrency=2, queue=3))
+        held = Held(limiter(clock, concurrency=2, queue=3))
         tasks = [asyncio.create_task(held.enter()) for _ in range(5)]
         await asyncio.sleep(0)
         inside, started = held.inside, time.monotonic()
@@ -93,7 +93,7 @@ def test_who_waits_in_the_queue_waits_no_longer_than_his_time(clock: Clock) -> N
     """His place in the queue is another's then."""
 
     async def ask() -> list[object]:
-        held = Held(gate(clock, concurrency=1, queue=1))
+        held = Held(limiter(clock, concurrency=1, queue=1))
         first = asyncio.create_task(held.enter())
         await asyncio.sleep(0)
         late = await held.enter(budget=0.05)
@@ -109,14 +109,14 @@ def test_who_goes_away_leaves_his_place(clock: Clock) -> None:
     """Inside or in the queue."""
 
     async def ask() -> list[object]:
-        held = Held(gate(clock, concurrency=1, queue=1))
+        held = Held(limiter(clock, concurrency=1, queue=1))
         tasks = [asyncio.create_task(held.enter()) for _ in range(2)]
         await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
         held.over.set()
-        return [held.gate.waiting, await held.enter()]
+        return [held.limiter.waiting, await held.enter()]
 
     assert [0, "done"] == run(ask())
 
@@ -125,7 +125,7 @@ def test_a_handler_that_fails_for_five_instances_rests_ten_seconds(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """For all instances; then one tries, and when that goes well, so may all."""
-    mail = gate(clock)
+    mail = limiter(clock)
 
     async def ask() -> list[object]:
         outcomes = [*await fail(mail, "abcde"), mail.resting, await enter(mail, "f")]
@@ -140,7 +140,7 @@ def test_a_handler_that_fails_for_five_instances_rests_ten_seconds(
 
 def test_a_handler_that_fails_again_after_its_rest_rests_again(clock: Clock) -> None:
     """One failure is enough then."""
-    mail = gate(clock)
+    mail = limiter(clock)
 
     async def ask() -> list[object]:
         await fail(mail, "abcde")
@@ -154,7 +154,7 @@ def test_a_handler_that_fails_again_after_its_rest_rests_again(clock: Clock) -> 
 
 def test_one_tries_and_the_others_go_on_resting(clock: Clock) -> None:
     """A handler that is ill gets no storm."""
-    mail = gate(clock)
+    mail = limiter(clock)
 
     async def ask() -> list[object]:
         await fail(mail, "abcde")
@@ -171,7 +171,7 @@ def test_one_tries_and_the_others_go_on_resting(clock: Clock) -> None:
 
 def test_an_instance_that_a_handler_stumbles_over_closes_it_for_itself_alone(clock: Clock) -> None:
     """Nova asks six times and more."""
-    mail = gate(clock)
+    mail = limiter(clock)
 
     async def ask() -> list[object]:
         outcomes = await fail(mail, "aaaaaa")
@@ -182,7 +182,7 @@ def test_an_instance_that_a_handler_stumbles_over_closes_it_for_itself_alone(clo
 
 def test_who_stood_in_the_queue_when_the_rest_began_is_refused_too(clock: Clock) -> None:
     """Else each of them would wait for the failure in his turn."""
-    mail = gate(clock, concurrency=1)
+    mail = limiter(clock, concurrency=1)
 
     async def ask() -> list[object]:
         held = Held(mail)
@@ -209,7 +209,7 @@ def test_who_stood_in_the_queue_when_the_rest_began_is_refused_too(clock: Clock)
 )
 def test_what_counts_as_a_failure(clock: Clock, error: Exception, rests: bool) -> None:
     """Not what the caller did wrong, nor the server's own limits, nor that it is too early."""
-    mail = gate(clock)
+    mail = limiter(clock)
 
     async def ask() -> None:
         for instance in "abcde":
@@ -222,7 +222,7 @@ def test_what_counts_as_a_failure(clock: Clock, error: Exception, rests: bool) -
 @pytest.mark.parametrize(("error", "resting"), [(None, False), (NotYet(), False), (BadRequest("x"), False)])
 def test_what_ends_a_row_of_failures(clock: Clock, error: Exception | None, resting: bool) -> None:
     """The handler has come to its end."""
-    mail = gate(clock)
+    mail = limiter(clock)
 
     async def ask() -> None:
         await fail(mail, "abcd")
@@ -235,7 +235,7 @@ def test_what_ends_a_row_of_failures(clock: Clock, error: Exception | None, rest
 
 def test_being_busy_ends_no_row_of_failures(clock: Clock) -> None:
     """Nobody knows how it would have ended."""
-    mail = gate(clock)
+    mail = limiter(clock)
 
     async def ask() -> None:
         await fail(mail, "abcd")

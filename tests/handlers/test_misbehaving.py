@@ -19,7 +19,7 @@ from tests.support.fixtures import Clock
 from tests.support.serving import BODY, Server, error_of, running, section, write_config
 from tests.support.waiting import wait_until
 
-HANDLERS = "tests.support.handlers.keeping:Scripted, tests.support.handlers.keeping:Plain, tests.support.handlers.keeping:Empty"
+HANDLERS = ", ".join(f"tests.support.handlers.keeping:{name}" for name in ("Scripted", "Plain", "Empty"))
 
 
 class Theatre(NamedTuple):
@@ -144,8 +144,8 @@ def test_a_handler_that_keeps_failing_rests_and_ready_says_so(theatre: Theatre, 
     clock.now += 10.0
     theatre.script("scripted", work)
     assert 200 == theatre.ask("/scripted").status_code
-    assert [*["handler_failed"] * 5, "resting"] == codes
-    assert ["ok", "resting", "ok"] == [*states, state()]
+    assert [*["handler_failed"] * 5, "circuit_open"] == codes
+    assert ["ok", "circuit_open", "ok"] == [*states, state()]
 
 
 def test_a_fan_out_fails_with_a_handler_that_may_not_fail_and_names_it(theatre: Theatre) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.support.handlers import broken
 from tests.support.serving import run, write_config
 from vendorsrv import ConfigError, Settings
-from vendorsrv.handlers.registry import Registry, find, installed, suggestion
+from vendorsrv.handlers.registry import Registry, find, installed
 
 HANDLERS = Path(broken.__file__).parent
 GOOD = "tests.support.handlers.good"
@@ -116,8 +116,8 @@ def test_a_module_that_is_no_python_is_named(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("handlers", "problem"),
     [
-        (f"{GOOD}:Ecko", f"handler {GOOD}:Ecko: {GOOD} has no Handler 'Ecko'; did you mean 'Echo'?"),
-        (f"{BROKEN}:EVENTS", f"handler {BROKEN}:EVENTS: {BROKEN} has no Handler 'EVENTS'; there are: Abstract, Echo, "),
+        (f"{GOOD}:Ecko", f"handler {GOOD}:Ecko: {GOOD} has no Handler 'Ecko'; did you mean Echo?"),
+        (f"{BROKEN}:EVENTS", f"handler {BROKEN}:EVENTS: {BROKEN} has no Handler 'EVENTS'; available: Abstract, Echo, "),
         (f"{BROKEN}:Handler", f"handler {BROKEN}:Handler: {BROKEN} has no Handler 'Handler'; "),
         ("json:", "handler json:: json has no Handler ''"),
         (":X", "handler :X: import of  raised ValueError: Empty module name ("),
@@ -146,7 +146,7 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path, handlers: str, problem
         ({"echoes": f"{GOOD}:cfg"}, "the entry point of mail-handlers 1.2 is no subclass of Handler"),
         ({"echoes": "vendorsrv:Handler"}, "the entry point of mail-handlers 1.2 is no subclass of Handler"),
         ({"echoes": f"{GOOD}:Gone"}, "import of mail-handlers 1.2 raised AttributeError: "),
-        ({"echos": f"{GOOD}:Echo"}, "no installed package has it; did you mean 'echos'?"),
+        ({"echos": f"{GOOD}:Echo"}, "no installed package has it; did you mean echos?"),
     ],
 )
 def test_an_entry_point_that_is_no_handler_is_refused(
@@ -244,19 +244,6 @@ def test_handlers_are_opened_in_order_and_closed_in_the_opposite_one(
 ) -> None:
     """Whatever one of them does, those that were opened are closed."""
     assert events == lifetime(tmp_path, ", ".join(f"{BROKEN}:{name}" for name in handlers.split()))
-
-
-@pytest.mark.parametrize(
-    ("known", "text"),
-    [
-        (["mailserver", "dns"], "; did you mean 'mailserver'?"),
-        (["dns", "ipam"], "; there are: dns, ipam"),
-        ([], ""),
-    ],
-)
-def test_a_name_that_is_not_known_gets_a_suggestion(known: list[str], text: str) -> None:
-    """What was probably meant, or what there is."""
-    assert text == suggestion("mail-server", known)
 
 
 def test_find_gives_what_it_found_and_what_it_did_not() -> None:

@@ -17,36 +17,36 @@ from vendorsrv import BadRequest, NotYet, ServiceUnavailable, Settings, Vendorda
 from vendorsrv.answer import Answer
 from vendorsrv.cache.answers import MemoryCache
 from vendorsrv.handlers.registry import Registry
-from vendorsrv.handlers.responder import Keeper
+from vendorsrv.handlers.responder import Responder
 
-Build = Callable[..., Keeper]
+Build = Callable[..., Responder]
 REQUEST = VendordataRequest(INSTANCE)
 
 
 @pytest.fixture
 def keeper_of(tmp_path: Path, clock: Clock) -> Build:
-    """Build the keeper of a class of tests/support/handlers/keeping.py, with what the operator sets for it."""
+    """Build the responder of a class of tests/support/handlers/keeping.py, with what the operator sets for it."""
 
-    def build(name: str, **overrides: object) -> Keeper:
+    def build(name: str, **overrides: object) -> Responder:
         handlers = f"tests.support.handlers.keeping:{name}"
         config = write_config(tmp_path, handlers=handlers, sections=section(f"handler:{name.lower()}", overrides))
         settings = Settings.from_file(config)
         (enabled,) = Registry(settings).handlers.values()
-        return Keeper(enabled, MemoryCache(2**20, clock), None, settings.max_answer_bytes, clock)
+        return Responder(enabled, MemoryCache(2**20, clock), None, settings.max_answer_bytes, clock)
 
     return build
 
 
-def script(keeper: Keeper, value: Callable[[int], Any]) -> Scripted:
-    """Let the handler of a keeper do this, and give it."""
-    handler: Any = keeper.enabled.handler
+def script(responder: Responder, value: Callable[[int], Any]) -> Scripted:
+    """Let the handler of a responder do this, and give it."""
+    handler: Any = responder.enabled.handler
     handler.script = value
     return handler  # type: ignore[no-any-return]
 
 
-def runs(keeper: Keeper) -> int:
-    """Say how often the handler of a keeper ran."""
-    handler: Any = keeper.enabled.handler
+def runs(responder: Responder) -> int:
+    """Say how often the handler of a responder ran."""
+    handler: Any = responder.enabled.handler
     return int(handler.runs)
 
 
@@ -62,10 +62,10 @@ def raises(error: BaseException) -> Callable[[int], Awaitable[Any]]:
 class Slowly:
     """A script whose runs end when the test says so; built on the event loop."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, responder: Responder) -> None:
         self.over = asyncio.Event()
         self.begun = asyncio.Event()
-        script(keeper, self.work)
+        script(responder, self.work)
 
     async def work(self, run: int) -> Any:
         """Wait, and give the number of the run."""
@@ -82,46 +82,46 @@ async def outcome(asked: Awaitable[Answer]) -> object:
         return error.status, error.code
 
 
-def ask(keeper: Keeper, request: VendordataRequest = REQUEST, seconds: float = 4.5) -> object:
+def ask(responder: Responder, request: VendordataRequest = REQUEST, seconds: float = 4.5) -> object:
     """Ask once."""
-    return run(outcome(keeper.answer(request, time.monotonic() + seconds)))
+    return run(outcome(responder.answer(request, time.monotonic() + seconds)))
 
 
 @pytest.mark.parametrize("name", ["Scripted", "Cached", "Stale", "Empty"])
 def test_many_at_once_are_one_run(keeper_of: Build, name: str) -> None:
     """And everybody has its answer."""
-    keeper = keeper_of(name)
+    responder = keeper_of(name)
 
     async def ask_all() -> list[Answer]:
-        slowly = Slowly(keeper)
-        asking = [asyncio.create_task(keeper.answer(REQUEST, time.monotonic() + 4.5)) for _ in range(50)]
+        slowly = Slowly(responder)
+        asking = [asyncio.create_task(responder.answer(REQUEST, time.monotonic() + 4.5)) for _ in range(50)]
         await slowly.begun.wait()  # all of them began to ask before the run did
         slowly.over.set()
         return await asyncio.gather(*asking)
 
     assert {b'{"run":1}'} == {answer.body for answer in run(ask_all())}
-    assert 1 == runs(keeper)
+    assert 1 == runs(responder)
 
 
 def test_many_at_once_share_the_error(keeper_of: Build) -> None:
     """One failure, fifty answers to it; it is counted once."""
-    keeper = keeper_of("Scripted")
-    handler = script(keeper, raises(ValueError("planted-secret")))
+    responder = keeper_of("Scripted")
+    handler = script(responder, raises(ValueError("planted-secret")))
 
     async def ask_all() -> list[object]:
-        return await asyncio.gather(*(outcome(keeper.answer(REQUEST, time.monotonic() + 4.5)) for _ in range(50)))
+        return await asyncio.gather(*(outcome(responder.answer(REQUEST, time.monotonic() + 4.5)) for _ in range(50)))
 
     assert {(500, "handler_failed")} == set(run(ask_all()))
-    assert (1, 1) == (handler.runs, keeper.gate.failures)
+    assert (1, 1) == (handler.runs, responder.limiter.failures)
 
 
 def test_a_caller_who_gives_up_cancels_nobody_else(keeper_of: Build) -> None:
     """The first one too, for whom the handler was started."""
-    keeper = keeper_of("Cached")
+    responder = keeper_of("Cached")
 
     async def ask_twice() -> Answer:
-        slowly = Slowly(keeper)
-        first, second = (asyncio.create_task(keeper.answer(REQUEST, time.monotonic() + 4.5)) for _ in range(2))
+        slowly = Slowly(responder)
+        first, second = (asyncio.create_task(responder.answer(REQUEST, time.monotonic() + 4.5)) for _ in range(2))
         await slowly.begun.wait()
         first.cancel()
         await asyncio.wait({first})
@@ -129,18 +129,18 @@ def test_a_caller_who_gives_up_cancels_nobody_else(keeper_of: Build) -> None:
         return await second
 
     assert b'{"run":1}' == run(ask_twice()).body
-    assert 1 == runs(keeper)
+    assert 1 == runs(responder)
 
 
 def test_who_is_late_waits_no_longer_than_his_own_time(keeper_of: Build) -> None:
     """Whoever started the run has more."""
-    keeper = keeper_of("Scripted")
+    responder = keeper_of("Scripted")
 
     async def ask_twice() -> list[object]:
-        slowly = Slowly(keeper)
-        first = asyncio.create_task(outcome(keeper.answer(REQUEST, time.monotonic() + 4.5)))
+        slowly = Slowly(responder)
+        first = asyncio.create_task(outcome(responder.answer(REQUEST, time.monotonic() + 4.5)))
         await slowly.begun.wait()
-        late = await outcome(keeper.answer(REQUEST, time.monotonic() + 0.1))
+        late = await outcome(responder.answer(REQUEST, time.monotonic() + 0.1))
         slowly.over.set()
         return [await first, late]
 
@@ -172,10 +172,10 @@ def test_what_comes_instead_of_an_answer(
 ) -> None:
     """As the class says, unless the operator does; what the caller did wrong always reaches him."""
     error, said = FAILURES[failure]
-    keeper = keeper_of(name, **overrides)
-    assert b'{"run":1}' == getattr(ask(keeper), "body", None)
-    script(keeper, raises(error))
-    answer = ask(keeper)
+    responder = keeper_of(name, **overrides)
+    assert b'{"run":1}' == getattr(ask(responder), "body", None)
+    script(responder, raises(error))
+    answer = ask(responder)
     if instead is None or said[0] < 500:
         assert said == answer
     else:
@@ -186,70 +186,70 @@ def test_a_stale_answer_says_how_old_it_is_and_is_not_to_be_kept(
     keeper_of: Build, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """However old; it is logged and counted."""
-    keeper = keeper_of("Stale")
-    assert Answer(b'{"run":1}', fresh_for=60.0) == ask(keeper)
-    script(keeper, raises(ServiceUnavailable("later")))
+    responder = keeper_of("Stale")
+    assert Answer(b'{"run":1}', fresh_for=60.0) == ask(responder)
+    script(responder, raises(ServiceUnavailable("later")))
     clock.now += 90_000
-    assert Answer(b'{"run":1}', fresh_for=None, age=90_000.0) == ask(keeper)
+    assert Answer(b'{"run":1}', fresh_for=None, age=90_000.0) == ask(responder)
     assert ["handler stale: stale instead of its answer (unavailable)"] == caplog.messages
-    assert {"state": "ok", "stale": 1} == keeper.state()
+    assert {"state": "ok", "stale": 1} == responder.state()
 
 
 @pytest.mark.parametrize("changed", [{"hostname": "new"}, {"metadata": {"a": "b"}}, {"boot_roles": ("member",)}])
 def test_a_stale_answer_is_the_last_one_of_the_instance(keeper_of: Build, changed: dict[str, Any]) -> None:
     """Whatever was said of it since; a fresh one is only given to the same question."""
-    keeper = keeper_of("Stale")
-    ask(keeper)
-    script(keeper, raises(ServiceUnavailable("later")))
-    answer = ask(keeper, VendordataRequest(INSTANCE, **changed))
+    responder = keeper_of("Stale")
+    ask(responder)
+    script(responder, raises(ServiceUnavailable("later")))
+    answer = ask(responder, VendordataRequest(INSTANCE, **changed))
     assert (b'{"run":1}', None) == (getattr(answer, "body", None), getattr(answer, "fresh_for", None))
 
 
 def test_no_instance_gets_the_stale_answer_of_another(keeper_of: Build) -> None:
     """It has none yet: then it is the error."""
-    keeper = keeper_of("Stale")
-    ask(keeper)
-    script(keeper, raises(ServiceUnavailable("later")))
-    assert (503, "unavailable") == ask(keeper, VendordataRequest("6f3c2b1a-9d8e-4f70-8a6b-5c4d3e2f1a0b"))
+    responder = keeper_of("Stale")
+    ask(responder)
+    script(responder, raises(ServiceUnavailable("later")))
+    assert (503, "unavailable") == ask(responder, VendordataRequest("6f3c2b1a-9d8e-4f70-8a6b-5c4d3e2f1a0b"))
 
 
 def test_an_empty_answer_is_logged_and_counted(keeper_of: Build, caplog: pytest.LogCaptureFixture) -> None:
     """Nova cannot tell it from an answer."""
-    keeper = keeper_of("Empty")
-    script(keeper, raises(ServiceUnavailable("later")))
-    assert [Answer(b"{}")] * 2 == [ask(keeper), ask(keeper)]
+    responder = keeper_of("Empty")
+    script(responder, raises(ServiceUnavailable("later")))
+    assert [Answer(b"{}")] * 2 == [ask(responder), ask(responder)]
     assert ["handler empty: empty instead of its answer (unavailable)"] * 2 == caplog.messages
-    assert {"state": "ok", "empty": 2} == keeper.state()
+    assert {"state": "ok", "empty": 2} == responder.state()
 
 
 @pytest.mark.parametrize("name", ["Scripted", "Cached", "Stale"])
 def test_what_is_for_now_is_not_kept(keeper_of: Build, name: str) -> None:
     """A handler raises NotYet with its answer, or without one."""
-    keeper = keeper_of(name)
-    script(keeper, raises(NotYet({"wait": True})))
-    assert [Answer(b'{"wait":true}')] * 2 == [ask(keeper), ask(keeper)]
-    script(keeper, raises(NotYet()))
-    assert Answer(b"{}") == ask(keeper)
+    responder = keeper_of(name)
+    script(responder, raises(NotYet({"wait": True})))
+    assert [Answer(b'{"wait":true}')] * 2 == [ask(responder), ask(responder)]
+    script(responder, raises(NotYet()))
+    assert Answer(b"{}") == ask(responder)
 
 
-@pytest.mark.parametrize(("name", "instead"), [("Scripted", (503, "resting")), ("Empty", Answer(b"{}"))])
+@pytest.mark.parametrize(("name", "instead"), [("Scripted", (503, "circuit_open")), ("Empty", Answer(b"{}"))])
 def test_while_a_handler_rests_its_mode_decides(keeper_of: Build, clock: Clock, name: str, instead: object) -> None:
     """It is not run meanwhile, and tried again after ten seconds."""
-    keeper = keeper_of(name)
-    handler = script(keeper, raises(ServiceUnavailable("later")))
+    responder = keeper_of(name)
+    handler = script(responder, raises(ServiceUnavailable("later")))
     for _ in range(5):
-        ask(keeper)
-    assert (instead, 5, "resting") == (ask(keeper), handler.runs, keeper.state()["state"])
-    script(keeper, Scripted.script.__get__(handler))
+        ask(responder)
+    assert (instead, 5, "circuit_open") == (ask(responder), handler.runs, responder.state()["state"])
+    script(responder, Scripted.script.__get__(handler))
     clock.now += 10.0
-    assert (Answer(b'{"run":6}'), "ok") == (ask(keeper), keeper.state()["state"])
+    assert (Answer(b'{"run":6}'), "ok") == (ask(responder), responder.state()["state"])
 
 
 def test_what_is_kept_is_given_while_a_handler_rests(keeper_of: Build, clock: Clock) -> None:
     """It is not asked for that."""
-    keeper = keeper_of("Cached")
-    ask(keeper)
-    script(keeper, raises(ServiceUnavailable("later")))
+    responder = keeper_of("Cached")
+    ask(responder)
+    script(responder, raises(ServiceUnavailable("later")))
     for _ in range(6):
-        ask(keeper, VendordataRequest(INSTANCE, hostname="other"))
-    assert Answer(b'{"run":1}', fresh_for=60.0) == ask(keeper)
+        ask(responder, VendordataRequest(INSTANCE, hostname="other"))
+    assert Answer(b'{"run":1}', fresh_for=60.0) == ask(responder)

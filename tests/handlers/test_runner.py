@@ -20,7 +20,7 @@ class Timeout(BaseException):
     """What eventlet raises when its time is over."""
 
 
-class Gate:
+class Limiter:
     """A call that is at work until the test lets it go."""
 
     def __init__(self) -> None:
@@ -35,9 +35,9 @@ class Gate:
 
 
 @pytest.fixture
-def gate() -> Iterator[Gate]:
+def gate() -> Iterator[Limiter]:
     """A gate that is open at the end of the test in any case."""
-    gate = Gate()
+    gate = Limiter()
     yield gate
     gate.over.set()
 
@@ -179,7 +179,7 @@ def test_a_handler_that_fails_after_its_deadline_is_not_heard_of(caplog: pytest.
     assert "" == caplog.text
 
 
-def test_threads_that_overran_their_deadline_count(gate: Gate) -> None:
+def test_threads_that_overran_their_deadline_count(gate: Limiter) -> None:
     """They cannot be stopped: the third call is refused, at once."""
     called = runner(gate.handle, timeout=0.05)
 
@@ -190,14 +190,14 @@ def test_threads_that_overran_their_deadline_count(gate: Gate) -> None:
     assert [late, late, (503, "handler mail is busy")] == run(ask_and_open(ask(), gate))
 
 
-async def ask_and_open(asked: Awaitable[list[object]], gate: Gate) -> list[object]:
+async def ask_and_open(asked: Awaitable[list[object]], gate: Limiter) -> list[object]:
     """Open the gate on the loop that the calls run on, which otherwise waits for their threads at its end."""
     outcomes = await asked
     gate.over.set()
     return outcomes
 
 
-def test_a_thread_is_free_again_when_it_ends(gate: Gate) -> None:
+def test_a_thread_is_free_again_when_it_ends(gate: Limiter) -> None:
     """And not when somebody gave up waiting for it."""
     called = runner(gate.handle, threads=1)
 
@@ -214,7 +214,7 @@ def test_a_thread_is_free_again_when_it_ends(gate: Gate) -> None:
     assert [late, (503, "handler mail is busy"), "done"] == run(ask())
 
 
-def test_calls_run_side_by_side_up_to_the_limit(gate: Gate) -> None:
+def test_calls_run_side_by_side_up_to_the_limit(gate: Limiter) -> None:
     """Two at work, the third refused, both answered."""
     called = runner(gate.handle)
 

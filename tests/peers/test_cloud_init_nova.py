@@ -14,7 +14,8 @@ from tests.support.peers.cloud_init import CloudInit
 from tests.support.peers.nova import INSTANCE, Nova
 from tests.support.peers.server import Server
 
-HANDLERS = "mailserver, tests.support.handlers.cloudy:Timezone, tests.support.handlers.cloudy:Five, tests.support.handlers.good:Echo"
+CLOUDY = "tests.support.handlers.cloudy"
+HANDLERS = f"mailserver, {CLOUDY}:Timezone, {CLOUDY}:Five, tests.support.handlers.good:Echo"
 MAIL_ADMIN = {"system_metadata": {"boot_roles": "mail-admin"}}
 USER_DATA = b"#cloud-config\nruncmd: [mine]\nntp: {servers: [mine]}\n"
 

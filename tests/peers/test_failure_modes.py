@@ -25,7 +25,7 @@ WAYS: Final = {
     "raises": "raises an exception",
     "upstream": "raises `UpstreamError`",
     "busy": "has all the work that it may have",
-    "resting": "failed for five instances in a row, and rests",
+    "circuit_open": "failed for five instances in a row, and rests",
     "slow": "is slow",
     "pinning": "pins, and the store of pins is away",
     "refuses": "raises `BadRequest`",
@@ -78,7 +78,7 @@ class Asker:
     def failing(self) -> Iterator[None]:
         """Bring the handler to where it fails, after its first answer, and back."""
         way = self.handler.rpartition("-")[0]
-        if way == "resting":
+        if way == "circuit_open":
             for number in range(5):  # one instance alone may be at fault itself
                 self.post(instance_id=f"{OTHER[:-1]}{number}", hostname=NEVER_GOOD)
         if way != "busy":
@@ -132,7 +132,7 @@ RAISED: Final = pytest.mark.parametrize(
         ("raises", "500 `handler_failed`", "raises `InternalServerError`"),
         ("upstream", "502 `upstream_failed`", "raises `BadGateway`"),
         ("busy", "503 `busy`", "raises `ServiceUnavailable`"),
-        ("resting", "503 `resting`", "raises `ServiceUnavailable`"),
+        ("circuit_open", "503 `circuit_open`", "raises `ServiceUnavailable`"),
         ("pinning", "503 `pins_unavailable`", "raises `ServiceUnavailable`"),
         ("slow", "504 `handler_timeout`", "raises `GatewayTimeout`"),
         ("refuses", "400 `bad_request`", "raises `BadRequest`"),
@@ -146,13 +146,13 @@ def test_fail_reaches_nova(outcomes: Mapping[tuple[str, str], Outcome], way: str
     assert Outcome(answered, "`{}`", raised) == outcomes[way, "fail"]
 
 
-@pytest.mark.parametrize("way", ["raises", "upstream", "busy", "resting", "slow"])
+@pytest.mark.parametrize("way", ["raises", "upstream", "busy", "circuit_open", "slow"])
 def test_empty_never_raises(outcomes: Mapping[tuple[str, str], Outcome], way: str) -> None:
     """With OnError.EMPTY no failure of the handler is one of the instance's."""
     assert Outcome("200, `{}`", "`{}`", "`{}`") == outcomes[way, "empty"]
 
 
-@pytest.mark.parametrize("way", ["raises", "upstream", "busy", "resting", "slow"])
+@pytest.mark.parametrize("way", ["raises", "upstream", "busy", "circuit_open", "slow"])
 def test_stale_serves_the_last_good_answer(outcomes: Mapping[tuple[str, str], Outcome], way: str) -> None:
     """With OnError.STALE the instance gets what it got before."""
     good = "the last good answer"

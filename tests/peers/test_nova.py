@@ -1,4 +1,4 @@
-"""Nova's own client asks our real server, with real tokens, for more than the table of tests/support/peers/table.py has."""
+"""Nova's own client asks our real server, with real tokens, for more than table.py has."""
 
 from __future__ import annotations
 

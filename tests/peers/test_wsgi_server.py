@@ -1,4 +1,4 @@
-"""The server that the field runs, tests/support/wsgi_server.py, is one of its kind; what Nova gets of it is in table_good."""
+"""The server that the field runs (tests/support/wsgi_server.py); what Nova gets from it is in table_good."""
 
 from __future__ import annotations
 

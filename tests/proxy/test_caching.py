@@ -12,7 +12,7 @@ import pytest
 from tests.support.fixtures import Clock
 from tests.support.serving import BODY, section
 from tests.support.stores import OwnRedis
-from tests.support.upstreams import Front, Other, proxy, proxying
+from tests.support.upstreams import Endpoint, Other, proxy, proxying
 from tests.support.waiting import wait_until
 from vendorsrv.testing.upstream import Received, Reply
 
@@ -30,7 +30,7 @@ def says(control: str, number: int = 1, **headers: str) -> Reply:
     return Reply(b'{"number": %d}' % number, {"Cache-Control": control, **named})
 
 
-def numbers(front: Front, times: int = 1) -> list[Any]:
+def numbers(front: Endpoint, times: int = 1) -> list[Any]:
     """Ask so many times for the number, or the message."""
     outcomes = [front.outcome() for _ in range(times)]
     return [outcome["number"] if status == 200 else outcome for status, outcome in outcomes]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.serving import BODY, INSTANCE
-from tests.support.upstreams import Front, Other, proxy, proxying
+from tests.support.upstreams import Endpoint, Other, proxy, proxying
 from vendorsrv.testing.upstream import Reply
 
 
@@ -29,25 +29,25 @@ def second() -> Iterator[Other]:
 
 
 @pytest.fixture
-def front(tmp_path: Path, other: Other) -> Iterator[Front]:
+def front(tmp_path: Path, other: Other) -> Iterator[Endpoint]:
     """Our server with the proxy ``rack``."""
     with proxying(tmp_path, proxy(url=other.url)) as front:
         yield front
 
 
-def test_the_answer_is_passed_on(front: Front) -> None:
+def test_the_answer_is_passed_on(front: Endpoint) -> None:
     """Byte for byte."""
     assert (200, b'{"rack": "r1"}') == (front.ask().status_code, front.ask().content)
 
 
-def test_what_nova_sent_is_passed_on(front: Front, other: Other) -> None:
+def test_what_nova_sent_is_passed_on(front: Endpoint, other: Other) -> None:
     """Byte for byte: unknown members and odd spacing too."""
     body = b'{ "instance-id":"%s",\n "new-in-nova": {"a": [1.0, 1e2]} }' % INSTANCE.encode()
     front.ask(body=body)
     assert body == other.received[0].body
 
 
-def test_the_headers_are_those_that_nova_sends(front: Front, other: Other) -> None:
+def test_the_headers_are_those_that_nova_sends(front: Endpoint, other: Other) -> None:
     """And the id of our own request; nothing else of the caller's goes on."""
     sent = {"Content-Type": "application/json", "X-Secret": "1", "Host": "evil.example", "Cookie": "a=b"}
     response = front.ask(headers=sent)
@@ -63,20 +63,20 @@ def test_the_headers_are_those_that_nova_sends(front: Front, other: Other) -> No
     } == {name.lower(): value for name, value in other.received[0].headers.items()}
 
 
-def test_the_path_is_the_operator_s(front: Front, other: Other) -> None:
+def test_the_path_is_the_operator_s(front: Endpoint, other: Other) -> None:
     """Its query too; nothing of the request changes it."""
     front.server.ask("/rack?site=elsewhere", front.token)
     assert ["/rack?site=ams1"] == [request.path for request in other.received]
 
 
-def test_connections_are_kept(front: Front, other: Other) -> None:
+def test_connections_are_kept(front: Endpoint, other: Other) -> None:
     """Three requests after one another take one."""
     for _ in range(3):
         front.ask()
     assert (3, 1) == (len(other.received), other.connections)
 
 
-def test_a_kept_connection_that_was_closed_is_no_failure(front: Front, other: Other) -> None:
+def test_a_kept_connection_that_was_closed_is_no_failure(front: Endpoint, other: Other) -> None:
     """The request goes out again on a new one."""
     front.ask()
     assert other.server is not None
@@ -85,7 +85,7 @@ def test_a_kept_connection_that_was_closed_is_no_failure(front: Front, other: Ot
     assert 2 == other.connections
 
 
-def test_a_proxy_is_part_of_the_whole(front: Front) -> None:
+def test_a_proxy_is_part_of_the_whole(front: Endpoint) -> None:
     """``POST /`` has its answer, and ``ready`` its state, without a host name."""
     assert (200, {"rack": {"rack": "r1"}}) == front.outcome("/")
     ready = front.server.client.get("/-/ready").json()
@@ -93,7 +93,7 @@ def test_a_proxy_is_part_of_the_whole(front: Front) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_are_not_followed(front: Front, other: Other, status: int) -> None:
+def test_redirects_are_not_followed(front: Endpoint, other: Other, status: int) -> None:
     """Nova would, with the token."""
     other.reply = Reply(b"", {"Location": other.url}, status)
     assert (502, f"upstream rack answered with status {status}") == front.outcome()
@@ -101,7 +101,7 @@ def test_redirects_are_not_followed(front: Front, other: Other, status: int) -> 
 
 
 @pytest.mark.parametrize("reply", [Reply(status=204), Reply(b"")], ids=["204", "empty"])
-def test_nothing_is_an_empty_object(front: Front, other: Other, reply: Reply) -> None:
+def test_nothing_is_an_empty_object(front: Endpoint, other: Other, reply: Reply) -> None:
     """As for Nova."""
     other.reply = reply
     assert (200, {}) == front.outcome()
@@ -200,7 +200,9 @@ def test_a_subclass_is_a_handler_of_its_own(tmp_path: Path, other: Other) -> Non
         ("application/octet-stream", b"{}", (200, {})),
     ],
 )
-def test_character_sets(front: Front, other: Other, content_type: str, body: bytes, outcome: tuple[int, Any]) -> None:
+def test_character_sets(
+    front: Endpoint, other: Other, content_type: str, body: bytes, outcome: tuple[int, Any]
+) -> None:
     """Those that Nova understands become UTF-8; the others are no answer, where Nova would take broken text."""
     other.reply = Reply(body, {"Content-Type": content_type})
     assert outcome == front.outcome()

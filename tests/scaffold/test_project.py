@@ -134,4 +134,5 @@ def test_the_templates_are_in_the_wheel(tmp_path: Path) -> None:
     run(ROOT, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {f"vendorsrv/templates/{name}.txt" for name in ("handler.py", "README.md", "sample.conf")} <= {*names}
+    templates = "vendorsrv/scaffold/templates"
+    assert {f"{templates}/{name}.txt" for name in ("handler.py", "README.md", "sample.conf")} <= {*names}

@@ -1,4 +1,4 @@
-"""A call without a token, to a server that may misbehave; what becomes of it stands in tests/support/peers/table_bad.py."""
+"""A call without a token, to a server that may misbehave; table_bad.py has what becomes of it."""
 
 from __future__ import annotations
 

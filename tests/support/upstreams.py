@@ -21,7 +21,7 @@ class Other(FakeUpstream):
         super().__init__(context, "/rack?site=ams1")
 
 
-class Front(NamedTuple):
+class Endpoint(NamedTuple):
     """A server with proxies, and what it takes to ask it.
 
     :ivar token: Nova's.
@@ -52,9 +52,9 @@ def proxy(name: str = "rack", /, **options: object) -> str:
 @contextmanager
 def proxying(
     directory: Path, *sections: str, clock: Clock | None = None, handlers: str = "", **options: Any
-) -> Iterator[Front]:
+) -> Iterator[Endpoint]:
     """Serve some proxies, and no handlers unless they are named."""
     with FakeKeystone() as keystone:
         config = write_config(directory, keystone, handlers=handlers, sections="\n".join(sections), **options)
         with running(config, **({"clock": clock} if clock else {})) as server:
-            yield Front(server, keystone, keystone.issue("service"))
+            yield Endpoint(server, keystone, keystone.issue("service"))

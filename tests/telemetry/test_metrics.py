@@ -215,10 +215,10 @@ def test_a_handler_that_rests_is_seen(keeping: Server, fake: FakeKeystone) -> No
     nova = fake.issue("service")
     for _ in range(6):
         assert 503 == keeping.ask("/scripted", nova).status_code
-    found = wait_for(keeping.client, 'requests_total{code="resting",path="/scripted",status="503"}', 1)
+    found = wait_for(keeping.client, 'requests_total{code="circuit_open",path="/scripted",status="503"}', 1)
     assert {
         'handler_failures_total{code="unavailable",handler="scripted"}': 5,
-        'handler_failures_total{code="resting",handler="scripted"}': 1,
+        'handler_failures_total{code="circuit_open",handler="scripted"}': 1,
     } == of(found, "handler_failures_total")
     assert {'handler_runs_total{handler="scripted",outcome="unavailable"}': 5} == of(found, "handler_runs_total")
 

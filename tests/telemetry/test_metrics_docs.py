@@ -72,7 +72,7 @@ def test_an_alert_asks_for_what_there_is(rule: dict[str, Any]) -> None:
     assert set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) <= {*by, "instance"}
 
 
-@pytest.mark.parametrize("failure", ["busy", "resting", "pins_unavailable", "policy_unavailable", "unauthorized"])
+@pytest.mark.parametrize("failure", ["busy", "circuit_open", "pins_unavailable", "policy_unavailable", "unauthorized"])
 def test_a_failure_of_the_admin_guide_has_an_alert(failure: str) -> None:
     """By the code that the guide says we answer."""
     assert f"`{failure}`" in section(page("admin-guide"), "## What each failure looks like")

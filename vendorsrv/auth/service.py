@@ -11,10 +11,9 @@ from keystoneauth1.session import Session
 from oslo_config import cfg
 
 from vendorsrv.auth.options import USUAL_PLUGIN, cafile_option, find_account_problems, plugin_options
+from vendorsrv.concurrency import NoThreadFree, SingleFlight, ThreadBudget
 from vendorsrv.errors import KeystoneUnavailable
-from vendorsrv.flights import Flights
 from vendorsrv.settings import Problem, read
-from vendorsrv.threads import NoThreadFree, Threads
 
 LOG = logging.getLogger(__name__)
 
@@ -71,8 +70,8 @@ class ServiceToken:
         self.session = session
         self.purpose = purpose
         self.token = ""
-        self.flights: Flights[str] = Flights()
-        self.threads = Threads(KEYSTONE_THREADS)
+        self.single_flight: SingleFlight[str] = SingleFlight()
+        self.threads = ThreadBudget(KEYSTONE_THREADS)
 
     async def get(self, refused: str | None = None) -> str:
         """Give a token that does not expire soon.
@@ -82,7 +81,7 @@ class ServiceToken:
         """
         if self.token and self.token != refused and not self.expires_soon():
             return self.token
-        return await self.flights.run("token", lambda: self.renew(refused))
+        return await self.single_flight.run("token", lambda: self.renew(refused))
 
     def expires_soon(self) -> bool:
         known = getattr(self.session.auth, "auth_ref", None)  # plugins for fixed tokens have none

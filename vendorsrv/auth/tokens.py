@@ -19,8 +19,8 @@ from keystoneauth1.exceptions import ClientException
 from keystonemiddleware.auth_token import AuthProtocol
 
 from vendorsrv.auth.options import NO_CACHE, own_session, register
+from vendorsrv.concurrency import SingleFlight
 from vendorsrv.errors import KeystoneUnavailable, Unauthorized
-from vendorsrv.flights import Flights
 from vendorsrv.request import Caller
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.metrics import Metrics
@@ -78,7 +78,7 @@ class Authenticator:
         self.timeout = min(settings.auth_timeout, settings.request_timeout)
         self.clock = clock
         self.threads = anyio.CapacityLimiter(settings.auth_threads)
-        self.flights: Flights[Validated] = Flights()
+        self.single_flight: SingleFlight[Validated] = SingleFlight()
         self.valid: dict[bytes, Validated] = {}
         self.invalid: TLRUCache[bytes, float] = TLRUCache(INVALID_TOKENS, lambda _, until, __: until, clock)
         self.refuse_for = settings.invalid_token_cache_time
@@ -110,7 +110,7 @@ class Authenticator:
             raise Unauthorized("the X-Auth-Token is not valid")
         try:
             with anyio.fail_after(self.timeout):
-                return await self.flights.run(key, lambda: self.ask_once(digest, key, token, path))
+                return await self.single_flight.run(key, lambda: self.ask_once(digest, key, token, path))
         except TimeoutError:
             raise KeystoneUnavailable("the token could not be validated in time") from None
 
@@ -187,7 +187,7 @@ class Authenticator:
             return
         try:
             with anyio.fail_after(self.timeout):
-                ourselves = await self.flights.run("ready", lambda: self.in_thread(self.ask_about_ourselves))
+                ourselves = await self.single_flight.run("ready", lambda: self.in_thread(self.ask_about_ourselves))
         except (Unauthorized, TimeoutError):
             raise KeystoneUnavailable(
                 "Keystone does not answer, or refuses the account in [keystone_authtoken]"

@@ -17,10 +17,10 @@ from oslo_cache import core as oslo_cache
 from oslo_config import cfg
 
 from vendorsrv.cache.stores import STORES, SharedStore, StoreAway, StoreRefused, open_store
+from vendorsrv.concurrency import NoThreadFree, ThreadBudget
 from vendorsrv.errors import ConfigError
 from vendorsrv.settings import Problem
 from vendorsrv.telemetry.metrics import Metrics
-from vendorsrv.threads import NoThreadFree, Threads
 
 LOG = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class SharedCache:
     ) -> None:
         self.failures = (metrics or Metrics()).tally("vendorsrv_cache_failures_total")
         self.store = store
-        self.threads = Threads(STORE_THREADS)
+        self.threads = ThreadBudget(STORE_THREADS)
         self.places = asyncio.Semaphore(STORE_THREADS)
         self.clock = clock
         self.wall_clock = wall_clock

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ from oslo_config import cfg
 from oslo_config.iniparser import BaseParser, ParseError
 
 from vendorsrv.errors import ConfigError
+from vendorsrv.suggest import did_you_mean
 
 #: The options that may stand in each section.
 Declared = Mapping[str, Sequence[cfg.Opt]]
@@ -135,9 +135,3 @@ def better_place(section: str, name: str, accepted: Iterable[tuple[str, str]]) -
     if elsewhere:
         return f"; it belongs into [{elsewhere[0]}]"
     return did_you_mean(name, [option for where, option in accepted if where == section])
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Give the end of a sentence about a name that is not known; empty when nothing is like it."""
-    close = get_close_matches(name, sorted(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""

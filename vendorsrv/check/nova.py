@@ -13,11 +13,12 @@ from keystoneauth1.session import Session
 from oslo_config import cfg
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from vendorsrv.check.findings import Finding, IniFile, did_you_mean
+from vendorsrv.check.findings import Finding, IniFile
 from vendorsrv.check.tls import refusal
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.credentials import NOVA_GROUP, from_nova_conf, one_line, open_nova_conf
 from vendorsrv.settings import Settings, read
+from vendorsrv.suggest import did_you_mean
 
 API: Final = "api"
 #: The one name that an instance's cloud-init looks at, and our path for it.

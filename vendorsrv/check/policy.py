@@ -11,9 +11,10 @@ import yaml
 from oslo_config import cfg
 
 from vendorsrv.auth.policy import ASK, Policy, credentials
-from vendorsrv.check.findings import Finding, IniFile, did_you_mean
+from vendorsrv.check.findings import Finding, IniFile
 from vendorsrv.errors import ConfigError
 from vendorsrv.request import Caller
+from vendorsrv.suggest import did_you_mean
 
 DEFAULT_FILE: Final = "policy.yaml"
 SECTION: Final = "oslo_policy"

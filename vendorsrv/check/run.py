@@ -11,7 +11,7 @@ from oslo_config import cfg
 from vendorsrv.auth.options import AUTHTOKEN, declared, find_problems
 from vendorsrv.auth.service import account_options
 from vendorsrv.cache.answers import build_cache, find_cache_problems
-from vendorsrv.check.findings import Declared, Finding, IniFile, did_you_mean
+from vendorsrv.check.findings import Declared, Finding, IniFile
 from vendorsrv.check.pins import find_in_keeping, find_in_pins
 from vendorsrv.check.policy import find_in_policy
 from vendorsrv.check.sample import library_sections
@@ -22,6 +22,7 @@ from vendorsrv.handlers.registry import Found, build, find_clashes, find_enabled
 from vendorsrv.proxy.handler import Proxy
 from vendorsrv.proxy.options import find_exposed
 from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
+from vendorsrv.suggest import did_you_mean
 from vendorsrv.telemetry.logs import quiet
 
 if TYPE_CHECKING:

@@ -18,10 +18,12 @@ from oslo_config import cfg
 from vendorsrv.cloudinit.dry_run import Verdict
 from vendorsrv.cloudinit.dry_run import check as check_with_cloud_init
 from vendorsrv.cloudinit.guard import Guard
-from vendorsrv.cloudinit.render import Rendered, ask, static_text
+from vendorsrv.cloudinit.mime import from_json, join, numbered
+from vendorsrv.cloudinit.parts import Part
+from vendorsrv.cloudinit.render import Rendered, static_text
 from vendorsrv.cloudinit.render import render as render_answer
 from vendorsrv.errors import ConfigError, VendordataError
-from vendorsrv.handlers.registry import Registry, find
+from vendorsrv.handlers.registry import Enabled, Registry, find
 from vendorsrv.nova.payload import build_payload, read_payload
 from vendorsrv.request import VendordataRequest
 from vendorsrv.settings import Settings, open_config
@@ -91,6 +93,28 @@ async def answer_of(names: Sequence[str], config_file: str | None, payload: byte
     async with registry.opened():
         request = VendordataRequest.from_json(payload)
         return await ask(list(registry.handlers.values()), Guard(settings.include_hosts), request)
+
+
+async def ask(handlers: Sequence[Enabled], guard: Guard, request: VendordataRequest) -> str | None:
+    """Ask handlers, which are open, for one instance, and give what ``/cloud-init`` would answer, or None.
+
+    :raises VendordataError: one of them failed; the message names it.
+    """
+    parts: list[Part] = []
+    for enabled in handlers:
+        name = enabled.handler.name
+        try:
+            parts += numbered(name, await parts_of(enabled, guard, request), first=len(parts) + 1)
+        except VendordataError as error:
+            raise type(error)(f"handler {name}: {error.message}") from None
+    return join(parts) if parts else None
+
+
+async def parts_of(enabled: Enabled, guard: Guard, request: VendordataRequest) -> list[Part]:
+    source = enabled.cloud_init or enabled
+    value = await source.runner.run(request, budget=source.timeout)
+    kept = guard.contributed(value, enabled.handler.name)
+    return from_json(kept)
 
 
 def as_configured(name: str, configured: Sequence[str]) -> str:

@@ -7,14 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from vendorsrv.cloudinit.guard import Guard
-from vendorsrv.cloudinit.mime import from_json, join, numbered, read
+from vendorsrv.cloudinit.mime import read
 from vendorsrv.cloudinit.parts import MERGE, Part
 from vendorsrv.cloudinit.schema import find_problems
 from vendorsrv.cloudinit.text import load_config
-from vendorsrv.errors import CloudInitError, ConfigError, VendordataError
-from vendorsrv.handlers.registry import Enabled
-from vendorsrv.request import VendordataRequest
+from vendorsrv.errors import CloudInitError, ConfigError
 
 CLOUD_CONFIG: Final = "text/cloud-config"
 
@@ -37,28 +34,6 @@ class Rendered:
     config: Config = field(default_factory=dict)
     erased: Sequence[str] = ()
     findings: Sequence[str] = ()
-
-
-async def ask(handlers: Sequence[Enabled], guard: Guard, request: VendordataRequest) -> str | None:
-    """Ask handlers, which are open, for one instance, and give what ``/cloud-init`` would answer, or None.
-
-    :raises VendordataError: one of them failed; the message names it.
-    """
-    parts: list[Part] = []
-    for enabled in handlers:
-        name = enabled.handler.name
-        try:
-            parts += numbered(name, await parts_of(enabled, guard, request), first=len(parts) + 1)
-        except VendordataError as error:
-            raise type(error)(f"handler {name}: {error.message}") from None
-    return join(parts) if parts else None
-
-
-async def parts_of(enabled: Enabled, guard: Guard, request: VendordataRequest) -> list[Part]:
-    source = enabled.cloud_init or enabled
-    value = await source.runner.run(request, budget=source.timeout)
-    kept = guard.contributed(value, enabled.handler.name)
-    return from_json(kept)
 
 
 def render(answer: str | None, user_data: bytes = b"", static: str = "") -> Rendered:

@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 
 from jsonschema import Draft4Validator, ValidationError
 
-from vendorsrv.check.findings import did_you_mean
 from vendorsrv.cloudinit.keys import KEYS
+from vendorsrv.suggest import did_you_mean
 
 #: Where packages of distributions put cloud-init; the schema is used when it is one of them.
 INSTALLED: Final = ("/usr/lib/python3/dist-packages", "/usr/lib/python3.*/site-packages")

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from vendorsrv.check.findings import did_you_mean
 from vendorsrv.contract.case import GROUPS, Case, Severity
 from vendorsrv.contract.cases.answer import ANSWER
 from vendorsrv.contract.cases.body import BODY
@@ -19,6 +18,7 @@ from vendorsrv.contract.session import BUDGET, Credentials, NotTested, Subject, 
 from vendorsrv.contract.wire import Exchange
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import NOVA_DEFAULTS, Limits
+from vendorsrv.suggest import did_you_mean
 
 __all__ = ["CASES", "Case", "Outcome", "Report", "Subject", "Verdict", "check", "judge", "select"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
-from vendorsrv.errors import Busy, NotYet, Resting, UpstreamRefused, VendordataError
+from vendorsrv.errors import Busy, CircuitOpen, NotYet, UpstreamRefused, VendordataError
 
 LOG = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ FAILURES: Final = 5
 REST: Final = 10.0
 
 
-class Gate:
+class Limiter:
     """Limits one handler, and rests it while it keeps failing (a circuit breaker).
 
     It rests for the instances that it failed for, and for all of them only when those are :data:`FAILURES`: Nova asks
@@ -33,7 +33,7 @@ class Gate:
 
     def __init__(self, handler: str, concurrency: int, queue: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.handler = handler
-        self.places = asyncio.Semaphore(concurrency)
+        self.slots = asyncio.Semaphore(concurrency)
         self.queue = queue
         self.clock = clock
         self.waiting = 0
@@ -46,25 +46,25 @@ class Gate:
         """Whether the handler is left alone now, by some instances or by all."""
         return self.clock() < self.rests_until
 
-    def entered(self, instance_id: str, budget: float) -> Stay:
+    def slot(self, instance_id: str, budget: float) -> Slot:
         """Give the context in which a handler runs for an instance: it holds a place, and learns from how that ends.
 
         :param budget: seconds that waiting for a place may take.
-        :raises Resting: the handler is left alone now.
+        :raises CircuitOpen: the handler is left alone now.
         :raises Busy: the queue is full, or the budget ran out in it.
         """
-        return Stay(self, instance_id, budget)
+        return Slot(self, instance_id, budget)
 
     async def enter(self, instance_id: str, budget: float) -> None:
         self.refuse_while_resting(instance_id)
-        if not self.places.locked():
-            await self.places.acquire()  # at once, and so without a timer
+        if not self.slots.locked():
+            await self.slots.acquire()  # at once, and so without a timer
         else:
-            await self.wait_for_place(budget)
+            await self.wait_for_slot(budget)
             try:
                 self.refuse_while_resting(instance_id)  # it may have begun to while this request stood in the queue
-            except Resting:
-                self.places.release()
+            except CircuitOpen:
+                self.slots.release()
                 raise
         if self.failures >= FAILURES:
             self.rests_until = self.clock() + REST  # this one is the trial; the others go on resting
@@ -72,21 +72,21 @@ class Gate:
     def leave(self, instance_id: str, error: BaseException | None) -> None:
         if error is None or isinstance(error, NotYet):
             self.learn(instance_id, failed=False)
-        elif isinstance(error, VendordataError) and not isinstance(error, Busy | Resting):
+        elif isinstance(error, VendordataError) and not isinstance(error, Busy | CircuitOpen):
             self.learn(instance_id, failed=error.status >= 500 and not isinstance(error, UpstreamRefused))
-        self.places.release()
+        self.slots.release()
 
     def refuse_while_resting(self, instance_id: str) -> None:
         if self.resting and (instance_id in self.failed_for or len(self.failed_for) >= FAILURES):
-            raise Resting(f"handler {self.handler} failed too often and is not asked for some seconds")
+            raise CircuitOpen(f"handler {self.handler} failed too often and is not asked for some seconds")
 
-    async def wait_for_place(self, budget: float) -> None:
+    async def wait_for_slot(self, budget: float) -> None:
         if self.waiting >= self.queue:
             raise Busy(f"handler {self.handler} is busy")
         self.waiting += 1
         try:
             async with asyncio.timeout(budget):
-                await self.places.acquire()
+                await self.slots.acquire()
         except TimeoutError:
             raise Busy(f"handler {self.handler} is busy") from None
         finally:
@@ -109,20 +109,20 @@ class Gate:
             self.rests_until = self.clock() + REST
 
 
-class Stay:
-    """One stay of a request inside of a gate: a context."""
+class Slot:
+    """One stay of a request inside of a limiter: a context."""
 
-    __slots__ = ("budget", "gate", "instance_id")
+    __slots__ = ("budget", "instance_id", "limiter")
 
-    def __init__(self, gate: Gate, instance_id: str, budget: float) -> None:
-        self.gate = gate
+    def __init__(self, limiter: Limiter, instance_id: str, budget: float) -> None:
+        self.limiter = limiter
         self.instance_id = instance_id
         self.budget = budget
 
     async def __aenter__(self) -> None:
-        await self.gate.enter(self.instance_id, self.budget)
+        await self.limiter.enter(self.instance_id, self.budget)
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self.gate.leave(self.instance_id, error)
+        self.limiter.leave(self.instance_id, error)

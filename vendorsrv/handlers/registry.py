@@ -9,7 +9,6 @@ import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
@@ -27,10 +26,12 @@ from vendorsrv.handler import (
     is_async,
     keeping_contradictions,
 )
-from vendorsrv.handlers.runner import Runner, where
+from vendorsrv.handlers.runner import Runner
 from vendorsrv.proxy.handler import Proxy, find_proxies
 from vendorsrv.proxy.options import find_proxy_problems
 from vendorsrv.settings import Problem, Settings, read_handler
+from vendorsrv.suggest import did_you_mean_or_list
+from vendorsrv.telemetry.tracebacks import raised_at
 
 ENTRY_POINTS: Final = "vendorsrv.handlers"
 #: Seconds for a handler's open(); a server that hangs while it starts tells nobody why.
@@ -170,7 +171,7 @@ def from_module(path: str) -> Found:
     handlers = [name for name, value in vars(module).items() if is_handler(value)]
     if class_name not in handlers:
         raise ConfigError(
-            f"handler {path}: {module_name} has no Handler {class_name!r}{suggestion(class_name, handlers)}"
+            f"handler {path}: {module_name} has no Handler {class_name!r}{did_you_mean_or_list(class_name, handlers)}"
         )
     return Found(getattr(module, class_name), path)
 
@@ -179,7 +180,7 @@ def from_entry_point(name: str) -> Found:
     # Not by stevedore: its cache forgets the distribution, and it lets an AssertionError or sys.exit() through.
     there = entry_points(group=ENTRY_POINTS, name=name)
     if not there:
-        raise ConfigError(f"handler {name}: no installed package has it{suggestion(name, installed())}")
+        raise ConfigError(f"handler {name}: no installed package has it{did_you_mean_or_list(name, installed())}")
     if len(there) > 1:
         raise ConfigError(
             f"handler {name}: more than one package has it: {' and '.join(sorted(map(distribution, there)))}"
@@ -266,14 +267,6 @@ def distribution(entry_point: EntryPoint) -> str:
     return f"{entry_point.dist.name} {entry_point.dist.version}"
 
 
-def suggestion(name: str, known: Sequence[str]) -> str:
-    """Give the end of a sentence about a name that is not known: what was probably meant, or what there is."""
-    close = get_close_matches(name, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there are: {', '.join(known)}" if known else ""
-
-
 async def close(handler: Handler) -> None:
     with vendor_code(f"handler {handler.name}: close()"):
         await asyncio.wait_for(handler.close(), OPEN_TIMEOUT)
@@ -287,4 +280,4 @@ def vendor_code(what: str) -> Iterator[None]:
     except ConfigError as error:
         raise ConfigError(f"{what}: {error}") from None
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{what} raised {type(error).__name__}: {error} ({where(error)})") from None
+        raise ConfigError(f"{what} raised {type(error).__name__}: {error} ({raised_at(error)})") from None

@@ -15,10 +15,10 @@ from vendorsrv.answer import Answer, to_bytes
 from vendorsrv.cache.answers import Cache, Kept
 from vendorsrv.cache.lifetime import SILENT, Found, Lifetime, Reusable, pack, unpack
 from vendorsrv.cloudinit.guard import Guard
+from vendorsrv.concurrency import SingleFlight
 from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, UpstreamRefused, VendordataError
-from vendorsrv.flights import Flights
 from vendorsrv.handler import OnError
-from vendorsrv.handlers.limiter import Gate
+from vendorsrv.handlers.limiter import Limiter
 from vendorsrv.handlers.registry import Enabled
 from vendorsrv.request import VendordataRequest
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
@@ -46,7 +46,7 @@ class Place(NamedTuple):
         return self.mark or self.key
 
 
-class Keeper:
+class Responder:
     """Gives one handler's answers; one for each handler and worker.
 
     However many requests ask the same at once, the handler runs once, and all get its answer or its error.
@@ -79,9 +79,9 @@ class Keeper:
         # What is given instead has to be looked up within the same deadline.
         self.reserve = cache.patience if self.looks_back else 0.0
         self.max_answer_bytes = max_answer_bytes
-        self.gate = Gate(enabled.name, enabled.concurrency, enabled.queue, clock)
-        self.flights: Flights[Answer] = Flights()
-        self.refreshes: Flights[Answer] = Flights()
+        self.limiter = Limiter(enabled.name, enabled.concurrency, enabled.queue, clock)
+        self.single_flight: SingleFlight[Answer] = SingleFlight()
+        self.refreshes: SingleFlight[Answer] = SingleFlight()
         self.guard = guard or Guard()
         self.metrics = metrics or HandlerMetrics(Metrics(), enabled.name)
         self.shape = self.guard.handled
@@ -123,9 +123,9 @@ class Keeper:
             found = self.pins.peek(request.instance_id, self.name)
             return Answer(found, source="pin") if found else await self.pinned(self.pins, request, deadline)
         flight = place.asked if place else request.canonical() + self.who_asks(request)
-        joins = flight in self.flights.running
+        joins = flight in self.single_flight.running
         # A run alone ends within its deadline; what looks into the cache before and after it may not.
-        fly = self.flights.run if place else self.flights.lead
+        fly = self.single_flight.run if place else self.single_flight.run_in_caller
         try:
             answer = await fly(
                 flight, lambda: self.look_up_and_make(request, place, deadline), deadline - time.monotonic()
@@ -184,7 +184,7 @@ class Keeper:
 
     async def make(self, request: VendordataRequest, deadline: float) -> Reusable:
         """Run the handler."""
-        async with self.gate.entered(request.instance_id, deadline - time.monotonic()):
+        async with self.limiter.slot(request.instance_id, deadline - time.monotonic()):
             with self.metrics.run():
                 value = await self.enabled.runner.run(request, budget=deadline - time.monotonic())
                 if not isinstance(value, Reusable):
@@ -279,7 +279,7 @@ class Keeper:
     def state(self) -> dict[str, Any]:
         """Say how the handler does, for ``/-/ready``."""
         return {
-            "state": "resting" if self.gate.resting else "ok",
+            "state": "circuit_open" if self.limiter.resting else "ok",
             **self.enabled.handler.state(),
             **{mode.value: count for mode, count in self.instead.items()},
         }

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
-import traceback
 from collections.abc import Callable
-from contextvars import ContextVar, copy_context
-from types import FrameType
+from contextvars import copy_context
 from typing import Any, Final
 
+from vendorsrv.concurrency import NoThreadFree, ThreadBudget, mark_retrieved, wait_for_end
 from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, NotYet, VendordataError
-from vendorsrv.flights import is_over, retrieve
-from vendorsrv.handler import is_async
-from vendorsrv.threads import NoThreadFree, Threads
+from vendorsrv.handler import DEADLINE, is_async
+from vendorsrv.telemetry.tracebacks import raised_at
 
 LOG = logging.getLogger(__name__)
 
-#: When the running handler's time is over, on the monotonic clock.
-DEADLINE: Final[ContextVar[float]] = ContextVar("DEADLINE", default=math.inf)
 #: What asyncio raises out of the event loop, whichever task it comes from.
 END_THE_WORKER: Final = (SystemExit, KeyboardInterrupt)
 
@@ -40,7 +35,7 @@ class Runner:
         self.task_name = f"handler {handler}"
         self.method = method
         self.timeout = timeout
-        self.threads = Threads(threads)
+        self.threads = ThreadBudget(threads)
         self.call = self.on_loop if is_async(method) else self.in_thread
 
     async def run(self, *arguments: Any, budget: float) -> Any:
@@ -57,9 +52,9 @@ class Runner:
         context = copy_context()
         context.run(DEADLINE.set, time.monotonic() + deadline)
         task = asyncio.create_task(self.call(*arguments), name=self.task_name, context=context)
-        task.add_done_callback(retrieve)
+        task.add_done_callback(mark_retrieved)
         try:
-            if await is_over(task, deadline):
+            if await wait_for_end(task, deadline):
                 return self.result_of(task)
             raise HandlerTimeout(f"handler {self.handler} gave no answer within {deadline:.1f} seconds")
         finally:
@@ -74,7 +69,7 @@ class Runner:
             raise self.failed(error) from None
 
     def failed(self, error: BaseException) -> HandlerError:
-        LOG.error("handler %s raised %s %s", self.handler, type(error).__name__, where(error))
+        LOG.error("handler %s raised %s %s", self.handler, type(error).__name__, raised_at(error))
         return HandlerError(f"handler {self.handler} failed")
 
     async def on_loop(self, *arguments: Any) -> Any:
@@ -94,18 +89,3 @@ class Runner:
             return self.method(*arguments)
         except END_THE_WORKER as error:
             raise self.failed(error) from None
-
-
-def where(error: BaseException) -> str:
-    """Give the frames of a traceback as one line, without the exception's text: it may hold a secret."""
-    return as_line(traceback.extract_tb(error.__traceback__))
-
-
-def frames_of(frame: FrameType) -> str:
-    """Give the stack of a running thread as one line."""
-    return as_line(traceback.extract_stack(frame))
-
-
-def as_line(frames: traceback.StackSummary) -> str:
-    own = [frame for frame in frames if not frame.filename.startswith("<frozen")]
-    return " < ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(own[-5:]))

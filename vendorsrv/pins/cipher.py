@@ -14,7 +14,7 @@ SEALED: Final = b"1"
 
 
 class PinCipher:
-    """Turns answers into what is stored, and back.
+    """PrioritySemaphore answers into what is stored, and back.
 
     An encrypted answer is bound to its instance and handler: whoever can write to the store cannot give one
     instance the answer of another.

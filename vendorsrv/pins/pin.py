@@ -10,13 +10,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+from vendorsrv.concurrency import HAS_PRIORITY, SingleFlight
 from vendorsrv.errors import PinsUnavailable
-from vendorsrv.flights import Flights
 from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.pins.store import PinStore
 from vendorsrv.pins.table import Row
 from vendorsrv.telemetry.metrics import Metrics
-from vendorsrv.turns import GOES_ON
 
 LOG = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class Pins:
         self.check = check
         self.cipher = cipher
         self.lease = lease
-        self.flights: Flights[bytes] = Flights()
+        self.single_flight: SingleFlight[bytes] = SingleFlight()
 
     def peek(self, instance_id: str, handler: str) -> bytes | None:
         """Read the pinned answer if that costs no waiting; None when there is none, or :meth:`get` has to be asked.
@@ -79,7 +78,7 @@ class Pins:
         found = self.answer_in(row)
         if found is not None:
             return found
-        return await self.flights.run(
+        return await self.single_flight.run(
             (instance_id, handler), lambda: self.claim_and_make(instance_id, handler, make, deadline, row)
         )
 
@@ -92,7 +91,7 @@ class Pins:
     async def claim_and_make(
         self, instance_id: str, handler: str, make: Callable[[], Awaitable[bytes]], deadline: float, row: Row | None
     ) -> bytes:
-        GOES_ON.set(True)
+        HAS_PRIORITY.set(True)
         pause = FIRST_PAUSE
         while (found := self.answer_in(row)) is None:
             owner = secrets.token_hex(16)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from vendorsrv.concurrency import HAS_PRIORITY
 from vendorsrv.database.schema import is_missing, prepare, sqlite_path
 from vendorsrv.database.url import async_url
 from vendorsrv.errors import ConfigError, PinsUnavailable
@@ -19,7 +20,6 @@ from vendorsrv.pins.store import PinStore
 from vendorsrv.pins.table import Condition, claimed_before, pinned_before
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.metrics import Metrics
-from vendorsrv.turns import GOES_ON
 
 LOG = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class PinService:
 
         :raises PinsUnavailable: it does not answer, or its schema is not ours.
         """
-        GOES_ON.set(True)
+        HAS_PRIORITY.set(True)
         if self.is_checked:
             await self.store.get("", "")
         else:

@@ -16,11 +16,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from vendorsrv.concurrency import PrioritySemaphore
 from vendorsrv.database.connections import Connections, Refused, look_up
 from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.pins.sqlite_reader import PinReader
 from vendorsrv.pins.table import COLUMNS, EACH, KEY, PINS, Condition, Now, Row, of
-from vendorsrv.turns import Turns
 
 LOG = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ class PinStore:
         self.timeout = timeout
         self.is_sqlite = url.get_backend_name() == "sqlite"
         # SQLite has one writer at a time: here they wait in a queue, there they try again and again.
-        self.writers = Turns(1) if self.is_sqlite else Turns(POOL)
-        self.turns = Turns(POOL - 1) if self.is_sqlite else self.writers
+        self.writers = PrioritySemaphore(1) if self.is_sqlite else PrioritySemaphore(POOL)
+        self.readers = PrioritySemaphore(POOL - 1) if self.is_sqlite else self.writers
         self.answered_at = 0.0
         self.running: set[asyncio.Task[Any]] = set()
         self.in_memory = self.is_sqlite and url.database in IN_MEMORY
@@ -204,28 +204,32 @@ class PinStore:
 
         return await self.run(execute, self.writers)
 
-    async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], turns: Turns | None = None) -> T:
-        turns = turns or self.turns
+    async def run(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], semaphore: PrioritySemaphore | None = None
+    ) -> T:
+        semaphore = semaphore or self.readers
         begun = 0.0
         try:
-            await turns.take()
+            await semaphore.acquire()
             begun = time.monotonic()
-            statement = self.in_turn(work, turns, begun + self.timeout)
+            statement = self.in_turn(work, semaphore, begun + self.timeout)
             async with asyncio.timeout(self.timeout):
                 found = await (self.shielded(statement) if self.is_sqlite else statement)
         except (SQLAlchemyError, OSError) as error:  # asyncpg lets the socket's own errors through
             if isinstance(error, TimeoutError) and begun > self.answered_at:
-                turns.fail()
+                semaphore.fail_all()
             LOG.warning("the pin store does not answer: %s", reason_of(error))
             raise PinsUnavailable(f"the pin store does not answer ({type(error).__name__})") from error
         self.answered_at = time.monotonic()
         return found
 
-    async def in_turn(self, work: Callable[[AsyncConnection], Awaitable[T]], turns: Turns, deadline: float) -> T:
+    async def in_turn(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], semaphore: PrioritySemaphore, deadline: float
+    ) -> T:
         try:
             return await self.repeat(work, deadline)
         finally:
-            turns.give()
+            semaphore.release()
 
     async def shielded(self, statement: Coroutine[Any, Any, T]) -> T:
         """Let a statement end by itself.

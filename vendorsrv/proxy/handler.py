@@ -18,8 +18,7 @@ from vendorsrv.auth.service import ServiceToken, service_session
 from vendorsrv.cache.http_caching import lifetime_of, same_tag, speaks
 from vendorsrv.cache.lifetime import Lifetime, Reusable
 from vendorsrv.errors import HandlerTimeout, UpstreamError, UpstreamRefused, VendordataError
-from vendorsrv.handler import NAME, RESERVED, Handler
-from vendorsrv.handlers.runner import DEADLINE
+from vendorsrv.handler import DEADLINE, NAME, RESERVED, Handler
 from vendorsrv.proxy.client import CannotConnect, Reply, TooLarge, TooSlow, Upstream, UpstreamFailure
 from vendorsrv.proxy.options import PROXY_OPTIONS, tls_context
 from vendorsrv.request import VendordataRequest

@@ -35,10 +35,10 @@ from vendorsrv.errors import (
     VendordataError,
 )
 from vendorsrv.handlers.registry import Enabled, Registry
-from vendorsrv.handlers.responder import Keeper
+from vendorsrv.handlers.responder import Responder
 from vendorsrv.handlers.runner import Runner
 from vendorsrv.proxy.handler import Proxy
-from vendorsrv.server.endpoint import FAILURE, Front, error_body
+from vendorsrv.server.endpoint import FAILURE, Endpoint, error_body
 from vendorsrv.server.openapi import add_handlers
 from vendorsrv.server.pipeline import CLOUD_INIT, Pipeline
 from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
@@ -81,14 +81,14 @@ class Application(FastAPI):
         self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None
         self.cache = self.open_cache(settings, clock)
         self.guard = Guard(settings.include_hosts)
-        keep = partial(self.keeper, settings.max_answer_bytes, clock)
-        self.keepers = {each.name: keep(each) for each in handlers}
+        keep = partial(self.responder, settings.max_answer_bytes, clock)
+        self.responders = {each.name: keep(each) for each in handlers}
         self.contributors = {each.name: keep(each.cloud_init) for each in handlers if each.cloud_init}
         self.policy = Policy(settings.conf, list(self.registry.handlers))
         target = Target(self.guard, self.contributors)
-        pipeline = Pipeline(settings, self.authenticator, self.policy, self.keepers, target)
+        pipeline = Pipeline(settings, self.authenticator, self.policy, self.responders, target)
         requests = RequestMetrics(self.metrics, paths_of(handlers))
-        self.front = Front(pipeline, settings, self.authenticator.challenge, requests)
+        self.endpoint = Endpoint(pipeline, settings, self.authenticator.challenge, requests)
         self.max_answer_bytes = settings.max_answer_bytes
         self.is_open = False
         self.add_own_routes()
@@ -108,19 +108,19 @@ class Application(FastAPI):
 
         return PinService(settings, metrics=self.metrics)
 
-    def keeper(self, max_answer_bytes: int, clock: Callable[[], float], enabled: Enabled) -> Keeper:
+    def responder(self, max_answer_bytes: int, clock: Callable[[], float], enabled: Enabled) -> Responder:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
         metrics = HandlerMetrics(self.metrics, enabled.name)
-        return Keeper(enabled, self.cache, pins, max_answer_bytes, clock, guard=self.guard, metrics=metrics)
+        return Responder(enabled, self.cache, pins, max_answer_bytes, clock, guard=self.guard, metrics=metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Give ``/`` and ``/{handler}`` to the front, everything else to FastAPI's routing."""
+        """Give ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI's routing."""
         if scope["type"] == "lifespan":
             await self.lifespan_without_traceback(scope, receive, send)
-        elif scope["type"] == "http" and self.front.serves(scope["path"]):
-            await self.front(scope, receive, send)
+        elif scope["type"] == "http" and self.endpoint.serves(scope["path"]):
+            await self.endpoint(scope, receive, send)
         elif scope["type"] == "http":
-            await self.front.wrap(super().__call__, scope, receive, send)
+            await self.endpoint.wrap(super().__call__, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)  # refuses WebSockets
 
@@ -204,8 +204,8 @@ class Application(FastAPI):
         await self.authenticator.check_ready()
         if self.pin_service:
             await self.pin_service.check()
-        keepers = [*self.keepers.values(), *self.contributors.values()]
-        handlers = {keeper.name: keeper.state() for keeper in keepers}
+        responders = [*self.responders.values(), *self.contributors.values()]
+        handlers = {responder.name: responder.state() for responder in responders}
         return {"ready": True, "keystone": "reachable", "pins": self.pins_state(), "handlers": handlers}
 
     def give_metrics(self, request: Request) -> Response:  # no coroutine: FastAPI runs it in a thread
@@ -247,7 +247,7 @@ async def render_http(request: Request, error: Exception) -> Response:
 
 
 async def render_bug(request: Request, _: Exception) -> Response:
-    """Render an exception that nobody expected; the front logs where it came from."""
+    """Render an exception that nobody expected; the endpoint logs where it came from."""
     return await render(request, ServerError("the server failed; its log has more"))
 
 

@@ -24,11 +24,11 @@ from vendorsrv.errors import (
     UnsupportedMediaType,
     VendordataError,
 )
-from vendorsrv.handlers.runner import where
 from vendorsrv.server.pipeline import Asked, Pipeline
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.logs import Access, begin, new_request_id
 from vendorsrv.telemetry.metrics import RequestMetrics
+from vendorsrv.telemetry.tracebacks import raised_at
 
 LOG = logging.getLogger(__name__)
 REQUEST_ID_HEADER: Final = b"x-openstack-request-id"
@@ -40,7 +40,7 @@ READ: Final = frozenset(
 )
 
 
-class Front:
+class Endpoint:
     """Answers ``POST /{handler}`` and ``POST /``; renders every error, whoever raised it.
 
     :param challenge: the value of ``WWW-Authenticate`` on 401.
@@ -74,7 +74,7 @@ class Front:
             status, access.error, outcome = error.status, f"{error.code}: {error.message}", type(error)
             await self.respond_error(send, error, request_id)
         except Exception as error:
-            LOG.error("%s %s", type(error).__name__, where(error))
+            LOG.error("%s %s", type(error).__name__, raised_at(error))
             status, access.error, outcome = 500, f"{ServerError.code}: {type(error).__name__}", type(error)
             await self.respond_error(send, ServerError("the server failed; its log has more"), request_id)
         seconds = time.monotonic() - started
@@ -98,7 +98,7 @@ class Front:
         try:
             await application(scope, receive, send_with_id)
         except Exception as error:  # the framework has answered it with 500 already
-            LOG.error("%s %s", type(error).__name__, where(error))
+            LOG.error("%s %s", type(error).__name__, raised_at(error))
         own = scope["path"].startswith("/-/")
         seconds = time.monotonic() - started
         Access(scope["method"], scope["path"], polled=own).log(statuses[0], seconds)

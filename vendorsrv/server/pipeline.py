@@ -57,7 +57,7 @@ class Asked:
 
 
 class Answers(Protocol):
-    """What the pipeline needs of :class:`vendorsrv.handlers.responder.Keeper`."""
+    """What the pipeline needs of :class:`vendorsrv.handlers.responder.Responder`."""
 
     name: str
 
@@ -68,7 +68,7 @@ class Answers(Protocol):
 class Pipeline:
     """Answers requests; one for each worker.
 
-    :param keepers: of the enabled handlers, by name.
+    :param responders: of the enabled handlers, by name.
     :param target: joins what those of them contribute that have something for cloud-init.
     """
 
@@ -77,13 +77,13 @@ class Pipeline:
         settings: Settings,
         authenticator: Authenticates,
         policy: Permits,
-        keepers: Mapping[str, Answers],
+        responders: Mapping[str, Answers],
         target: Target[Answers],
     ) -> None:
         self.budget = settings.request_timeout
         self.authenticator = authenticator
         self.policy = policy
-        self.keepers = keepers
+        self.responders = responders
         self.target = target
 
     async def answer(self, asked: Asked, access: Access) -> Answer:
@@ -106,17 +106,17 @@ class Pipeline:
         if asked.handler == CLOUD_INIT:
             access.handler = CLOUD_INIT
             return await self.ask_for_cloud_init(request, caller, deadline)
-        keeper = self.keepers.get(asked.handler)
-        if keeper is None:
+        responder = self.responders.get(asked.handler)
+        if responder is None:
             raise NotFound("no handler of this name is enabled")
-        access.handler = keeper.name
-        if not self.policy.allows(keeper.name, request, caller):
-            raise Forbidden(f"the policy does not allow handler {keeper.name} for this instance")
-        return await keeper.answer(request, deadline)
+        access.handler = responder.name
+        if not self.policy.allows(responder.name, request, caller):
+            raise Forbidden(f"the policy does not allow handler {responder.name} for this instance")
+        return await responder.answer(request, deadline)
 
     async def ask_all(self, request: VendordataRequest, caller: Caller, deadline: float) -> Answer:
         """Ask every handler that the policy allows, side by side; the answer is ``{name: answer}``."""
-        answers = await self.ask_each(self.keepers, request, caller, deadline)
+        answers = await self.ask_each(self.responders, request, caller, deadline)
         members = (b'"%s":%s' % (name.encode(), answer.body) for name, answer in answers.items())
         return together(b"{" + b",".join(members) + b"}", list(answers.values()))
 
@@ -144,12 +144,12 @@ def together(body: bytes, answers: Sequence[Answer]) -> Answer:
     )
 
 
-async def name_failure(keeper: Answers, request: VendordataRequest, deadline: float) -> Answer:
+async def name_failure(responder: Answers, request: VendordataRequest, deadline: float) -> Answer:
     """Ask one handler of many, and put its name into what it raises."""
     try:
-        return await keeper.answer(request, deadline)
+        return await responder.answer(request, deadline)
     except VendordataError as error:
-        if keeper.name not in error.message:
+        if responder.name not in error.message:
             # Changed, since an error of a vendor's own cannot be built again: nobody knows what it is built from.
-            error.message = f"handler {keeper.name}: {error.message}"
+            error.message = f"handler {responder.name}: {error.message}"
         raise

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from vendorsrv.handlers.runner import frames_of
 from vendorsrv.telemetry.metrics import Metrics
+from vendorsrv.telemetry.tracebacks import stack_of
 
 LOG = logging.getLogger(__name__)
 
@@ -67,5 +67,5 @@ class Watchdog:
             "%s has blocked the event loop for %.1f s, and with it every request of this worker: %s",
             task.get_name() if task else "something",
             late,
-            frames_of(frame) if frame else "",
+            stack_of(frame) if frame else "",
         )

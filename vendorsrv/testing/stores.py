@@ -24,7 +24,7 @@ class StoreSwitch(Switch):
 
 
 class SwitchedCache:
-    """A cache with a switch; a store that is away or hangs has no answers, as :class:`vendorsrv.cache.answers.Cache` says.
+    """A cache with a switch; a store that fails or hangs has no answers (:class:`vendorsrv.cache.answers.Cache`).
 
     :param cache: the one that is there while all is well.
     """

@@ -1,4 +1,4 @@
-"""The process that tests/support/peers/cloud_init.py starts, by the Python with cloud-init: one JSON line in, one out."""
+"""The process that cloud_init.py starts, by the Python with cloud-init: one JSON line in, one out."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Handlers for tests/peers/test_failure_modes.py: each fails in one way, and there is one for each ``on_error``.
 
-``RaisesFail`` is :class:`Raises` with ``OnError.FAIL``, and so on; enabled as ``tests.support.peers.failing:RaisesFail``.
+``RaisesFail`` is :class:`Raises` with ``OnError.FAIL``, and so on;
+enabled as ``tests.support.peers.failing:RaisesFail``.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Raises(Failing):
         raise RuntimeError("nobody expects this")
 
 
-class Resting(Raises):
+class CircuitOpen(Raises):
     """The same, to be asked until it rests."""
 
 
@@ -113,7 +114,7 @@ class Pinning(Handler):
         return GOOD
 
 
-WAYS: Final = (Raises, Upstream, Busy, Resting, Pinning, Slow, Refuses)
+WAYS: Final = (Raises, Upstream, Busy, CircuitOpen, Pinning, Slow, Refuses)
 
 
 def variants() -> dict[str, type[Handler]]:

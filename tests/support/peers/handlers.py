@@ -1,4 +1,4 @@
-"""Handlers that answer, and fail, in every way that Nova can meet; enabled as ``tests.support.peers.handlers:Class``."""
+"""Handlers that answer, and fail, in every way that Nova can meet; enabled as ``tests.support.peers.handlers:X``."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ REFUSALS: Final = {
         "500 handler_failed", "the address pool is empty", ["InternalServerError"], "/refusing", fails_with("handler")
     ),
     "a handler fails again and again": Failure(
-        "503 resting",
+        "503 circuit_open",
         "handler failing failed too often and is not asked for some seconds",
         ["ServiceUnavailable"],
         "/failing",
