@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,21 +15,14 @@ class Answer:
     """A handler's answer as Nova gets it; nobody changes one, since many may have it.
 
     :ivar body: the JSON.
-    :ivar fresh_for: seconds for which it may be used again, or None when it has to be asked for each time.
-    :ivar age: seconds since the handler gave it.
-    :ivar source: where it is from: ``run``, ``joined`` (somebody else's run), ``cache``, ``pin``, or, instead of it,
-        ``stale`` or ``empty``.
+    :ivar fresh_for: seconds for which it may be reused; None when it must not be.
+    :ivar source: where it is from: ``run``, ``joined`` (a run that another request started), ``cache``, ``pin``, or
+        the fallback, ``stale`` or ``empty``.
     """
 
     body: bytes
     fresh_for: float | None = None
-    age: float = 0.0
     source: str = field(default="run", compare=False)
-
-    @property
-    def etag(self) -> str:
-        """The strong validator of these bytes (RFC 9110, 8.8.3)."""
-        return f'"{hashlib.sha256(self.body).hexdigest()[:32]}"'
 
 
 def to_bytes(value: Any, handler: str, max_bytes: int) -> bytes:

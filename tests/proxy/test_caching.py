@@ -227,19 +227,6 @@ def test_another_instance_is_another_answer(tmp_path: Path, other: Other) -> Non
     assert 3 == len(other.received)
 
 
-def test_an_answer_tells_how_old_it_is(tmp_path: Path, other: Other, clock: Clock) -> None:
-    """And for how long it may be used."""
-    other.reply = says("max-age=60", Age="20")
-    with proxying(tmp_path, proxy(url=other.url), clock=clock) as front:
-        front.ask()
-        clock.now += 30
-        headers = front.ask().headers
-        clock.now += 11
-        front.ask()
-    assert ("50", "private, max-age=9") == (headers["Age"], headers["Cache-Control"])
-    assert 2 == len(other.received)
-
-
 def test_the_shared_store_has_it_all(tmp_path: Path, other: Other) -> None:
     """Another worker finds the answer, and how long it lasts; without the store it asks again."""
     other.reply = tagged

@@ -132,7 +132,7 @@ class Responder:
             )
         except TimeoutError:
             raise HandlerTimeout(f"handler {self.name} gave no answer in time") from None
-        return Answer(answer.body, answer.fresh_for, answer.age, "joined") if joins else answer
+        return Answer(answer.body, answer.fresh_for, "joined") if joins else answer
 
     async def pinned(self, pins: Pins, request: VendordataRequest, deadline: float) -> Answer:
         # A run that has begun gets the time that the handler may take and its claim holds, whatever its request has
@@ -172,7 +172,7 @@ class Responder:
         assert made.body is not None
         assert made.lifetime is not None
         if not self.is_worth_keeping(made.lifetime):
-            return Answer(made.body, age=made.lifetime.age)
+            return Answer(made.body)
         header = pack(made.lifetime) if self.own_lifetimes else b""
         await self.cache.set(place.key, place.mark + header + made.body)
         return self.shown(Found(made.body, 0.0, made.lifetime))
@@ -200,7 +200,7 @@ class Responder:
         found = self.open(await self.cache.get(place.key), place) if place and self.looks_back else None
         if found and self.may_stand_in(found, error):
             self.note(OnError.STALE, error)
-            return Answer(found.body, age=found.age, source="stale")
+            return Answer(found.body, source="stale")
         if self.enabled.on_error is not OnError.EMPTY or isinstance(error, PinsUnavailable):
             raise error
         self.note(OnError.EMPTY, error)
@@ -231,7 +231,7 @@ class Responder:
             return None
         deadline = time.monotonic() + self.enabled.timeout
         self.refreshes.begin(place.asked, lambda: self.make_and_keep(request, place, found, deadline))
-        return Answer(found.body, age=found.age, source="cache")
+        return Answer(found.body, source="cache")
 
     def fresh_for(self, found: Found) -> float:
         """Give the seconds that are left; how old an answer came counts only against what its source says."""
@@ -241,7 +241,7 @@ class Responder:
 
     def shown(self, found: Found, source: str = "run") -> Answer:
         left = self.fresh_for(found)
-        return Answer(found.body, fresh_for=left if left > 0 else None, age=found.age, source=source)
+        return Answer(found.body, left if left > 0 else None, source)
 
     def is_worth_keeping(self, lifetime: Lifetime) -> bool:
         if not lifetime.storable:

@@ -35,9 +35,8 @@ REQUEST_ID_HEADER: Final = b"x-openstack-request-id"
 #: Where the class of the error that the framework's application answered with is in its scope.
 FAILURE: Final = "vendorsrv.failure"
 #: All that is read of a request's headers.
-READ: Final = frozenset(
-    {REQUEST_ID_HEADER, b"x-auth-token", b"content-type", b"content-encoding", b"content-length", b"if-none-match"}
-)
+READ: Final = frozenset({REQUEST_ID_HEADER, b"x-auth-token", b"content-type", b"content-encoding", b"content-length"})
+NO_STORE: Final = ((b"cache-control", b"no-store"),)
 
 
 class Endpoint:
@@ -68,8 +67,8 @@ class Endpoint:
         self.metrics.in_progress.add()
         try:
             answer = await self.answer(scope, headers, receive, request_id, access)
-            outcome = status = 304 if is_known(answer, headers.get(b"if-none-match")) else 200
-            await respond(send, status, b"" if status == 304 else answer.body, request_id, freshness(answer))
+            outcome = status = 200
+            await respond(send, status, answer.body, request_id, cache_control(answer.fresh_for))
         except VendordataError as error:
             status, access.error, outcome = error.status, f"{error.code}: {error.message}", type(error)
             await self.respond_error(send, error, request_id)
@@ -175,29 +174,24 @@ async def respond(
     send: Send, status: int, body: bytes, request_id: str, headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
     """Send a whole JSON response."""
-    start = [(b"content-type", b"application/json"), (REQUEST_ID_HEADER, request_id.encode()), *headers]
-    if status != 304:  # where it would be the length of what is not sent (RFC 9110, 8.6)
-        start.append((b"content-length", b"%d" % len(body)))
+    start = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (REQUEST_ID_HEADER, request_id.encode()),
+        *headers,
+    ]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
 
 
-def freshness(answer: Answer) -> list[tuple[bytes, bytes]]:
-    """Say how long an answer may be used again (RFC 9111), and what it is known by (RFC 9110, 8.8.3)."""
-    headers = [(b"etag", answer.etag.encode())]
-    if answer.age:
-        headers.append((b"age", b"%d" % answer.age))
-    if answer.fresh_for is None:
-        return [*headers, (b"cache-control", b"no-store")]
-    return [*headers, (b"cache-control", b"private, max-age=%d" % answer.fresh_for)]
+def cache_control(fresh_for: float | None) -> Iterable[tuple[bytes, bytes]]:
+    """Return the header that states how many seconds an answer may be reused (RFC 9111, 5.2.2)."""
+    return NO_STORE if fresh_for is None else max_age(int(fresh_for))
 
 
-def is_known(answer: Answer, if_none_match: str | None) -> bool:
-    """Say whether the client has these bytes already; Nova never asks so."""
-    if if_none_match is None:
-        return False
-    known = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
-    return "*" in known or answer.etag in known
+@lru_cache(maxsize=512)
+def max_age(seconds: int) -> Iterable[tuple[bytes, bytes]]:
+    return ((b"cache-control", b"private, max-age=%d" % seconds),)
 
 
 async def collect(receive: Receive, limit: int) -> bytes:

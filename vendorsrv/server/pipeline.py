@@ -135,13 +135,9 @@ class Pipeline:
 
 
 def together(body: bytes, answers: Sequence[Answer]) -> Answer:
-    """Give an answer made of others: as fresh as the one that has to be asked for first, as old as the oldest."""
-    fresh_for = [one.fresh_for for one in answers]
-    return Answer(
-        body,
-        fresh_for=min((each for each in fresh_for if each is not None), default=None) if all(fresh_for) else None,
-        age=max((one.age for one in answers), default=0.0),
-    )
+    """Return an answer made of others, fresh for as long as all of them are."""
+    fresh_for = [one.fresh_for for one in answers if one.fresh_for is not None]
+    return Answer(body, min(fresh_for, default=None) if len(fresh_for) == len(answers) else None)
 
 
 async def name_failure(responder: Answers, request: VendordataRequest, deadline: float) -> Answer:

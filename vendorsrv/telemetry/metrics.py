@@ -192,7 +192,7 @@ class RequestMetrics:
     def ended(self, path: str, outcome: int | type[BaseException], seconds: float) -> None:
         """Count a request.
 
-        :param outcome: 200, 304, or the class of what was raised.
+        :param outcome: 200, or the class of what was raised.
         """
         answers, times = self.paths.get(path, self.other)
         nearest(answers, outcome).add()
@@ -257,10 +257,9 @@ def by_error(metrics: Metrics, name: str, label: str, least: int = 0) -> dict[ty
 def answers_of(metrics: Metrics, path: str) -> tuple[dict[Any, Tally], Times]:
     """Give the numbers of each answer that a path can have, and how long they took."""
     name = "vendorsrv_requests_total"
-    good = {status: metrics.tally(name, path, str(status), "") for status in (200, 304)}
     bad = {error: metrics.tally(name, path, str(error.status), error.code) for error in all_errors()}
     return (
-        {**good, **bad, BaseException: bad[VendordataError]},
+        {200: metrics.tally(name, path, "200", ""), **bad, BaseException: bad[VendordataError]},
         metrics.times("vendorsrv_request_duration_seconds", path),
     )
 
