@@ -103,7 +103,7 @@ A failed `must` fails its test; a failed `should` is an expected failure (`xfail
 ## Ids
 
 They stay: a case may be added, but none is renamed, and none gets stricter under the same id without a word in the
-[release notes](release-notes.md). An id begins with its group.
+[changelog](../CHANGELOG.md). An id begins with its group.
 
 """
 

@@ -287,6 +287,8 @@ def test_the_whole_configurations_are_without_findings(tmp_path: Path) -> None:
     assert ["the answers of mailserver are pinned unencrypted"] == [each.message for each in find_all(ours, nova)]
 
 
-def test_the_release_notes_begin_with_this_version() -> None:
-    """The newest version in the release notes is the package's."""
-    assert [vendorsrv.__version__] == re.findall(r"^## (\S+)$", prose(page("release-notes")), re.MULTILINE)[:1]
+def test_the_changelog_begins_with_this_version() -> None:
+    """CHANGELOG.md's newest version is the package's, without the .dev0 of one that is not released."""
+    newest, *_ = re.findall(r"^## (\S+) \((.+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    version, _, unreleased = vendorsrv.__version__.partition(".dev")
+    assert (version, bool(unreleased)) == (newest[0], newest[1] == "unreleased")

@@ -46,7 +46,7 @@ __all__ = [
     "create_app",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 #: Which module has a public name; importing the package alone loads none of them.
 HOMES = {

@@ -15,7 +15,7 @@ from tests.support.fixtures import Clock, House
 from tests.support.scraping import of, scrape, wait_for
 from tests.support.serving import BODY, INSTANCE, Server, running, write_config
 from tests.support.waiting import wait_until
-from vendorsrv import NotYet, ServiceUnavailable, UpstreamError
+from vendorsrv import NotYet, ServiceUnavailable, UpstreamError, __version__
 
 KEEPING = "Scripted, Cached, Stale, Empty"
 
@@ -99,7 +99,7 @@ def test_an_idle_server_has_what_holds_for_each_worker(server: Server) -> None:
     assert {
         "vendorsrv_workers": 1,
         "vendorsrv_worker_starts_total": 1,
-        'vendorsrv_build_info{version="0.1.0"}': 1,
+        f'vendorsrv_build_info{{version="{__version__}"}}': 1,
     } == scrape(server.client)
     assert "\nvendorsrv_pin_conflicts_total 0.0\n" in server.client.get("/-/metrics").text
 
