@@ -1,4 +1,4 @@
-"""Log lines as oslo.log formats and writes them, at a sixth of what it takes for one: its options are read once."""
+"""Log lines as oslo.log formats them, formatted and written with less CPU than oslo.log and Python's handlers take."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import asyncio
 import logging
 import time
 from logging.handlers import WatchedFileHandler
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from oslo_context import context
 from oslo_log.formatters import ContextFormatter
 
-#: Seconds between two looks whether a log file was moved.
-LOOK_EVERY: Final = 0.1
+#: Seconds between two checks whether a log file was moved.
+CHECK_INTERVAL: Final = 0.1
+#: Fields that oslo.log's formatter leaves empty when the record does not have them.
+EMPTY_BY_DEFAULT: Final = ("color", "user_identity", "resource", "user_name", "project_name", "global_request_id")
 
 
 class WithoutSummary(logging.Formatter):
-    """Formats as another formatter does, and keeps out the exception that is being handled.
+    """Format as another formatter does, without the exception that is being handled.
 
-    oslo.log appends its type and text to every line from warning level up, asked or not
-    (``formatters._get_error_summary``); a handler's exception can hold what must not be logged.
+    oslo.log appends its type and text to every line at warning level and above, even where the caller did not ask for
+    it (``formatters._get_error_summary``); the text of a handler's exception may contain a secret.
     """
 
     def __init__(self, formatter: logging.Formatter) -> None:
@@ -27,42 +29,38 @@ class WithoutSummary(logging.Formatter):
         self.formatter = formatter
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record while an exception is handled that oslo.log takes for an everyday one, and leaves out."""
+        """Format a record while a KeyError is being handled: oslo.log leaves out the common built-in exceptions."""
         try:
             raise KeyError
         except KeyError:
             return self.formatter.format(record)
 
 
-class Lines(WithoutSummary):
-    """Formats as oslo.log's formatter for text does.
+class LineFormatter(WithoutSummary):
+    """Format as oslo.log's ``ContextFormatter`` does, with options and constant fields read once.
 
-    That one reads its options for each line, makes a format of them and looks for the time zone: 40 µs, of a request
-    that takes 60. Here an everyday line takes 6; the others are still its own: with an exception, for debugging, or
-    of a library that has a context of oslo.context.
+    oslo.log's formatter reads its options and looks up the time zone for each line: 10.7 µs for a line of the access
+    log, where this one takes 3.6 µs (of about 190 µs of CPU for a request answered from the cache). It still formats
+    the lines at debug level and those with an exception, an instance or a context of oslo.context.
     """
 
     def __init__(self, formatter: ContextFormatter) -> None:
         super().__init__(formatter)
-        conf = formatter.conf
-        formats = self.with_id, self.without_id = (
-            str(conf.logging_context_format_string),
-            str(conf.logging_default_format_string),
-        )
-        self.is_simple = not any("%(isotime)" in each for each in formats)
-        missing = dict.fromkeys(
-            ("instance", "color", "user_identity", "resource", "user_name", "project_name", "global_request_id"), ""
-        )
-        missing |= {"project": formatter.project, "version": formatter.version, "error_summary": "-"}
-        self.missing = [(name, text) for name, text in missing.items() if any(f"%({name})" in each for each in formats)]
+        self.formats = formats_of(formatter)
+        self.defaults = dict.fromkeys(EMPTY_BY_DEFAULT, "")
+        self.constants = {
+            "project": formatter.project,
+            "version": formatter.version,
+            "instance": "",
+            "error_summary": "-",
+        }
         self.second = (-1, "")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line."""
+        """Return the line."""
         fields = record.__dict__
         if (
-            not self.is_simple
-            or record.levelno <= logging.DEBUG
+            record.levelno <= logging.DEBUG
             or record.exc_info
             or record.exc_text
             or record.stack_info
@@ -72,18 +70,17 @@ class Lines(WithoutSummary):
             or context.get_current()
         ):
             return super().format(record)
-        fields["message"] = record.getMessage()
-        return self.line(fields, record.created)
-
-    def line(self, fields: dict[str, Any], created: float) -> str:
-        """Give the line of a record whose attributes these are; some are added."""
-        for name, text in self.missing:
-            fields.setdefault(name, text)
-        fields["asctime"] = self.time_of(created)
-        return (self.with_id if fields.get("request_id") else self.without_id) % fields
+        with_id, without_id = self.formats
+        texts = {"message": record.getMessage(), "asctime": self.time_of(record.created)}
+        return (with_id if fields.get("request_id") else without_id) % {
+            **self.defaults,
+            **fields,
+            **self.constants,
+            **texts,
+        }
 
     def time_of(self, created: float) -> str:
-        """Give a time as ``log_date_format`` has it, which knows no part of a second."""
+        """Return a time in oslo.log's ``log_date_format``, which is the same for a whole second."""
         second, text = self.second
         if second != int(created):
             text = time.strftime(str(self.formatter.datefmt), time.localtime(created))
@@ -91,15 +88,21 @@ class Lines(WithoutSummary):
         return text
 
 
-def as_lines(formatter: logging.Formatter | None) -> logging.Formatter:
-    """Give what formats as this formatter does, faster if it can be, and without the exception's text."""
-    if type(formatter) is ContextFormatter and formatter.datefmt:
-        return Lines(formatter)
+def formats_of(formatter: ContextFormatter) -> tuple[str, str]:
+    """Return oslo.log's formats of a line with a request id and of one without."""
+    conf = formatter.conf
+    return str(conf.logging_context_format_string), str(conf.logging_default_format_string)
+
+
+def faster_formatter(formatter: logging.Formatter | None) -> logging.Formatter:
+    """Return a formatter for the same lines without the exception's text, faster for oslo.log's usual formats."""
+    if type(formatter) is ContextFormatter and formatter.datefmt and "%(isotime)" not in "".join(formats_of(formatter)):
+        return LineFormatter(formatter)
     return WithoutSummary(formatter or logging.Formatter())
 
 
 class LogStream(logging.StreamHandler[TextIO]):
-    """Where lines go: those of one turn of the event loop together, with one system call; from warnings on, at once."""
+    """Write the lines of one turn of the event loop with one system call; a warning or error at once."""
 
     is_waiting = False
     is_urgent = False
@@ -109,22 +112,8 @@ class LogStream(logging.StreamHandler[TextIO]):
         self.is_urgent = record.levelno >= logging.WARNING
         super().emit(record)
 
-    def put(self, line: str) -> None:
-        """Write a line that is no warning.
-
-        :raises OSError: it cannot be written.
-        :raises ValueError: it has characters that the stream cannot encode.
-        """
-        self.acquire()
-        try:
-            self.is_urgent = False
-            self.stream.write(line + self.terminator)
-            self.flush()
-        finally:
-            self.release()
-
     def flush(self) -> None:
-        """Hand over what was written: now, or before the loop waits for anything."""
+        """Flush now, or at the end of this turn of the running event loop."""
         try:
             loop = None if self.is_urgent else asyncio.get_running_loop()
         except RuntimeError:
@@ -141,32 +130,23 @@ class LogStream(logging.StreamHandler[TextIO]):
 
 
 class LogFile(LogStream, WatchedFileHandler):
-    """A log file that somebody may move, as logrotate does.
+    """A log file that logrotate may move.
 
-    Python's own looks before each line, with a system call; what is written in the tenth of a second until this one
-    looks is in the file that was moved.
+    Python's handler checks before each line, with a system call. This one checks every tenth of a second; what it
+    writes until the next check is in the moved file.
     """
 
-    look_at = 0.0
-
-    def put(self, line: str) -> None:
-        """Write a line that is no warning.
-
-        :raises OSError: it cannot be written.
-        :raises ValueError: it has characters that the stream cannot encode.
-        """
-        self.reopenIfNeeded()
-        super().put(line)
+    next_check = 0.0
 
     def reopenIfNeeded(self) -> None:  # noqa: N802 - Python's name
-        """Open the file anew if it was moved, and look for that now and then only."""
-        if time.monotonic() >= self.look_at:
-            self.look_at = time.monotonic() + LOOK_EVERY
+        """Reopen the file if it was moved, checking that at most once in :data:`CHECK_INTERVAL`."""
+        if time.monotonic() >= self.next_check:
+            self.next_check = time.monotonic() + CHECK_INTERVAL
             super().reopenIfNeeded()
 
 
-def as_our_own(handler: logging.Handler) -> logging.Handler:
-    """Give what writes where this handler does, with fewer system calls if it can be."""
+def faster_handler(handler: logging.Handler) -> logging.Handler:
+    """Return a handler that writes to the same place with fewer system calls, or this one if there is none."""
     if type(handler) is WatchedFileHandler:
         handler.close()
         ours: logging.Handler = LogFile(handler.baseFilename)
@@ -176,47 +156,3 @@ def as_our_own(handler: logging.Handler) -> logging.Handler:
         return handler
     ours.setFormatter(handler.formatter)
     return ours
-
-
-class Shortcut:
-    """The way of a logger's everyday lines past all that Python's logging does for a record: 7 µs instead of 20.
-
-    It is open only while everything is as :func:`as_lines` and :func:`as_our_own` have left it, and nobody else has
-    asked for the logger's records. Each thread needs one of its own.
-
-    :param logger: one two steps below the root.
-    """
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self.logger, self.root = logger, logger.root
-        self.parent = logger.manager.getLogger(logger.name.rpartition(".")[0])  # now, since it could come to be later
-        self.fields = logger.makeRecord(logger.name, logging.INFO, __file__, 0, "", (), None, "log").__dict__
-        self.ways: list[tuple[LogStream, Lines]] = []
-        for handler in self.root.handlers:
-            formatter = handler.formatter
-            if isinstance(handler, LogStream) and isinstance(formatter, Lines) and formatter.is_simple:
-                self.ways.append((handler, formatter))
-        self.handlers = [handler for handler, _ in self.ways if len(handler.filters) == 1 and not handler.level]
-
-    def is_open(self) -> bool:
-        """Say whether nothing is lost by taking it."""
-        return (
-            self.root.handlers == self.handlers
-            and not (self.logger.handlers or self.logger.filters or self.parent.handlers)
-            and not context.get_current()
-        )
-
-    def write(self, message: str, **ids: str) -> bool:
-        """Write a line at info level.
-
-        :param ids: the fields that the handlers' filter adds.
-        :returns: whether it was written; if not, Python's logging says why when it is given the line.
-        """
-        now = time.time()
-        self.fields.update(ids, message=message, created=now, msecs=now % 1 * 1000 // 1)
-        try:
-            for handler, lines in self.ways:
-                handler.put(lines.line(self.fields, now))
-        except (OSError, ValueError):  # the disk is full; or what a client sent has no place in the file's encoding
-            return False
-        return True
