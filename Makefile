@@ -26,7 +26,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: help install run test coverage bench bench-storm check format lock clean
+.PHONY: help install run test coverage compat bench bench-storm check format lock clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z-]*\): [^#]*## \(.*\)/\1|\2/p' Makefile | \
@@ -55,6 +55,9 @@ coverage: $(STAMPS)/dev ## run all tests and ask for full coverage, or some with
 	@$(if $(ARGS),$(BIN)/coverage run -m pytest $(ARGS),sh scripts/test.sh $(BIN)/coverage run)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
+
+compat: $(STAMPS)/install ## run the unit tests with the lowest versions and with OpenStack's (ARGS=floors for one of them)
+	@sh scripts/compat.sh $(ARGS)
 
 bench: $(STAMPS)/dev ## set up, then measure contenders side by side and print ratios (ARGS='--quick --json NAME')
 	@echo "Measuring$(if $(ARGS), $(ARGS),: all of it takes twenty minutes)" >&2

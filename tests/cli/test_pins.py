@@ -107,7 +107,8 @@ def test_forget_asks_first(operator: Operator) -> None:
     """Whoever says no has forgotten nothing."""
     operator.pin((A, "dns"), (A, "mail"))
     status, printed, asked = seen(operator.run("pins", "forget", A, typed="n\n"))
-    assert (1, "", [f"{A} dns", f"{A} mail"]) == (status, printed, asked.splitlines()[:2])
+    assert (1, [f"{A} dns", f"{A} mail"]) == (status, asked.splitlines()[:2])
+    assert "forgotten" not in printed
     assert "Forget 2 pins? [y/N]" in asked
     assert {A} == set(operator.stored())
 
@@ -124,7 +125,9 @@ def test_forget_says_what_it_forgot(operator: Operator) -> None:
 def test_forget_after_a_yes(operator: Operator) -> None:
     """Of one handler alone, if it is named."""
     operator.pin((A, "dns"), (A, "mail"))
-    assert (0, f"forgotten: {A} dns\n") == seen(operator.run("pins", "forget", A, "--handler", "dns", typed="y\n"))[:2]
+    status, printed, _ = seen(operator.run("pins", "forget", A, "--handler", "dns", typed="y\n"))
+    # Before click 8.4 its runner also prints what was typed.
+    assert (0, f"forgotten: {A} dns") == (status, printed.splitlines()[-1])
     assert 1 == len(operator.stored())
 
 

@@ -88,6 +88,8 @@ def find_problems(conf: cfg.ConfigOpts) -> list[Problem]:
     # The middleware's defaults have no timeout at all, and three tries.
     conf.set_default("http_connect_timeout", 2, group=AUTHTOKEN)
     conf.set_default("http_request_max_retries", 1, group=AUTHTOKEN)
+    # No service token ever reaches the middleware, whose versions before 13 log a warning about its older default.
+    conf.set_default("service_token_roles_required", True, group=AUTHTOKEN)
     if values[AUTHTOKEN].get("delay_auth_decision"):
         reason = "must be off; it turns an outage into bad tokens"
         problems.append(Problem(AUTHTOKEN, "delay_auth_decision", reason))

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Runs the unit tests with other versions than the lock's, as `make compat` does: compat.sh [floors|openstack-RELEASE ...]
+# Each set of versions, a file of requirements/ that `make lock` makes, has an environment of its own in .cache/compat.
+set -eu
+
+cd "$(dirname "$0")/.."
+[ $# -gt 0 ] || set -- floors $(cd requirements && ls openstack-*.txt | sed 's/\.txt$//')
+
+install() {
+    .venv/bin/uv venv --quiet --clear --python .venv/bin/python "$1"
+    .venv/bin/uv pip install --quiet --python "$1" --require-hashes --requirement "requirements/$2.txt"
+    .venv/bin/uv pip install --quiet --python "$1" --no-deps --no-build-isolation --editable . \
+        $(for example in examples/*/pyproject.toml; do echo "--editable ${example%pyproject.toml}"; done)
+    .venv/bin/uv pip check --quiet --python "$1"
+}
+
+failed=
+for versions in "$@"; do
+    echo "Unit tests with requirements/$versions.txt"
+    environment=.cache/compat/$versions
+    install "$environment" "$versions"
+    # Older libraries use each other's deprecated names: only with the lock's versions are such warnings errors.
+    PATH=$PWD/$environment/bin:$PATH \
+        PYTEST_ADDOPTS="-W default::DeprecationWarning -W default::PendingDeprecationWarning --disable-warnings" \
+        sh scripts/unit.sh "$environment/bin/python" --override-ini "cache_dir=$environment/pytest" ||
+        failed="$failed $versions"
+done
+[ -z "$failed" ] || { echo "Unit tests failed with:$failed" >&2; exit 1; }
