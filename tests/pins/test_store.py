@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Update, update
@@ -238,3 +239,12 @@ def test_an_url_that_the_library_refuses() -> None:
     url = async_url("postgresql://h/d").update_query_dict({"plugin": "nosuch"})
     with pytest.raises(ConfigError, match=r"^\[database\] connection: Can't load plugin: sqlalchemy.plugins:nosuch$"):
         PinStore(url, 1.0)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_database_that_refuses_connections_is_unavailable(kind: str, tmp_path: Path) -> None:
+    """Whatever error the driver has for that."""
+    with database_url(kind, tmp_path) as url:
+        missing = url.replace("vendorsrv_test_", "planted_")
+    with pytest.raises(PinsUnavailable):
+        with_store(missing, lambda store: store.get(new_instance(), "mail"))

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from vendorsrv.pins.table import COLUMNS, KEY, Row
@@ -24,6 +24,9 @@ class Connections:
     """Connections that are open for good, of an engine whose pool says how many there may be.
 
     Taking one from the pool and giving it back costs as much as three statements.
+
+    :ivar errors: all that connecting and statements may raise. The socket's own errors come as they are, and before
+        SQLAlchemy 2.1 also those with which PostgreSQL refuses a connection.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -32,6 +35,7 @@ class Connections:
         dialect: Any = engine.dialect
         self.text = str(LOOK_UP.compile(dialect=dialect))
         self.read, self.refusals = DRIVERS[dialect.driver](dialect.loaded_dbapi)
+        self.errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *self.refusals)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[AsyncConnection]:

@@ -14,7 +14,6 @@ from typing import Final
 
 from sqlalchemy import Connection, column, inspect, select, table, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vendorsrv.errors import ConfigError
@@ -103,7 +102,7 @@ async def upgrade_existing(store: PinStore) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT) as connecting, store.engine.connect() as connection:
             connecting.reschedule(None)
             await upgrade_connected(connection)
-    except (SQLAlchemyError, OSError) as error:
+    except store.connections.errors as error:
         raise ConfigError(f"[database] connection: the database cannot be upgraded: {reason_of(error)}") from None
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import and_, bindparam, delete, event, insert, or_, select, tuple_, update
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from vendorsrv.concurrency import PrioritySemaphore
@@ -215,7 +215,7 @@ class PinStore:
             statement = self.in_turn(work, semaphore, begun + self.timeout)
             async with asyncio.timeout(self.timeout):
                 found = await (self.shielded(statement) if self.is_sqlite else statement)
-        except (SQLAlchemyError, OSError) as error:  # asyncpg lets the socket's own errors through
+        except self.connections.errors as error:
             if isinstance(error, TimeoutError) and begun > self.answered_at:
                 semaphore.fail_all()
             LOG.warning("the pin store does not answer: %s", reason_of(error))
