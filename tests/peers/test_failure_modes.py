@@ -1,4 +1,4 @@
-"""What Nova makes of each way in which a handler fails, for each ``on_error``: measured, and the admin guide."""
+"""What Nova makes of each way in which a handler fails, for each ``on_error``: measured, and on its page."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from vendorsrv.nova.outcomes import Outcome as PredictedOutcome
 WAYS: Final = {
     "raises": "raises an exception",
     "upstream": "raises `UpstreamError`",
-    "busy": "has all the work that it may have",
-    "circuit_open": "failed for five instances in a row, and rests",
-    "slow": "is slow",
-    "pinning": "pins, and the store of pins is away",
+    "busy": "has a full concurrency limit and queue",
+    "circuit-open": "keeps failing, so its circuit breaker is open",
+    "slow": "overruns its deadline",
+    "pinning": "pins, and the pin store is unavailable",
     "refuses": "raises `BadRequest`",
 }
 MODES: Final = ("fail", "empty", "stale")
@@ -78,7 +78,7 @@ class Asker:
     def failing(self) -> Iterator[None]:
         """Bring the handler to where it fails, after its first answer, and back."""
         way = self.handler.rpartition("-")[0]
-        if way == "circuit_open":
+        if way == "circuit-open":
             for number in range(5):  # one instance alone may be at fault itself
                 self.post(instance_id=f"{OTHER[:-1]}{number}", hostname=NEVER_GOOD)
         if way != "busy":
@@ -132,7 +132,7 @@ RAISED: Final = pytest.mark.parametrize(
         ("raises", "500 `handler_failed`", "raises `InternalServerError`"),
         ("upstream", "502 `upstream_failed`", "raises `BadGateway`"),
         ("busy", "503 `busy`", "raises `ServiceUnavailable`"),
-        ("circuit_open", "503 `circuit_open`", "raises `ServiceUnavailable`"),
+        ("circuit-open", "503 `circuit_open`", "raises `ServiceUnavailable`"),
         ("pinning", "503 `pins_unavailable`", "raises `ServiceUnavailable`"),
         ("slow", "504 `handler_timeout`", "raises `GatewayTimeout`"),
         ("refuses", "400 `bad_request`", "raises `BadRequest`"),
@@ -146,13 +146,13 @@ def test_fail_reaches_nova(outcomes: Mapping[tuple[str, str], Outcome], way: str
     assert Outcome(answered, "`{}`", raised) == outcomes[way, "fail"]
 
 
-@pytest.mark.parametrize("way", ["raises", "upstream", "busy", "circuit_open", "slow"])
+@pytest.mark.parametrize("way", ["raises", "upstream", "busy", "circuit-open", "slow"])
 def test_empty_never_raises(outcomes: Mapping[tuple[str, str], Outcome], way: str) -> None:
     """With OnError.EMPTY no failure of the handler is one of the instance's."""
     assert Outcome("200, `{}`", "`{}`", "`{}`") == outcomes[way, "empty"]
 
 
-@pytest.mark.parametrize("way", ["raises", "upstream", "busy", "circuit_open", "slow"])
+@pytest.mark.parametrize("way", ["raises", "upstream", "busy", "circuit-open", "slow"])
 def test_stale_serves_the_last_good_answer(outcomes: Mapping[tuple[str, str], Outcome], way: str) -> None:
     """With OnError.STALE the instance gets what it got before."""
     good = "the last good answer"
@@ -188,15 +188,15 @@ def test_the_outcomes_say_what_nova_does(
 
 
 def test_the_page_says_what_was_measured(outcomes: Mapping[tuple[str, str], Outcome]) -> None:
-    """The admin guide has exactly this table between its two markers."""
-    head = ("the handler", "`on_error`", "we answer", "Nova, with fatal off", "Nova, with fatal on")
+    """docs/failures.md has exactly the table that was measured."""
+    head = ("the handler", "`on_error`", "vendorsrv answers", "Nova, with fatal off", "Nova, with fatal on")
     lines = [head, *((WAYS[way], f"`{mode}`", *outcome) for (way, mode), outcome in outcomes.items())]
-    assert in_markdown(lines) == between("failure-modes"), f"the admin guide must have:\n{in_markdown(lines)}"
+    assert in_markdown(lines) == between("failure-modes"), f"docs/failures.md must have:\n{in_markdown(lines)}"
 
 
 def test_the_page_has_the_outcomes() -> None:
-    """The admin guide has the table of the command between its two markers."""
-    assert in_markdown(table()) == between("outcomes"), f"the admin guide must have:\n{in_markdown(table())}"
+    """docs/failures.md has the table that `vendorsrv handlers --modes` prints."""
+    assert in_markdown(table()) == between("outcomes"), f"docs/failures.md must have:\n{in_markdown(table())}"
 
 
 def in_markdown(lines: Sequence[Sequence[str]]) -> str:
@@ -207,4 +207,4 @@ def in_markdown(lines: Sequence[Sequence[str]]) -> str:
 
 def between(marker: str) -> str:
     """What the page has between two markers."""
-    return page("admin-guide").read_text().partition(f"<!-- {marker} -->\n")[2].partition(f"\n<!-- /{marker} -->")[0]
+    return page("failures").read_text().partition(f"<!-- {marker} -->\n")[2].partition(f"\n<!-- /{marker} -->")[0]

@@ -1,4 +1,4 @@
-"""What each of our errors becomes in Nova, with ``vendordata_dynamic_failure_fatal`` off and on; the guide has them."""
+"""What each of our errors becomes in Nova, with ``vendordata_dynamic_failure_fatal`` off and on."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.support.peers.server import BODY, Options, Server
 from tests.support.serving import free_port
 from vendorsrv.demo.keystone import LocalKeystone
 
-GUIDE: Final = ROOT / "docs" / "admin-guide.md"
-#: Begins of what the guide has for a message that it cannot quote.
-IN_OTHER_WORDS: Final = ("the same", "the handler's words")
+PAGE: Final = ROOT / "docs" / "failures.md"
+#: How the page describes a message that it cannot quote.
+IN_OTHER_WORDS: Final = ("the same", "the handler's message")
 RULES: Final = '"vendordata:handler:received": "rule:vendordata:ask and boot_role:member"\n'
 
 
@@ -228,9 +228,9 @@ def test_outages(nova: Nova, request: pytest.FixtureRequest, name: str) -> None:
     check(OUTAGES[name], url, fatal, lenient)
 
 
-def guide_rows() -> list[list[str]]:
-    """The rows of the guide's table of failures: answer, log, and class."""
-    table = GUIDE.read_text().partition("| we answer |")[2].partition("\n\n")[0]
+def page_rows() -> list[list[str]]:
+    """The rows of the page's first table: answer, log, and class."""
+    table = PAGE.read_text().partition("| vendorsrv answers |")[2].partition("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split(" | ")][1:] for line in table.splitlines()[2:]]
 
 
@@ -242,7 +242,7 @@ def normal(text: str) -> str:
 
 
 def shown_by(failure: Failure, answer: str, log: str, raises: str) -> bool:
-    """Say whether a row of the guide has this answer, its class, and what is quoted of its message."""
+    """Say whether a row of the page has this answer, its class, and what is quoted of its message."""
     quoted = re.findall(r"`([^`]+)`", log)
     patterns = [" *.* *".join(re.escape(part.strip()) for part in normal(each).split("…")) for each in quoted]
     said = any(re.search(pattern, normal(failure.message)) for pattern in patterns)
@@ -250,13 +250,13 @@ def shown_by(failure: Failure, answer: str, log: str, raises: str) -> bool:
     return ours and raises.split(" or ") == [*failure.raises] and (said or log.startswith(IN_OTHER_WORDS))
 
 
-def test_the_guide_has_nothing_else() -> None:
-    """Each row of the admin guide's table of failures is shown by one of these tests."""
+def test_each_failure_of_the_page_is_shown() -> None:
+    """Each row of the first table of docs/failures.md is shown by one of these tests."""
     failures = [*REFUSALS.values(), *OUTAGES.values()]
-    assert [] == [row for row in guide_rows() if not any(shown_by(each, *row) for each in failures)]
+    assert [] == [row for row in page_rows() if not any(shown_by(each, *row) for each in failures)]
 
 
-def test_the_guide_has_all_codes() -> None:
-    """Each code that Nova can meet at a handler's path has a row."""
+def test_the_page_has_all_codes() -> None:
+    """Each error code that Nova can get from a handler's path has a row in docs/failures.md."""
     codes = {failure.answer for failure in [*REFUSALS.values(), *OUTAGES.values()] if failure.answer}
-    assert {"405 method_not_allowed"} == codes - {answer.replace("`", "") for answer, _, _ in guide_rows()}
+    assert {"405 method_not_allowed"} == codes - {answer.replace("`", "") for answer, _, _ in page_rows()}

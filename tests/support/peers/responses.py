@@ -1,6 +1,6 @@
 """Every way in which vendordata can fail, and what Nova 34 makes of it.
 
-The table of docs/admin-guide.md is held to these.
+The table of docs/failures.md is held to these.
 """
 
 from __future__ import annotations
