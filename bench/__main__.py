@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench import five, growth, hot_path, instructions, keeping, machine, reads, scaling, single_flight, throughput
@@ -77,7 +78,7 @@ def show(found: dict[str, Any]) -> None:
     for name, rows in found.get("benchmarks", found).items():
         click.echo(f"\n{name}")
         headings = columns(rows)
-        show_columns(headings, [[shown(row.get(each, "")) for each in headings] for row in rows])
+        show_columns(headings, [[shown(row.get(each, "")) for each in headings] for row in rows], Console())
 
 
 def markdown(found: dict[str, Any]) -> str:

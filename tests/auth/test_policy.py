@@ -163,9 +163,9 @@ def test_a_decision_is_remembered_for_five_seconds(make: Make, clock: Clock, tmp
 #: Each is a policy file that cannot be used, and what start-up says about it.
 BROKEN = {
     "not YAML": ("vendordata:ask: [\n", "while parsing"),
-    "a list": ("- 'role:service'\n", "it is no mapping of names to rules"),
-    "a word": ("role:service\n", "it is no mapping of names to rules"),
-    "a number for a rule": ("'vendordata:ask': 5\n", "it is no mapping of names to rules"),
+    "a list": ("- 'role:service'\n", "it must map names to rules"),
+    "a word": ("role:service\n", "it must map names to rules"),
+    "a number for a rule": ("'vendordata:ask': 5\n", "it must map names to rules"),
 }
 
 

@@ -24,18 +24,15 @@ def test_nothing_is_wrong_with_a_good_pair(tmp_path: Path) -> None:
         # Providers
         (
             {"StaticJSON,DynamicJSON": "DynamicJSON"},
-            (
-                "2: error: [api] vendordata_providers: "
-                "it lacks StaticJSON: without it every boot with a config drive fails"
-            ),
+            ("2: error: [api] vendordata_providers: StaticJSON is missing: every boot with a config drive fails"),
         ),
         (
             {"StaticJSON,DynamicJSON": "StaticJSON"},
-            "2: error: [api] vendordata_providers: it lacks DynamicJSON: Nova asks no vendordata server",
+            "2: error: [api] vendordata_providers: DynamicJSON is missing: Nova will not call any vendordata server",
         ),
         (
             {"vendordata_providers = StaticJSON,DynamicJSON": "\n"},
-            "1: error: [api] vendordata_providers: it lacks DynamicJSON: Nova asks no vendordata server",
+            "1: error: [api] vendordata_providers: DynamicJSON is missing: Nova will not call any vendordata server",
         ),
         (
             {"StaticJSON,": "StaticJson,StaticJSON,"},
@@ -48,20 +45,20 @@ def test_nothing_is_wrong_with_a_good_pair(tmp_path: Path) -> None:
         (
             {"vendordata_dynamic_targets": "vendordata_dynamic_target"},
             (
-                "1: warning: [api] vendordata_dynamic_targets: no target leads to this server (127.0.0.1 port 9090)\n"
+                "1: warning: [api] vendordata_dynamic_targets: no target points to this server (127.0.0.1 port 9090)\n"
                 "3: error: [api] vendordata_dynamic_target: "
                 "Nova has no such option; did you mean vendordata_dynamic_targets?"
             ),
         ),
         (
             {"[api]": "[DEFAULT]\nvendordata_dynamic_failure_fatal = true\n[api]"},
-            "2: error: [DEFAULT] vendordata_dynamic_failure_fatal: Nova has no such option; it belongs into [api]",
+            "2: error: [DEFAULT] vendordata_dynamic_failure_fatal: Nova has no such option; it belongs in [api]",
         ),
         (
             {"[vendordata_dynamic_auth]": "[vendordata_auth]"},
             (
-                "error: [vendordata_dynamic_auth] auth_type: it is not set: "
-                "Nova sends no token, and is answered with 401\n"
+                "error: [vendordata_dynamic_auth] auth_type: not set: "
+                "Nova sends no token, and every call is answered 401\n"
                 "4: error: [vendordata_auth] Nova has no such section; did you mean [vendordata_dynamic_auth]?"
             ),
         ),
@@ -79,29 +76,29 @@ def test_nothing_is_wrong_with_a_good_pair(tmp_path: Path) -> None:
         ),
         (
             {"[api]": "[api]\nvendordata_dynamic_read_timeout = 0"},
-            "2: error: [api] vendordata_dynamic_read_timeout: with 0 every call fails",
+            "2: error: [api] vendordata_dynamic_read_timeout: 0 makes every call fail",
         ),
         ({"[api]": "[api]\nvendordata_dynamic_read_timeout = 6"}, ""),
         # The account
         (
             {"auth_type = password\n": ""},
             (
-                "4: error: [vendordata_dynamic_auth] auth_type: it is not set: "
-                "Nova sends no token, and is answered with 401"
+                "4: error: [vendordata_dynamic_auth] auth_type: not set: "
+                "Nova sends no token, and every call is answered 401"
             ),
         ),
-        ({"password = planted\n": ""}, "4: error: [vendordata_dynamic_auth] password is missing"),
+        ({"password = planted\n": ""}, "4: error: [vendordata_dynamic_auth] password is required"),
         (
             {"auth_url = https://keystone.example.org:5000/v3\n": ""},
-            "4: error: [vendordata_dynamic_auth] auth_url is missing",
+            "4: error: [vendordata_dynamic_auth] auth_url is required",
         ),
         (
             {":5000/v3": ":5000", "timeout = 5\n": ""},
             (
-                "4: warning: [vendordata_dynamic_auth] timeout: it is not set: "
-                "a Keystone that hangs blocks boots without end; 5 is good\n"
-                "6: warning: [vendordata_dynamic_auth] auth_url: it does not end in /v3: "
-                "while Keystone is away, boots fail although failures are not fatal"
+                "4: warning: [vendordata_dynamic_auth] timeout: not set: "
+                "a Keystone that hangs blocks boots for ever; set 5\n"
+                "6: warning: [vendordata_dynamic_auth] auth_url: does not end in /v3: "
+                "while Keystone is unavailable, boots fail although failures are not fatal"
             ),
         ),
         # The file
@@ -120,25 +117,25 @@ def test_a_trap_has_its_line(tmp_path: Path, changes: dict[str, str], expected: 
         ("mailserver@https://vendordata.example.org/mailserver", ""),
         ("mailserver@http://$my_ip:9090/mailserver", ""),
         (f"{TARGET}, other@http://10.0.0.2:9090/other, third@https://other.example.org/x/y", ""),
-        ("other@http://10.0.0.2:9090/other", "warning: no target leads to this server (127.0.0.1 port 9090)"),
-        ("", "warning: no target leads to this server (127.0.0.1 port 9090)"),
+        ("other@http://10.0.0.2:9090/other", "warning: no target points to this server (127.0.0.1 port 9090)"),
+        ("", "warning: no target points to this server (127.0.0.1 port 9090)"),
         (
             f"{TARGET}, http://127.0.0.1:9090/mailserver, http://user:planted@127.0.0.1/",
             (
-                "error: http://127.0.0.1:9090/mailserver has no name, and is skipped; "
-                "Nova splits at commas: in a URL write %2C\n"
-                "error: http://127.0.0.1/ has no name, and is skipped; Nova splits at commas: in a URL write %2C"
+                "error: http://127.0.0.1:9090/mailserver has no name, and Nova skips it; "
+                "a comma in a URL must be written as %2C\n"
+                "error: http://127.0.0.1/ has no name, and Nova skips it; a comma in a URL must be written as %2C"
             ),
         ),
         (
             f"{TARGET}?racks=1,2",
-            "error: 2 has no name, and is skipped; Nova splits at commas: in a URL write %2C",
+            "error: 2 has no name, and Nova skips it; a comma in a URL must be written as %2C",
         ),
         (
             f"{TARGET}, static@http://10.0.0.2/, {TARGET}, @http://10.0.0.2/",
             (
-                "error: target static is dropped: StaticJSON has this name\n"
-                "error: target mailserver is there twice; the second one is skipped\n"
+                "error: target static is dropped: this is the name of StaticJSON\n"
+                "error: target mailserver is configured twice; Nova skips the second one\n"
                 "error: target has an empty name"
             ),
         ),
@@ -158,24 +155,24 @@ def test_a_trap_has_its_line(tmp_path: Path, changes: dict[str, str], expected: 
         ("mail@http://127.0.0.1:9090/rack", "error: target mail: no handler rack is enabled here"),
         (
             "mail@http://127.0.0.1:9090/mailserver/",
-            "error: target mail: its path must be /mailserver, without another slash",
+            "error: target mail: its path must be /mailserver, without a slash at the end",
         ),
         (
             "mail@https://127.0.0.1:9090/mailserver",
-            "error: target mail: it is https, and this server speaks http (cert_file is not set)",
+            "error: target mail: the URL is https, but this server speaks http (cert_file is not set)",
         ),
         (
             "cloud-init@http://127.0.0.1:9090/",
-            "error: target cloud-init: / answers with an object, and cloud-init takes nothing but a string",
+            "error: target cloud-init: / answers with an object, and cloud-init accepts only a string",
         ),
         (
             "cloud-init@http://127.0.0.1:9090/mailserver",
-            "warning: target cloud-init: cloud-init takes nothing but a string, and the handler must answer with one",
+            "warning: target cloud-init: cloud-init accepts only a string, so the handler must answer with one",
         ),
         ("cloud-init@http://127.0.0.1:9090/cloud-init", ""),
         (
             "mail@http://127.0.0.1:9090/cloud-init",
-            "warning: target mail: an instance's cloud-init looks at no name but cloud-init",
+            "warning: target mail: an instance's cloud-init reads only the target named cloud-init",
         ),
     ],
 )
@@ -190,10 +187,10 @@ def test_timeouts_of_both_sides_are_compared(tmp_path: Path) -> None:
     """Nova must wait longer than a request of ours can take, and than a handler."""
     nova = changed(GOOD_NOVA, {"[api]": "[api]\nvendordata_dynamic_read_timeout = 4"})
     assert [
-        "vendorsrv.conf:11: error: [handler:mailserver] timeout: 4 s is not below Nova's read timeout of 4 s",
+        "vendorsrv.conf:11: error: [handler:mailserver] timeout: 4 s must be less than Nova's read timeout (4 s)",
         (
             "nova.conf:2: error: [api] vendordata_dynamic_read_timeout: "
-            "4 s is not above our request_timeout of 4.5 s: Nova gives up first"
+            "4 s must be more than vendorsrv's request_timeout (4.5 s), or Nova gives up first"
         ),
     ] == findings(tmp_path, GOOD, nova)
 
@@ -213,7 +210,7 @@ def test_an_account_in_another_section_is_found(tmp_path: Path) -> None:
             "password = planted\n": "",
         },
     )
-    assert "7: error: [nova] password is missing" == found_in_nova_conf(tmp_path, GOOD, nova)
+    assert "7: error: [nova] password is required" == found_in_nova_conf(tmp_path, GOOD, nova)
 
 
 def test_an_account_that_is_broken_leaves_the_targets_to_be_checked(tmp_path: Path) -> None:
@@ -221,7 +218,7 @@ def test_an_account_that_is_broken_leaves_the_targets_to_be_checked(tmp_path: Pa
     nova = changed(GOOD_NOVA, {"password = planted\n": "", "/mailserver": "/rack"})
     assert (
         "3: error: [api] vendordata_dynamic_targets: target mailserver: no handler rack is enabled here\n"
-        "4: error: [vendordata_dynamic_auth] password is missing"
+        "4: error: [vendordata_dynamic_auth] password is required"
     ) == found_in_nova_conf(tmp_path, GOOD, nova)
 
 

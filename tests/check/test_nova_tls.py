@@ -32,14 +32,14 @@ def serving_tls(tmp_path: Path) -> str:
         (
             "http://127.0.0.1:9090/mailserver",
             "ca",
-            "5: error: [api] vendordata_dynamic_targets: target mail: it is http, and this server speaks https",
+            "5: error: [api] vendordata_dynamic_targets: target mail: the URL is http, but this server speaks https",
         ),
         (
             "https://other.example.org:9090/mailserver",
             "ca",
             (
-                "3: error: [api] vendordata_dynamic_ssl_certfile: target mail: the certificates of this server and of "
-                "Nova do not fit: Hostname mismatch, certificate is not valid for 'other.example.org'."
+                "3: error: [api] vendordata_dynamic_ssl_certfile: target mail: Nova and this server refuse "
+                "each other's certificates: Hostname mismatch, certificate is not valid for 'other.example.org'."
             ),
         ),
         (
@@ -47,7 +47,7 @@ def serving_tls(tmp_path: Path) -> str:
             "absent",
             (
                 "3: error: [api] vendordata_dynamic_ssl_certfile: target mail: "
-                "absent does not exist here; then boots fail although failures are not fatal"
+                "absent does not exist here; boots fail without it, although failures are not fatal"
             ),
         ),
     ],
@@ -74,8 +74,8 @@ def test_nova_must_trust_our_certificate(
         (
             "",
             (
-                "target mail: this server asks for a certificate (ca_file), "
-                "and [vendordata_dynamic_auth] has no certfile and keyfile"
+                "target mail: this server requires a client certificate (ca_file); "
+                "set certfile and keyfile in [vendordata_dynamic_auth]"
             ),
         ),
         ("certfile = {folder}/cert\nkeyfile = {folder}/key\n", ""),
@@ -98,7 +98,7 @@ def test_without_a_ca_file_nova_trusts_the_usual_authorities(tmp_path: Path, ser
     nova = changed(GOOD_NOVA, {TARGET: "mail@https://127.0.0.1:9090/mailserver"})
     assert (
         "1: error: [api] vendordata_dynamic_ssl_certfile: target mail: "
-        "the certificates of this server and of Nova do not fit: unable to get local issuer certificate"
+        "Nova and this server refuse each other's certificates: unable to get local issuer certificate"
     ) == found_in_nova_conf(tmp_path, serving_tls, nova)
 
 

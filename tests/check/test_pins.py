@@ -11,7 +11,7 @@ from tests.support.checking import GOOD, KEY, changed, findings
 
 PINS = f"[pins]\nencryption_keys = {KEY}\n"
 MEMORY = "[database]\nconnection = sqlite://\n"
-SCATTERED = "each worker has pins in its own memory: one instance gets different answers"
+SCATTERED = "each worker keeps pins in its own memory, so an instance gets different answers"
 PINNED_AND_CACHED = "pin and cache_for exclude each other: what is pinned is read from its store each time"
 PINNED_AND_STALE = "pin and OnError.STALE exclude each other: a pinned answer is never stale"
 
@@ -19,7 +19,7 @@ PINNED_AND_STALE = "pin and OnError.STALE exclude each other: a pinned answer is
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({PINS: ""}, [": warning: [pins] encryption_keys: the answers of mailserver are pinned unencrypted"]),
+        ({PINS: ""}, [": warning: [pins] encryption_keys: not set: the answers of mailserver are pinned unencrypted"]),
         ({PINS: "", "domain =": "pin = false\ndomain ="}, []),
         (
             {KEY: "planted"},
@@ -28,7 +28,7 @@ PINNED_AND_STALE = "pin and OnError.STALE exclude each other: a pinned answer is
         (
             {"encryption_keys": "encription_keys"},
             [
-                ":13: warning: [pins] encryption_keys: the answers of mailserver are pinned unencrypted",
+                ":13: warning: [pins] encryption_keys: not set: the answers of mailserver are pinned unencrypted",
                 ":14: error: [pins] encription_keys: there is no such option; did you mean encryption_keys?",
             ],
         ),
@@ -42,7 +42,7 @@ PINNED_AND_STALE = "pin and OnError.STALE exclude each other: a pinned answer is
         ),
         (
             {"[pins]": f"{MEMORY}[pins]"},
-            [":14: warning: [database] connection: the pins are in memory, and end with the server"],
+            [":14: warning: [database] connection: the pins are kept in memory, and lost when the server stops"],
         ),
         ({"[pins]": f"{MEMORY}[pins]", "domain =": "pin = false\ndomain ="}, []),
         (
@@ -71,8 +71,8 @@ def test_a_finding_about_pins_has_its_line(tmp_path: Path, changes: dict[str, st
         ("oracle://planted", "oracle is not one of sqlite, postgresql, mysql, mariadb"),
         ("planted", "this is no database URL, such as sqlite:////var/lib/x.db"),
         ("mysql://planted/x?plugin=dbcounter", "the URL's option plugin is not known; one of charset, init_command"),
-        ("sqlite:////proc/version/state/pins.db", "/proc/version/state/pins.db cannot be written by this user"),
-        ("sqlite:////etc", "/etc cannot be written by this user"),
+        ("sqlite:////proc/version/state/pins.db", "this user cannot write /proc/version/state/pins.db"),
+        ("sqlite:////etc", "this user cannot write /etc"),
     ],
 )
 def test_a_store_that_cannot_be_used(tmp_path: Path, url: str, expected: str) -> None:
@@ -83,9 +83,9 @@ def test_a_store_that_cannot_be_used(tmp_path: Path, url: str, expected: str) ->
 
 def test_a_state_path_that_cannot_be_written(tmp_path: Path) -> None:
     """The option that is to be changed is named, when the file is at its usual place."""
-    assert [
-        "vendorsrv.conf:3: error: [vendorsrv] state_path: /proc/version/pins.db cannot be written by this user"
-    ] == (findings(tmp_path, changed(GOOD, {"port = 9090": "state_path = /proc/version"})))
+    assert ["vendorsrv.conf:3: error: [vendorsrv] state_path: this user cannot write /proc/version/pins.db"] == (
+        findings(tmp_path, changed(GOOD, {"port = 9090": "state_path = /proc/version"}))
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,24 +23,24 @@ from tests.support.checking import GOOD, changed, findings, write
         (
             "vendordata:ask: role:nova or\nvendordata:handler:mailserver: role nova\n",
             [
-                "1: error: vendordata:ask: a part of it cannot be understood, and denies everything",
-                "2: error: vendordata:handler:mailserver: a part of it cannot be understood, and denies everything",
+                "1: error: vendordata:ask: a part of this rule cannot be parsed and denies everything",
+                "2: error: vendordata:handler:mailserver: a part of this rule cannot be parsed and denies everything",
             ],
         ),
         (
             "vendordata:ask: rolee:nova or user_name:nova\n",
             [
-                "1: error: vendordata:ask: rolee: is nothing that is known of a caller; did you mean role?",
-                "1: error: vendordata:ask: user_name: is nothing that is known of a caller; did you mean user_id?",
+                "1: error: vendordata:ask: unknown attribute rolee; did you mean role?",
+                "1: error: vendordata:ask: unknown attribute user_name; did you mean user_id?",
             ],
         ),
         ("vendordata:ask: user_id:nova or 'a':%(b)s or boot_role:c or @\n", []),
         ("vendordata:ask: '!'\n", []),
-        ("vendordata:ask: ''\n", ["1: warning: vendordata:ask: it lets every valid token in, a tenant's as well"]),
-        ("vendordata:ask:\n", ["1: error: vendordata:ask: a rule is a string"]),
-        ("- vendordata:ask\n", ["1: error: it is no mapping of names to rules"]),
-        ("vendordata:ask: role:nova\n'\n", ["3: error: it is not YAML"]),
-        ("\x00", ["error: it is not YAML"]),
+        ("vendordata:ask: ''\n", ["1: warning: vendordata:ask: this rule admits every valid token, even a tenant's"]),
+        ("vendordata:ask:\n", ["1: error: vendordata:ask: a rule must be a string"]),
+        ("- vendordata:ask\n", ["1: error: this file must map names to rules"]),
+        ("vendordata:ask: role:nova\n'\n", ["3: error: this file is not YAML"]),
+        ("\x00", ["error: this file is not YAML"]),
     ],
 )
 def test_a_rule_has_its_line(tmp_path: Path, policy: str, expected: list[str]) -> None:
@@ -60,14 +60,14 @@ def test_a_rule_that_refers_to_nothing_has_its_line(tmp_path: Path) -> None:
 def test_a_policy_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     """A file that is no text stands for all that cannot be read."""
     (tmp_path / "policy.yaml").write_bytes(b"\xff")
-    assert ["policy.yaml: error: it cannot be read"] == findings(tmp_path, GOOD)
+    assert ["policy.yaml: error: this file cannot be read"] == findings(tmp_path, GOOD)
 
 
 def test_a_policy_file_of_another_name_should_be_there(tmp_path: Path) -> None:
     """The usual one may be absent; who names another one expects it to be used."""
     text = changed(GOOD, {"[handler:": "[oslo_policy]\npolicy_file = rules.yaml\n[handler:"})
     assert [
-        "vendorsrv.conf:12: warning: [oslo_policy] policy_file: rules.yaml does not exist: the default rules are used"
+        "vendorsrv.conf:12: warning: [oslo_policy] policy_file: rules.yaml does not exist; the default rules apply"
     ] == findings(tmp_path, text)
 
 

@@ -37,12 +37,12 @@ def test_nothing_is_wrong_with_a_good_configuration(tmp_path: Path) -> None:
         ),
         (
             {"[vendorsrv]": "[DEFAULT]\ndebug = off\nhandlers = a\n[vendorsrv]"},
-            ["3: error: [DEFAULT] handlers: there is no such option; it belongs into [vendorsrv]"],
+            ["3: error: [DEFAULT] handlers: there is no such option; it belongs in [vendorsrv]"],
         ),
         ({"port = 9090": "zzz = 1"}, ["3: error: [vendorsrv] zzz: there is no such option"]),
         (
             {"port = 9090": "port = 9090\nport = 1"},
-            ["4: warning: [vendorsrv] port: it is set in line 3 as well; only this one counts"],
+            ["4: warning: [vendorsrv] port: also set in line 3; this line overrides it"],
         ),
         ({"[handler:mailserver]": "[handler:mailserver]\ntimeout = 3"}, []),
         (
@@ -65,7 +65,7 @@ def test_nothing_is_wrong_with_a_good_configuration(tmp_path: Path) -> None:
             {"[handler:m": "[oslo_polici]\n[handler:m"},
             ["11: error: [oslo_polici] there is no such section; did you mean oslo_policy?"],
         ),
-        ({"[handler:m": "[zzz]\na = 1\n[handler:m"}, ["11: warning: [zzz] nothing reads this section"]),
+        ({"[handler:m": "[zzz]\na = 1\n[handler:m"}, ["11: warning: [zzz] unknown section, which is ignored"]),
         # Values
         (
             {"port = 9090": "port = 99999\nworkers = many"},
@@ -114,14 +114,14 @@ def test_nothing_is_wrong_with_a_good_configuration(tmp_path: Path) -> None:
             },
             [
                 "6: error: [keystone_authtoken] cafile: /no/ca does not exist or cannot be read",
-                "7: error: [keystone_authtoken] auth_url: there is no such option; it belongs into [nova]",
+                "7: error: [keystone_authtoken] auth_url: there is no such option; it belongs in [nova]",
             ],
         ),
         # Handlers
         (
             {"handlers = mailserver": "handlers ="},
             [
-                "2: warning: [vendorsrv] handlers: no handler is enabled: nothing is served",
+                "2: warning: [vendorsrv] handlers: no handler is enabled; there is nothing to serve",
                 "11: warning: [handler:mailserver] no handler mailserver is enabled",
             ],
         ),
@@ -144,19 +144,19 @@ def test_nothing_is_wrong_with_a_good_configuration(tmp_path: Path) -> None:
         # Times
         (
             {"domain = ": "timeout = 5\ndomain = "},
-            ["12: warning: [handler:mailserver] timeout: 5 s is not below Nova's read timeout of 5 s (default)"],
+            ["12: warning: [handler:mailserver] timeout: 5 s must be less than Nova's read timeout (5 s by default)"],
         ),
         (
             {"domain = ": "timeout = 4.5\ndomain = "},
-            ["12: warning: [handler:mailserver] timeout: 4.5 s is not below request_timeout (4.5 s)"],
+            ["12: warning: [handler:mailserver] timeout: 4.5 s must be less than request_timeout (4.5 s)"],
         ),
         (
             {"port = 9090": "request_timeout = 6\nauth_timeout = 6\nbody_timeout = 7\nmax_body_bytes = 1024"},
             [
-                "3: warning: [vendorsrv] request_timeout: 6 s is not below Nova's read timeout of 5 s (default)",
-                "4: warning: [vendorsrv] auth_timeout: 6 s is not below request_timeout (6 s)",
-                "5: warning: [vendorsrv] body_timeout: 7 s is not below request_timeout (6 s)",
-                "6: warning: [vendorsrv] max_body_bytes: legal requests of Nova's have up to 524288 bytes",
+                "3: warning: [vendorsrv] request_timeout: 6 s must be less than Nova's read timeout (5 s by default)",
+                "4: warning: [vendorsrv] auth_timeout: 6 s must be less than request_timeout (6 s)",
+                "5: warning: [vendorsrv] body_timeout: 7 s must be less than request_timeout (6 s)",
+                "6: warning: [vendorsrv] max_body_bytes: Nova's requests can have up to 524288 bytes",
             ],
         ),
     ],
@@ -181,7 +181,7 @@ def test_broken_lines_are_named_without_what_is_in_them(tmp_path: Path) -> None:
     """Every line that is no INI is named; what follows from them is not guessed."""
     text = "port = 1\n" + changed(GOOD, {"password = planted": "password planted", "[handler:": "[]\n[handler:"})
     assert [
-        "vendorsrv.conf:1: error: this option stands before the first section",
+        "vendorsrv.conf:1: error: this option is before the first section",
         "vendorsrv.conf:9: error: this line is neither a section nor an option",
         "vendorsrv.conf:12: error: this line is neither a section nor an option",
     ] == findings(tmp_path, text)
@@ -193,7 +193,7 @@ def test_a_bad_value_from_the_environment_has_no_line(tmp_path: Path, monkeypatc
     assert [
         (
             "vendorsrv.conf: error: [vendorsrv] port: "
-            "invalid literal for int() with base 10: 'many' (it is set by OS_VENDORSRV__PORT)"
+            "invalid literal for int() with base 10: 'many' (set by OS_VENDORSRV__PORT)"
         )
     ] == findings(tmp_path, GOOD)
 
@@ -205,7 +205,7 @@ def test_a_file_with_a_secret_that_others_can_read_is_a_warning(tmp_path: Path) 
     assert [
         (
             f"{path}:8: warning: [keystone_authtoken] password: "
-            "every user of this machine can read this file, and it holds a secret"
+            "this file contains a secret, and every user of this machine can read it"
         )
     ] == [str(finding) for finding in find_all(path)]
 

@@ -52,15 +52,19 @@ def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cert", "key", "expected"),
     [
-        (chain_of(SERVER), None, ["3: error: [vendorsrv] cert_file: it is set, and key_file is not: TLS needs both"]),
-        (None, key_of(SERVER), ["3: error: [vendorsrv] key_file: it is set, and cert_file is not: TLS needs both"]),
+        (chain_of(SERVER), None, ["3: error: [vendorsrv] cert_file: set without key_file; TLS needs both"]),
+        (None, key_of(SERVER), ["3: error: [vendorsrv] key_file: set without cert_file; TLS needs both"]),
         (
             chain_of(CA.issue_cert("other.example.org")),
             key_of(SERVER),
-            ["4: error: [vendorsrv] key_file: it is not the key of the first certificate in cert_file"],
+            ["4: error: [vendorsrv] key_file: not the key of the first certificate in cert_file"],
         ),
-        ("", key_of(SERVER), ["3: error: [vendorsrv] cert_file: cert_file holds no certificate in PEM form"]),
-        (chain_of(SERVER), "planted", ["4: error: [vendorsrv] key_file: key_file holds no private key in PEM form"]),
+        ("", key_of(SERVER), ["3: error: [vendorsrv] cert_file: cert_file contains no certificate in PEM format"]),
+        (
+            chain_of(SERVER),
+            "planted",
+            ["4: error: [vendorsrv] key_file: key_file contains no private key in PEM format"],
+        ),
     ],
 )
 def test_files_that_do_not_go_together(tmp_path: Path, cert: str | None, key: str | None, expected: list[str]) -> None:
@@ -76,7 +80,7 @@ def test_an_encrypted_key_is_refused(tmp_path: Path) -> None:
     assert [
         (
             "vendorsrv.conf:4: error: [vendorsrv] key_file: "
-            "the key in key_file is encrypted, and nobody is there to give the pass phrase"
+            "the key in key_file is encrypted; the server cannot ask for a pass phrase"
         )
     ] == findings(tmp_path, with_tls(tmp_path, key=encrypted.decode()))
 
@@ -85,7 +89,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Certificates of clients need the server's own, and files that exist."""
     text = changed(GOOD, {"port = 9090": "ca_file = /no/ca"})
     assert [
-        "vendorsrv.conf:3: error: [vendorsrv] ca_file: it is set, and cert_file is not: TLS needs both",
+        "vendorsrv.conf:3: error: [vendorsrv] ca_file: set without cert_file; TLS needs both",
         "vendorsrv.conf:3: error: [vendorsrv] ca_file: /no/ca does not exist or cannot be read",
     ] == findings(tmp_path, text)
 

@@ -123,7 +123,7 @@ def test_nova_conf_brings_its_limits(peer: FakeUpstream, tmp_path: Path) -> None
     ("args", "message"),
     [
         ([], "OS_AUTH_URL is not set: set the OS_* variables, name a cloud in clouds.yaml (--os-cloud), "),
-        (["--os-cloud", "zz"], "the credentials are not usable: Cloud zz was not found."),
+        (["--os-cloud", "zz"], "the credentials cannot be used: Cloud zz was not found."),
         (["--nova-conf", "/nowhere"], "/nowhere does not exist or cannot be read"),
         (["--anonymous", "--os-cloud", "a"], "only one of --os-cloud, --nova-conf and --anonymous can be given"),
         (["--anonymous", "--metadata", "k"], "--metadata is KEY=VALUE, and k has no ="),
@@ -142,7 +142,7 @@ def test_a_call_that_cannot_be_made_exits_with_2(peer: FakeUpstream, args: list[
 
 def test_an_error_is_one_line() -> None:
     """Neither a traceback nor the usage goes with an error."""
-    assert "vendorsrv: nonsense is no http:// or https:// URL, nor NAME@URL\n" == run("nonsense").stderr
+    assert "vendorsrv: nonsense is neither an http:// or https:// URL nor NAME@URL\n" == run("nonsense").stderr
 
 
 def test_a_keystone_that_is_away_is_one_line(peer: FakeUpstream) -> None:

@@ -59,7 +59,7 @@ def test_findings_as_json(tmp_path: Path) -> None:
             "line": 3,
             "section": "vendorsrv",
             "option": "auth_timeout",
-            "message": "9 s is not below request_timeout (4.5 s)",
+            "message": "9 s must be less than request_timeout (4.5 s)",
         }
     ] == json.loads(run(tmp_path, WARNING, "--json").stdout)
 

@@ -98,14 +98,14 @@ def test_a_list_of_all_cases() -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["mail"], "mail is no http:// or https:// URL, nor NAME@URL"),
+        (["mail"], "mail is neither an http:// or https:// URL nor NAME@URL"),
         (["http://127.0.0.1:9/", "--only", "cloudinit"], "there is no case cloudinit; did you mean cloud-init?"),
         (
             ["http://127.0.0.1:9/", "--only", "again-same", "--skip", "again"],
             "no case is left: --skip has all that is wanted",
         ),
-        (["http://127.0.0.1:9/", "--os-cloud", "zz"], "the credentials are not usable: Cloud zz was not found."),
-        (["http://127.0.0.1:9/", "--tenant-os-cloud", "zz"], "the credentials are not usable: Cloud zz was not found."),
+        (["http://127.0.0.1:9/", "--os-cloud", "zz"], "the credentials cannot be used: Cloud zz was not found."),
+        (["http://127.0.0.1:9/", "--tenant-os-cloud", "zz"], "the credentials cannot be used: Cloud zz was not found."),
         (
             ["http://127.0.0.1:9/", "--anonymous", "--os-cloud", "a"],
             "only one of --os-cloud, --nova-conf and --anonymous can be given",

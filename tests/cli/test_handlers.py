@@ -120,7 +120,10 @@ def test_a_handler_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], ["vendorsrv.conf:14: warning: [vendorsrv] handlers: no handler is enabled: nothing is served"]),
+        (
+            [],
+            ["vendorsrv.conf:14: warning: [vendorsrv] handlers: no handler is enabled; there is nothing to serve"],
+        ),
         (["--handler", "mailserver", "--handler", "tests.support.handlers.checked:Guarded"], []),
     ],
 )

@@ -81,7 +81,8 @@ AGAIN: dict[str, tuple[Fault, set[str]]] = {
         {"again-same"},
     ),
     "the order of members matters": (in_order, {"again-member-order"}),
-    "the same for everybody": (answer("{}"), {"again-other-instance"}),
+    "the same for everybody": (answer('"same"'), {"again-other-instance"}),
+    "nothing for anybody": (answer("{}"), set()),
     "follows the roles": (
         lambda asked, usual: (
             Reply(200, json.dumps([asked.payload["instance-id"], asked.payload.get("boot-roles")]))

@@ -95,7 +95,7 @@ def test_a_case_that_there_is_not(option: str) -> None:
 
 def test_a_target_that_is_none() -> None:
     """It is the caller's mistake."""
-    with pytest.raises(ConfigError, match=r"^mail is no http:// or https:// URL, nor NAME@URL$"):
+    with pytest.raises(ConfigError, match=r"^mail is neither an http:// or https:// URL nor NAME@URL$"):
         check("mail")
 
 

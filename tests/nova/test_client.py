@@ -35,7 +35,7 @@ def peer() -> Iterator[FakeUpstream]:
         ("silent", "there was no answer within the timeout"),
         ("hangs up", "the connection was refused or broke off"),
         ("bad gzip", "the answer cannot be read"),
-        ("errors that are strings", "its error body has another form than keystoneauth1 expects"),
+        ("errors that are strings", "its error body has a form that keystoneauth1 does not expect"),
         ("long number", "Nova cannot use it"),
     ],
 )
@@ -161,7 +161,7 @@ def test_targets_are_split_as_nova_splits_them(text: str, name: str | None, targ
 @pytest.mark.parametrize("text", ["", "mail", "mail@", "ftp://h/", "h:9/x", "http://", "http://[", "mail@h/x"])
 def test_what_is_no_target(text: str) -> None:
     """Without an http or https URL there is nothing to ask."""
-    with pytest.raises(ConfigError, match=r"is no http:// or https:// URL, nor NAME@URL"):
+    with pytest.raises(ConfigError, match=r"is neither an http:// or https:// URL nor NAME@URL"):
         Target.parse(text)
 
 

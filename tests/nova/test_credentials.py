@@ -108,12 +108,12 @@ def test_the_timeout_is_the_cloud_s(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("clouds: {}\n", "the credentials are not usable: Cloud lab was not found"),
-        ("- lab\n", r"the credentials are not usable: Configuration file .*clouds.yaml is empty or not"),
-        ("clouds: {lab: hunter2}\n", "the cloud lab in clouds.yaml has a form that cannot be read"),
-        ("clouds: {lab: {auth: }}\n", "the cloud lab in clouds.yaml has a form that cannot be read"),
-        (CLOUD + "    api_timeout: soon\n", "the cloud lab in clouds.yaml has a form that cannot be read"),
-        (CLOUD + "    auth_type: bogus\n", "the credentials are not usable: The plugin bogus could not be found"),
+        ("clouds: {}\n", "the credentials cannot be used: Cloud lab was not found"),
+        ("- lab\n", r"the credentials cannot be used: Configuration file .*clouds.yaml is empty or not"),
+        ("clouds: {lab: hunter2}\n", "the cloud lab in clouds.yaml has an invalid structure"),
+        ("clouds: {lab: {auth: }}\n", "the cloud lab in clouds.yaml has an invalid structure"),
+        (CLOUD + "    api_timeout: soon\n", "the cloud lab in clouds.yaml has an invalid structure"),
+        (CLOUD + "    auth_type: bogus\n", "the credentials cannot be used: The plugin bogus could not be found"),
         (CLOUD.replace("auth_url", "url"), "the cloud lab in clouds.yaml has no auth_url under auth"),
         (CLOUD.replace("password:", "pass:"), "the cloud lab in clouds.yaml has an unknown option under auth: pass"),
         (CLOUD.replace("password: hunter2, ", ""), "the cloud lab in clouds.yaml has no password under auth"),
@@ -160,12 +160,12 @@ def test_an_application_credential(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (SECTION.replace("auth_url", "url"), r": \[vendordata_dynamic_auth\] auth_url is missing$"),
-        (SECTION.replace("username", "user"), r": \[vendordata_dynamic_auth\] username is missing$"),
-        (SECTION.replace("password =", "pass ="), r": \[vendordata_dynamic_auth\] password is missing$"),
+        (SECTION.replace("auth_url", "url"), r": \[vendordata_dynamic_auth\] auth_url is required$"),
+        (SECTION.replace("username", "user"), r": \[vendordata_dynamic_auth\] username is required$"),
+        (SECTION.replace("password =", "pass ="), r": \[vendordata_dynamic_auth\] password is required$"),
         (SECTION.replace("= password", "= bogus"), r": \[vendordata_dynamic_auth\] The plugin bogus could not be"),
         (SECTION + "timeout = soon\n", r": \[vendordata_dynamic_auth\] timeout: .*: 'soon'$"),
-        (SECTION + "user_id = p$hunter2\n", r": \[vendordata_dynamic_auth\] has a \$ before no option's name"),
+        (SECTION + "user_id = p$hunter2\n", r": \[vendordata_dynamic_auth\] contains an unescaped \$; write \$\$$"),
         (SECTION + "hunter2\n", r": line 6 is neither a section nor an option$"),
         ("password = hunter2\n", r": line 1 is neither a section nor an option$"),
     ],
@@ -195,9 +195,12 @@ def test_a_nova_conf_that_is_not_there(tmp_path: Path, name: str) -> None:
     ("auth_url", "message"),
     [
         ("http://127.0.0.1:1/v3", "Keystone at http://127.0.0.1:1/v3 cannot be reached"),
-        ("http://127.0.0.1:1", "Keystone at http://127.0.0.1:1 is away, or is no Keystone; its address ends in /v3 "),
+        (
+            "http://127.0.0.1:1",
+            "Keystone at http://127.0.0.1:1 is unavailable, or is not a Keystone; ",
+        ),
         ("http://u:hunter2@127.0.0.1:1/v3", "Keystone at http://127.0.0.1:1/v3 cannot be reached"),
-        ("127.0.0.1:1", "Keystone at 127.0.0.1:1 cannot be called: its address does not begin with http:// or "),
+        ("127.0.0.1:1", "Keystone at 127.0.0.1:1 cannot be called: its URL does not begin with http:// or "),
         ("http://[", r"Keystone at http://\[ gave no token: Invalid IPv6 URL"),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_payload_from_a_file(tmp_path: Path) -> None:
         (None, "does not exist or cannot be read"),
         (b"{", "is not JSON"),
         (b"\xff\xfe\xff", "is not JSON"),
-        (b"[]", "holds no JSON object"),
+        (b"[]", "is not a JSON object"),
     ],
 )
 def test_what_is_no_payload(tmp_path: Path, content: bytes | None, message: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.misbehaviour import asked
 from vendorsrv.nova.client import Limits
-from vendorsrv.nova.pitfalls import Exchange, Observed, find_traps
+from vendorsrv.nova.pitfalls import Exchange, Observed, find_pitfalls
 from vendorsrv.testing.misbehaviour import body, raw
 from vendorsrv.testing.upstream import FakeUpstream
 
@@ -23,26 +23,32 @@ def peer() -> Iterator[FakeUpstream]:
 @pytest.mark.parametrize(
     ("name", "warning"),
     [
-        ("no content", "an empty answer is {} to Nova, silently, with vendordata_dynamic_failure_fatal on too"),
-        ("not modified", "an empty answer is {} to Nova, silently, with vendordata_dynamic_failure_fatal on too"),
-        ("300", "a 300 is no error to Nova: its body is taken for the answer"),
-        ("latin-1", "the body is UTF-8, and Nova reads it as something else: send application/json"),
-        ("no utf-8", "the body is not UTF-8: Nova puts U+FFFD in the place of what it cannot read"),
-        ("5 MB", "5 MiB: Nova has no limit, and needs several times that in memory"),
+        (
+            "no content",
+            "Nova takes an empty answer for {} without logging it, even with vendordata_dynamic_failure_fatal on",
+        ),
+        (
+            "not modified",
+            "Nova takes an empty answer for {} without logging it, even with vendordata_dynamic_failure_fatal on",
+        ),
+        ("300", "a 300 is not an error to Nova, which takes its body for the answer"),
+        ("latin-1", "the body is UTF-8, but Nova decodes it differently: send Content-Type application/json"),
+        ("no utf-8", "the body is not UTF-8: Nova replaces what it cannot decode with U+FFFD"),
+        ("5 MB", "5 MiB: Nova sets no limit, and needs several times that in memory"),
         (
             "infinity",
-            "NaN or Infinity is passed on: the instance's whole vendor_data2.json is no valid JSON then",
+            "Nova passes NaN or Infinity on: the instance's whole vendor_data2.json is then invalid JSON",
         ),
         (
             "duplicate names",
-            "the answer has the member a more than once: Nova takes it, others on its way may not",
+            "the answer has the member a more than once: Nova accepts it, other parsers may not",
         ),
         (
             "lone surrogate",
-            "the answer has a lone surrogate, which is not Unicode text: Nova takes it, others on its way may not",
+            "the answer has a lone surrogate, which is not Unicode text: Nova accepts it, other parsers may not",
         ),
-        ("relative location", "Nova cannot follow a 307 whose Location is no whole URL"),
-        ("broken location", "Nova cannot follow a 307 whose Location is no whole URL"),
+        ("relative location", "Nova cannot follow a 307 whose Location is not an absolute URL"),
+        ("broken location", "Nova cannot follow a 307 whose Location is not an absolute URL"),
     ],
 )
 def test_traps_are_named(peer: FakeUpstream, name: str, warning: str) -> None:
@@ -65,8 +71,8 @@ def test_an_answer_at_the_end_of_nova_s_depth() -> None:
         value = [value]
     hops = [Exchange("http://rack.example", 200)]
     seen = Observed("rack", "http://rack.example", hops, False, 0, 5, b"[]", "[]", value)
-    assert ("the answer is nested as deep as Nova can read it: others on its way may not",) == (
-        find_traps(seen, kept=True)
+    assert ("the answer is nested as deeply as Nova can parse: other parsers may fail",) == (
+        find_pitfalls(seen, kept=True)
     )
 
 
@@ -103,7 +109,7 @@ def test_a_redirect_to_another_server_is_named(peer: FakeUpstream) -> None:
     assert ("Nova follows a 307 as a POST with the instance's data, here to another server",) == result.warnings
 
 
-def test_a_circle_of_redirects_ends(peer: FakeUpstream) -> None:
+def test_a_circle_redirect_pitfalls_ends(peer: FakeUpstream) -> None:
     """After 30 redirects the body of the next one is taken for the answer."""
     peer.received.clear()
     result = asked(f"{peer.url}/circle")
@@ -111,7 +117,7 @@ def test_a_circle_of_redirects_ends(peer: FakeUpstream) -> None:
     assert 31 == len(peer.received)
     assert (
         "Nova follows a 307 as a POST with the instance's data",
-        "a 307 is no error to Nova: its body is taken for the answer",
+        "a 307 is not an error to Nova, which takes its body for the answer",
     ) == result.warnings
 
 
@@ -126,8 +132,8 @@ def test_cloud_init_takes_a_string_or_nothing(value: str) -> None:
 @pytest.mark.parametrize(
     ("name", "warning"),
     [
-        ("object", "cloud-init ignores a value that is no string"),
-        ("list", "cloud-init takes no list: newer ones crash on it, and the user's own user-data is lost"),
+        ("object", "cloud-init ignores a value that is not a string"),
+        ("list", "cloud-init does not accept a list: newer versions crash, and the user's own user-data is lost"),
     ],
 )
 def test_cloud_init_takes_nothing_else(peer: FakeUpstream, name: str, warning: str) -> None:
@@ -137,7 +143,7 @@ def test_cloud_init_takes_nothing_else(peer: FakeUpstream, name: str, warning: s
 
 def test_a_target_named_static_is_dropped(peer: FakeUpstream) -> None:
     """The name static is Nova's own."""
-    warning = "Nova drops a target named static as soon as vendordata_providers has StaticJSON, as it must"
+    warning = "Nova drops a target named static: vendordata_providers must include StaticJSON, which has that name"
     assert (warning,) == asked(f"{peer.url}/object", "static").warnings
 
 
@@ -146,4 +152,4 @@ def test_a_comma_cannot_stand_in_a_target() -> None:
     with FakeUpstream() as peer:
         peer.routes["/a,b"] = body("1")
         warnings = asked(f"{peer.url}/a,b").warnings
-    assert ("nova.conf splits vendordata_dynamic_targets at every comma, and this URL has one",) == warnings
+    assert ("Nova splits vendordata_dynamic_targets at every comma, and this URL contains one",) == warnings

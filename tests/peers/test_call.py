@@ -111,7 +111,7 @@ def test_a_refused_token_is_replaced_once(keystone: Keystone, peer: FakeUpstream
     first, second = (request.headers["X-Auth-Token"] for request in peer.received)
     assert first != second
     assert ("welcome", 200) == (result.value, result.status)
-    assert ("after a 401 Nova asks Keystone for a new token, and posts once more",) == result.warnings
+    assert ("after a 401 Nova gets a new token from Keystone and posts again",) == result.warnings
 
 
 def test_keystone_refuses_the_second_token(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:

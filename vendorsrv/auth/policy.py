@@ -91,7 +91,7 @@ class Policy:
             self.enforcer.load_rules()
             self.enforcer.check_rules(raise_on_violation=True)
         except (TypeError, AttributeError):
-            raise ConfigError(f"{conf.oslo_policy.policy_file}: it is no mapping of names to rules") from None
+            raise ConfigError(f"{conf.oslo_policy.policy_file}: it must map names to rules") from None
         except (ValueError, cfg.Error, policy.InvalidDefinitionError) as error:
             raise ConfigError(f"{conf.oslo_policy.policy_file}: {error}") from None
 

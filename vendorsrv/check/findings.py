@@ -1,4 +1,4 @@
-"""What a check found, and where it stands in an INI file."""
+"""Findings of a check, and the places in INI files that they are about."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from oslo_config.iniparser import BaseParser, ParseError
 from vendorsrv.errors import ConfigError
 from vendorsrv.suggest import did_you_mean
 
-#: The options that may stand in each section.
+#: The options that each section can have.
 Declared = Mapping[str, Sequence[cfg.Opt]]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with a configuration, or will be; its text holds no secret.
+    """One thing that is wrong with a configuration, or soon will be; its text contains no secret.
 
-    :ivar line: counted from 1; None when it is about no line, or about an environment variable.
+    :ivar line: counted from 1; None when the finding is about no single line, or about an environment variable.
     """
 
     severity: Literal["error", "warning"]
@@ -41,11 +41,11 @@ class Finding:
 
 
 class IniFile(BaseParser):
-    """The lines of an INI file, read by oslo.config's own parser: it tells values apart, but not where they stand.
+    """The line numbers of an INI file, read with oslo.config's own parser, which does not keep them.
 
     :ivar sections: the first line of each section, by its name as oslo.config compares it.
-    :ivar options: the lines of each option, by section and name; the last one counts.
-    :ivar broken: an error for each line that is neither; then oslo.config reads nothing of the file.
+    :ivar options: the lines of each option, by section and name; the last one is used.
+    :ivar broken: an error for each line that is neither; oslo.config rejects such a file as a whole.
     :raises ConfigError: the file cannot be read.
     """
 
@@ -57,7 +57,7 @@ class IniFile(BaseParser):
         self.broken: list[Finding] = []
         try:
             with open(path) as file:
-                # The empty line ends the last value, so that each one ends before the current line.
+                # The empty line ends the last value, so that every value ends before the current line.
                 lines = iter([*file.readlines(), ""])
         except UnicodeDecodeError:
             raise ConfigError(f"{path} is not a text file in UTF-8") from None
@@ -66,7 +66,7 @@ class IniFile(BaseParser):
         self.parse_all(lines)
 
     def parse_all(self, lines: Iterator[str]) -> None:
-        """Parse to the end, past the lines that oslo.config's parser gives up at."""
+        """Parse to the end, past the lines at which oslo.config's parser stops."""
         while True:
             try:
                 return self.parse(lines)
@@ -87,14 +87,14 @@ class IniFile(BaseParser):
         if self.section:
             self.options.setdefault((self.section, key), []).append(line)
         else:
-            self.note_broken(line, "this option stands before the first section")
+            self.note_broken(line, "this option is before the first section")
 
     def error(self, message: str, section: str | None = None, option: str | None = None) -> Finding:
-        """Give an error about a section or one of its options."""
+        """Return an error about a section or one of its options."""
         return self.finding("error", message, section, option)
 
     def warning(self, message: str, section: str | None = None, option: str | None = None) -> Finding:
-        """Give a warning about a section or one of its options."""
+        """Return a warning about a section or one of its options."""
         return self.finding("warning", message, section, option)
 
     def finding(
@@ -105,11 +105,11 @@ class IniFile(BaseParser):
         if section and option:
             line = self.options.get((section, option), [line])[-1]
         if variable in os.environ:
-            line, message = None, f"{message} (it is set by {variable})"
+            line, message = None, f"{message} (set by {variable})"
         return Finding(severity, self.path, line, section, option, message)
 
     def find_unknown(self, declared: Declared) -> Iterator[Finding]:
-        """Name the options, in the declared sections, that nothing reads, and those that are set twice."""
+        """Yield a finding for each unknown option of the declared sections, and for each option that is set twice."""
         options = {(section, option.dest): option for section, each in declared.items() for option in each}
         accepted = {*options, *old_names(declared)}
         for (section, name), lines in self.options.items():
@@ -120,7 +120,7 @@ class IniFile(BaseParser):
                 yield self.error(f"there is no such option{better_place(section, name, accepted)}", section, name)
             elif len(lines) > 1 and not (option and option.multi):
                 before = ", ".join(map(str, lines[:-1]))
-                yield self.warning(f"it is set in line {before} as well; only this one counts", section, name)
+                yield self.warning(f"also set in line {before}; this line overrides it", section, name)
 
 
 def old_names(declared: Declared) -> Iterator[tuple[str, str]]:
@@ -133,5 +133,5 @@ def old_names(declared: Declared) -> Iterator[tuple[str, str]]:
 def better_place(section: str, name: str, accepted: Iterable[tuple[str, str]]) -> str:
     elsewhere = sorted(where for where, option in accepted if option == name)
     if elsewhere:
-        return f"; it belongs into [{elsewhere[0]}]"
+        return f"; it belongs in [{elsewhere[0]}]"
     return did_you_mean(name, [option for where, option in accepted if where == section])

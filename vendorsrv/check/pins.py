@@ -1,4 +1,4 @@
-"""The pins before a server uses them: where they are to be kept, and whether they can be."""
+"""Check the options of pins: the database, the keys, and which handlers pin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEYS = ("pins", "encryption_keys")
 
 
 def find_in_pins(ini: IniFile, settings: Settings, pinning: Sequence[str]) -> Iterator[Finding]:
-    """Say what is wrong with ``[database]`` and ``[pins]``; the database is not asked.
+    """Yield the findings about ``[database]`` and ``[pins]``, without a connection to the database.
 
     :param pinning: the names of the handlers that pin.
     """
@@ -32,11 +32,11 @@ def find_in_pins(ini: IniFile, settings: Settings, pinning: Sequence[str]) -> It
     except ConfigError as error:
         yield ini.error(without_place(error, *KEYS), *KEYS)
     if pinning and not settings.encryption_keys:
-        yield ini.warning(f"the answers of {', '.join(pinning)} are pinned unencrypted", *KEYS)
+        yield ini.warning(f"not set: the answers of {', '.join(pinning)} are pinned unencrypted", *KEYS)
 
 
 def find_in_store(ini: IniFile, settings: Settings, used: bool) -> Iterator[Finding]:
-    # SQLAlchemy is an fifth of a worker's memory: only who pins shall have it.
+    # SQLAlchemy takes a fifth of a worker's memory: import it only when something is pinned.
     from vendorsrv.database.url import async_url
     from vendorsrv.pins.store import PinStore
 
@@ -49,21 +49,21 @@ def find_in_store(ini: IniFile, settings: Settings, used: bool) -> Iterator[Find
 
 
 def find_in_place(ini: IniFile, settings: Settings, store: PinStore) -> Iterator[Finding]:
-    """Say why pins cannot be kept there, or not for long."""
+    """Yield the reasons why pins cannot be stored there, or are lost early."""
     if store.in_memory and settings.workers > 1:
-        yield ini.error("each worker has pins in its own memory: one instance gets different answers", *DATABASE)
+        yield ini.error("each worker keeps pins in its own memory, so an instance gets different answers", *DATABASE)
     elif store.in_memory:
-        yield ini.warning("the pins are in memory, and end with the server", *DATABASE)
+        yield ini.warning("the pins are kept in memory, and lost when the server stops", *DATABASE)
     from vendorsrv.database.schema import sqlite_path
 
     path = sqlite_path(store.url)
     if path and not is_writable(path):
         where = DATABASE if DATABASE in ini.options else (GROUP, "state_path")
-        yield ini.error(f"{path} cannot be written by this user", *where)
+        yield ini.error(f"this user cannot write {path}", *where)
 
 
 def is_writable(path: Path) -> bool:
-    """Say whether SQLite could write to a file, and put its log beside it; both may have to be created."""
+    """Whether SQLite can write a file and its log beside it, or create them."""
     folder = path.parent
     if path.exists():
         return path.is_file() and os.access(path, os.R_OK | os.W_OK) and os.access(folder, os.W_OK | os.X_OK)
@@ -73,7 +73,7 @@ def is_writable(path: Path) -> bool:
 
 
 def find_in_keeping(ini: IniFile, handler: type[Handler], overrides: Mapping[str, Any]) -> Iterator[Finding]:
-    """Say which overrides in a handler's section contradict each other, or what its class declares."""
+    """Yield the overrides of a handler's section that contradict each other or the class."""
     names = ("pin", "cache_for", "on_error")
     holds = {name: overrides.get(name, getattr(handler, name)) for name in names}
     option = next((name for name in names if name in overrides), None)
@@ -82,5 +82,5 @@ def find_in_keeping(ini: IniFile, handler: type[Handler], overrides: Mapping[str
 
 
 def without_place(error: ConfigError, section: str, option: str) -> str:
-    """Give the text of an error that names an option, for a finding, which names it itself."""
+    """Return the text of an error without the name of its option, which a finding adds itself."""
     return str(error).removeprefix(f"[{section}] {option}: ")

@@ -1,4 +1,4 @@
-"""The rules of ``policy.yaml``: those that oslo.policy refuses, and those that it silently ignores or denies."""
+"""Check the rules of ``policy.yaml``, some of which oslo.policy silently ignores or denies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vendorsrv.suggest import did_you_mean
 
 DEFAULT_FILE: Final = "policy.yaml"
 SECTION: Final = "oslo_policy"
-#: What oslo.policy has in place of a rule, or of a part of one, that it cannot parse.
+#: What oslo.policy puts in the place of a rule, or a part of one, that it cannot parse.
 DENY: Final = "!"
 ALLOW: Final = "@"
 KINDS: Final = ("boot_role", "http", "https", "role", "rule")
@@ -26,7 +26,7 @@ OF_CALLER: Final = tuple(credentials(Caller(user_id="")))
 
 
 def find_in_policy(ini: IniFile, conf: cfg.ConfigOpts, handlers: Sequence[str]) -> Iterator[Finding]:
-    """Say what is wrong with the policy.
+    """Yield the findings about the policy.
 
     :param conf: with the options of ``[oslo_policy]``.
     :param handlers: the names of the enabled handlers.
@@ -35,7 +35,7 @@ def find_in_policy(ini: IniFile, conf: cfg.ConfigOpts, handlers: Sequence[str]) 
     path = conf.find_file(wanted)
     lines: dict[str, int] = {}
     if path is None and wanted != DEFAULT_FILE:
-        yield ini.warning(f"{wanted} does not exist: the default rules are used", SECTION, "policy_file")
+        yield ini.warning(f"{wanted} does not exist; the default rules apply", SECTION, "policy_file")
     if path is not None:
         lines, broken = read_lines(path)
         yield from broken
@@ -51,20 +51,20 @@ def find_in_policy(ini: IniFile, conf: cfg.ConfigOpts, handlers: Sequence[str]) 
 
 
 def read_lines(path: str) -> tuple[dict[str, int], list[Finding]]:
-    """Give the line of each rule of a policy file, and what is no rule in it."""
+    """Return the line of each rule of a policy file, and an error for each entry that is not a rule."""
     try:
         node = yaml.compose(Path(path).read_text(), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError):
-        return {}, [Finding("error", path, None, None, None, "it cannot be read")]
+        return {}, [Finding("error", path, None, None, None, "this file cannot be read")]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        return {}, [Finding("error", path, mark and mark.line + 1, None, None, "it is not YAML")]
+        return {}, [Finding("error", path, mark and mark.line + 1, None, None, "this file is not YAML")]
     if node is None:
         return {}, []
     if not isinstance(node, yaml.MappingNode):
-        return {}, [Finding("error", path, node.start_mark.line + 1, None, None, "it is no mapping of names to rules")]
+        return {}, [Finding("error", path, node.start_mark.line + 1, None, None, "this file must map names to rules")]
     broken = [
-        Finding("error", path, key.start_mark.line + 1, None, str(key.value), "a rule is a string")
+        Finding("error", path, key.start_mark.line + 1, None, str(key.value), "a rule must be a string")
         for key, value in node.value
         if not value.tag.endswith((":str", ":seq"))
     ]
@@ -81,23 +81,23 @@ def find_in_rules(policy: Policy, path: str, lines: dict[str, int]) -> Iterator[
             hint = did_you_mean(name, enforcer.registered_rules)
             yield Finding("error" if hint else "warning", path, line, None, name, f"nothing uses this rule{hint}")
         if DENY in map(str, parts[name]) and DENY not in str(rule.check_str):
-            yield Finding("error", path, line, None, name, "a part of it cannot be understood, and denies everything")
+            yield Finding("error", path, line, None, name, "a part of this rule cannot be parsed and denies everything")
         for kind in filter(None, map(unknown_kind, parts[name])):
             hint = did_you_mean(kind, [*OF_CALLER, *KINDS])
-            yield Finding("error", path, line, None, name, f"{kind}: is nothing that is known of a caller{hint}")
+            yield Finding("error", path, line, None, name, f"unknown attribute {kind}{hint}")
         if name == ASK and str(rule.check) == ALLOW:
-            yield Finding("warning", path, line, None, name, "it lets every valid token in, a tenant's as well")
+            yield Finding("warning", path, line, None, name, "this rule admits every valid token, even a tenant's")
 
 
 def unknown_kind(part: Any) -> str | None:
-    """Give what a part asks of the caller, when that never matches; literals such as 'a' and True are no names."""
+    """Return the unknown attribute of callers that a part compares, if any; literals such as 'a' are not names."""
     kind = str(getattr(part, "kind", ""))
     known = kind in KINDS or kind.partition(".")[0] in OF_CALLER or not re.fullmatch(r"[a-z_.]+", kind)
     return None if known else kind
 
 
 def leaves(check: Any) -> Iterator[Any]:
-    """Give the parts of a rule that are no `and`, `or` or `not`."""
+    """Yield the parts of a rule below its `and`, `or` and `not`."""
     inner = [*getattr(check, "rules", ()), *filter(None, [getattr(check, "rule", None)])]
     if not inner:
         yield check

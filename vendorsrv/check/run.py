@@ -1,4 +1,4 @@
-"""The whole configuration before it is used: every finding in one run."""
+"""Check a whole configuration before it is used, and report every finding in one run."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 #: Seconds; the default of Nova's [api] vendordata_dynamic_read_timeout.
 NOVA_READ_TIMEOUT: Final = 5.0
-#: Bytes that a legal request of Nova's can have, rounded up.
-LEGAL_REQUEST: Final = 2**19
+#: Bytes of the largest request that Nova can send, rounded up.
+LARGEST_REQUEST: Final = 2**19
 HANDLER: Final = "handler:"
 
 
 def find_all(config_file: str | Path, nova_conf: str | Path | None = None) -> list[Finding]:
     """Check a configuration, and Nova's side of it when its file is given.
 
-    :returns: everything that is wrong, by file and line.
+    :returns: all findings, by file and line.
     :raises ConfigError: one of the files cannot be read.
     """
     ini = IniFile(config_file)
@@ -49,17 +49,17 @@ def find_all(config_file: str | Path, nova_conf: str | Path | None = None) -> li
 
 
 def read_nova_conf(path: str | Path) -> NovaConf:
-    # It brings openstacksdk, for which a server that starts need not wait.
+    # It imports openstacksdk, which a starting server does not need.
     from vendorsrv.check.nova import NovaConf
 
     return NovaConf(path)
 
 
 class Verdict(NamedTuple):
-    """What a server that starts has to know of its configuration.
+    """What a server needs to know of its configuration before it starts.
 
-    :ivar errors: what makes it senseless to start.
-    :ivar pins: a handler pins its answers.
+    :ivar errors: the findings that prevent a start.
+    :ivar pins: whether a handler pins its answers.
     """
 
     errors: list[Finding]
@@ -67,7 +67,7 @@ class Verdict(NamedTuple):
 
 
 def before_start(config_file: str | Path) -> Verdict:
-    """Check a configuration as :func:`find_all` does, and keep what matters to a server that starts.
+    """Check a configuration as :func:`find_all` does, for a server that is about to start.
 
     :raises ConfigError: the file cannot be read.
     """
@@ -81,19 +81,19 @@ def before_start(config_file: str | Path) -> Verdict:
 
 
 def in_order(ini: IniFile, found: Iterable[Finding]) -> list[Finding]:
-    """Sort findings by file and line, the server's own file first, each once."""
+    """Return the findings once each, sorted by file and line, the server's own file first."""
     once = dict.fromkeys(found)
     order = [ini.path, *sorted({finding.file for finding in once} - {ini.path})]
     return sorted(once, key=lambda each: (order.index(each.file), each.line or 0))
 
 
 class Check:
-    """One run over one configuration file, which oslo.config can parse."""
+    """One check of a configuration file that oslo.config can parse."""
 
     def __init__(self, ini: IniFile, nova: NovaConf | None) -> None:
         self.ini = ini
         self.nova = nova
-        # Without oslo.log's options, which end the process when one has a bad value.
+        # Without oslo.log's options: an invalid value of one of them ends the process.
         self.conf = cfg.ConfigOpts()
         parse_into(self.conf, ini.path, GROUP)
         self.settings, self.problems = Settings.as_far_as_usable(self.conf)
@@ -122,7 +122,7 @@ class Check:
             yield from self.nova.find(self.settings, names, usable_tls=usable, guarded=self.guarded())
 
     def guarded(self) -> list[str]:
-        """Name the handlers whose answers are what cloud-init takes."""
+        """Return the names of the handlers whose answers are for cloud-init."""
         return [
             each.handler.name
             for each in self.handlers
@@ -131,7 +131,7 @@ class Check:
         ]
 
     def declared(self) -> Declared:
-        """Give the options of every section that something reads."""
+        """Return the options of every known section."""
         sections: dict[str, Sequence[cfg.Opt]] = {**library_sections(), **SECTIONS, **declared(self.conf)}
         for each in self.handlers:
             sections[each.handler.section] = [*each.handler.options, *COMMON_OPTIONS]
@@ -142,7 +142,7 @@ class Check:
         return sections
 
     def has_account(self, found: Found) -> bool:
-        """Say whether this handler sends tokens of our own."""
+        """Whether this handler sends tokens of vendorsrv's own account."""
         values = read_handler(self.conf, found.handler)[0]
         return issubclass(found.handler, Proxy) and getattr(values, "auth", None) == "service"
 
@@ -158,15 +158,15 @@ class Check:
             elif hint := did_you_mean(section, sections):
                 yield self.ini.error(f"there is no such section{hint}", section)
             else:
-                yield self.ini.warning("nothing reads this section", section)
+                yield self.ini.warning("unknown section, which is ignored", section)
 
     def find_readable(self, sections: Declared) -> Iterator[Finding]:
-        """Warn of a configuration file with secrets in it that everybody can read."""
+        """Yield a warning when the file contains secrets and every user can read it."""
         secrets = [(section, option.dest) for section, each in sections.items() for option in each if option.secret]
         held = [place for place in secrets if place in self.ini.options]
         if held and readable_by_others(self.ini.path):
             section, option = min(held, key=self.ini.options.__getitem__)
-            reason = "every user of this machine can read this file, and it holds a secret"
+            reason = "this file contains a secret, and every user of this machine can read it"
             yield self.ini.warning(reason, section, option)
 
     def located(self, problems: Iterable[Problem]) -> Iterator[Finding]:
@@ -186,7 +186,7 @@ class Check:
         for problem in self.not_loaded:
             yield self.ini.error(problem, GROUP, "handlers")
         if not (self.handlers or self.not_loaded):
-            yield self.ini.warning("no handler is enabled: nothing is served", GROUP, "handlers")
+            yield self.ini.warning("no handler is enabled; there is nothing to serve", GROUP, "handlers")
         for clash in find_clashes([each.handler for each in self.handlers]):
             yield self.ini.error(clash, GROUP, "handlers")
         for found in self.handlers:
@@ -211,31 +211,32 @@ class Check:
             yield self.ini.error(str(error), GROUP, "handlers")
 
     def find_in_timeout(self, section: str, option: str, seconds: float) -> Iterator[Finding]:
-        """Compare a handler's timeout, or ours, with Nova's."""
+        """Compare a handler's timeout, or the whole request's, with Nova's."""
         limit = (self.nova and self.nova.read_timeout) or NOVA_READ_TIMEOUT
         if seconds >= limit:
-            reason = f"{seconds:g} s is not below Nova's read timeout of {limit:g} s{'' if self.nova else ' (default)'}"
+            novas = f"Nova's read timeout ({limit:g} s{'' if self.nova else ' by default'})"
+            reason = f"{seconds:g} s must be less than {novas}"
             yield self.ini.finding("error" if self.nova else "warning", reason, section, option)
         elif option == "timeout":
             yield from self.find_in_share(section, option, seconds)
 
     def find_in_share(self, section: str, option: str, seconds: float) -> Iterator[Finding]:
-        """Compare the time that a part of a request has with that of all of it."""
+        """Compare the timeout of a part of a request with that of the whole request."""
         if seconds >= self.settings.request_timeout:
-            reason = f"{seconds:g} s is not below request_timeout ({self.settings.request_timeout:g} s)"
+            reason = f"{seconds:g} s must be less than request_timeout ({self.settings.request_timeout:g} s)"
             yield self.ini.warning(reason, section, option)
 
     def find_in_limits(self) -> Iterator[Finding]:
-        if not self.nova:  # which has its own finding about it
+        if not self.nova:  # the check of nova.conf compares it as well
             yield from self.find_in_timeout(GROUP, "request_timeout", self.settings.request_timeout)
         yield from self.find_in_share(GROUP, "auth_timeout", self.settings.auth_timeout)
         yield from self.find_in_share(GROUP, "body_timeout", self.settings.body_timeout)
-        if self.settings.max_body_bytes < LEGAL_REQUEST:
-            reason = f"legal requests of Nova's have up to {LEGAL_REQUEST} bytes"
+        if self.settings.max_body_bytes < LARGEST_REQUEST:
+            reason = f"Nova's requests can have up to {LARGEST_REQUEST} bytes"
             yield self.ini.warning(reason, GROUP, "max_body_bytes")
 
     def find_missing_files(self, sections: Declared) -> Iterator[Finding]:
-        """Name the files for the way to Keystone that are not there."""
+        """Yield an error for each file of the connection to Keystone that does not exist."""
         values = read(self.conf, AUTHTOKEN, sections[AUTHTOKEN])[0]
         for option in ("cafile", "certfile", "keyfile"):
             path = values.get(option)

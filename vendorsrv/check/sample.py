@@ -1,4 +1,4 @@
-"""A commented sample configuration: what must be set first, then every option with its explanation."""
+"""A commented sample configuration: first what must be set, then every option with its explanation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vendorsrv.handler import COMMON_OPTIONS, Handler
 from vendorsrv.proxy.options import PROXY_OPTIONS
 from vendorsrv.settings import GROUP, SECTIONS
 
-#: What an account of our own looks like in most clouds.
+#: vendorsrv's own account, as most clouds have it.
 ACCOUNT: Final = {
     "auth_type": "password",
     "auth_url": "https://keystone.example.org:5000/v3",
@@ -25,16 +25,16 @@ ACCOUNT: Final = {
     "project_name": "service",
     "project_domain_name": "Default",
 }
-#: Sections of libraries, and what these call themselves.
+#: The sections of libraries, and their namespaces.
 LIBRARIES: Final = {"cache": "oslo.cache", "oslo_policy": "oslo.policy", "DEFAULT": "oslo.log"}
 CHANGE_ME: Final = "CHANGE-ME"
 WIDTH: Final = 100
 
 
 def render(handlers: Mapping[str, type[Handler]]) -> Iterator[str]:
-    """Give the lines of a sample; what is not commented out has to be set.
+    """Yield the lines of a sample; the options that are not commented out must be set.
 
-    :param handlers: those that get a section with their own options, by the name or ``module:Class`` to enable.
+    :param handlers: the handlers that get a section, by the name or ``module:Class`` that enables them.
     """
     yield from section(GROUP, SECTIONS[GROUP], {"handlers": ",".join(handlers)})
     for handler in handlers.values():
@@ -46,7 +46,7 @@ def render(handlers: Mapping[str, type[Handler]]) -> Iterator[str]:
             yield from (f"# {line}".rstrip() for line in section(name, each, {}))
             yield ""
     for name, options in declared(cfg.ConfigOpts()).items():
-        yield "# vendorsrv's own account, with which it asks Keystone whose token Nova's is."
+        yield "# vendorsrv's own account, with which it validates Nova's tokens."
         first = {option.dest: option for option in options if option.dest in ACCOUNT}
         rest = [option for option in options if option.dest not in ACCOUNT]
         yield from section(name, [*(first[each] for each in ACCOUNT), *rest], ACCOUNT)
@@ -56,12 +56,12 @@ def render(handlers: Mapping[str, type[Handler]]) -> Iterator[str]:
 
 
 def library_sections() -> dict[str, list[cfg.Opt]]:
-    """Give the options that libraries declare for sample configurations, by section."""
+    """Return the options that libraries declare for sample configurations, by section."""
     return {name: list(options_of(library)) for name, library in LIBRARIES.items()}
 
 
 def options_of(library: str) -> Iterator[cfg.Opt]:
-    # Its own entry points alone: to look through those of everything that is installed takes longer than the import.
+    # Only this library's entry points: searching those of all distributions takes longer than the import.
     (entry_point,) = distribution(library).entry_points.select(group="oslo.config.opts", name=library)
     for _, options in entry_point.load()():
         yield from options
@@ -100,6 +100,6 @@ def shown(option: cfg.Opt) -> str:
 
 
 def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
-    """Give the options to ``oslo-config-generator --namespace vendorsrv``."""
+    """Return the options for ``oslo-config-generator --namespace vendorsrv``."""
     handlers = {"handler:name": COMMON_OPTIONS, "proxy:name": [*PROXY_OPTIONS, *COMMON_OPTIONS]}
     return [*SECTIONS.items(), *declared(cfg.ConfigOpts()).items(), *handlers.items()]

@@ -1,4 +1,4 @@
-"""Certificates and keys: whether a server can use them now and next month, and whether a client trusts them."""
+"""Check certificates and keys: whether a server can use them now and next month, and whether Nova trusts them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from vendorsrv.settings import GROUP, Settings
 if TYPE_CHECKING:
     from cryptography import x509
 
-#: Time enough to get another certificate, for people and for programs.
+#: Enough time to renew a certificate, by hand or by a program.
 SOON: Final = timedelta(days=30)
-#: Rounds of a TLS handshake, until both sides have had the last word of the other.
+#: Rounds of a TLS handshake until both sides have received all messages.
 ROUNDS: Final = 4
 
 
 def find_in_tls(ini: IniFile, settings: Settings, now: datetime | None = None) -> Iterator[Finding]:
-    """Say what is wrong with the files that ``[vendorsrv]`` names for TLS.
+    """Yield the findings about the TLS files of ``[vendorsrv]``.
 
     :param now: with a time zone; the current time by default.
     """
     for option, other in (("cert_file", "key_file"), ("key_file", "cert_file"), ("ca_file", "cert_file")):
         if getattr(settings, option) and not getattr(settings, other):
-            yield ini.error(f"it is set, and {other} is not: TLS needs both", GROUP, option)
+            yield ini.error(f"set without {other}; TLS needs both", GROUP, option)
     if not (settings.cert_file or settings.key_file or settings.ca_file):
         return
     from cryptography import x509
@@ -41,7 +41,7 @@ def find_in_tls(ini: IniFile, settings: Settings, now: datetime | None = None) -
     if certificates:
         yield from find_by_time(ini, certificates, now or datetime.now(UTC))
     if certificates and key and public_bytes(certificates[0]) != public_bytes(key):
-        yield ini.error("it is not the key of the first certificate in cert_file", GROUP, "key_file")
+        yield ini.error("not the key of the first certificate in cert_file", GROUP, "key_file")
     if key and readable_by_others(settings.key_file or ""):
         yield ini.warning(f"every user of this machine can read {settings.key_file}", GROUP, "key_file")
 
@@ -55,9 +55,9 @@ def load(ini: IniFile, settings: Settings, option: str, parse: Callable[[bytes],
     except OSError:
         reason = f"{path} does not exist or cannot be read"
     except TypeError:
-        reason = f"the key in {path} is encrypted, and nobody is there to give the pass phrase"
+        reason = f"the key in {path} is encrypted; the server cannot ask for a pass phrase"
     except ValueError:
-        reason = f"{path} holds no {'private key' if option == 'key_file' else 'certificate'} in PEM form"
+        reason = f"{path} contains no {'private key' if option == 'key_file' else 'certificate'} in PEM format"
     return None, [ini.error(reason, GROUP, option)]
 
 
@@ -80,18 +80,18 @@ def public_bytes(owner: Any) -> bytes:
 
 
 def readable_by_others(path: str) -> bool:
-    """Say whether users who are neither the owner nor in the group may read a file that exists."""
+    """Whether users other than the owner and the group can read a file."""
     return bool(Path(path).stat().st_mode & stat.S_IROTH)
 
 
 def refusal(settings: Settings, host: str, ca_bundle: str, client: str | tuple[str, str] | None) -> str | None:
-    """Shake hands as Nova and the server would, in memory.
+    """Perform the TLS handshake of Nova and the server in memory.
 
     :param settings: with usable TLS files.
-    :param host: the name or address by which Nova knows the server.
+    :param host: the server's name or address in Nova's target.
     :param ca_bundle: a file or a folder of CA certificates that Nova trusts.
-    :param client: the files of the certificate and the key that Nova shows, or of both in one.
-    :returns: why one side refuses the other; None when both are content.
+    :param client: the files of Nova's client certificate and its key, or of both in one.
+    :returns: why one side refuses the other; None when both accept.
     """
     try:
         ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.ca_file)

@@ -1,1 +1,1 @@
-"""The ``vendorsrv`` command."""
+"""The ``vendorsrv`` command, with one module for each subcommand."""

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from keystoneauth1.session import Session
 from rich.console import Console
 
 from vendorsrv.cli.call_report import as_json, render
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import Limits, Result, Target, ask
-from vendorsrv.nova.credentials import anonymous, from_environment, from_nova_conf
+from vendorsrv.nova.credentials import open_session
 from vendorsrv.nova.payload import build_payload, read_payload
 
 FILE = click.Path(path_type=Path)
@@ -77,14 +76,6 @@ def perform(target: Target, options: dict[str, Any]) -> Result:
         note = f"{options['nova_conf']} has no [vendordata_dynamic_auth] auth_type: Nova sends no token"
         return replace(result, warnings=(note, *result.warnings))
     return result
-
-
-def open_session(os_cloud: str | None, nova_conf: Path | None, *, no_token: bool) -> Session:
-    if sum(map(bool, (os_cloud, nova_conf, no_token))) > 1:
-        raise ConfigError("only one of --os-cloud, --nova-conf and --anonymous can be given")
-    if no_token:
-        return anonymous()
-    return from_nova_conf(nova_conf) if nova_conf else from_environment(os_cloud)
 
 
 def limits_of(options: dict[str, Any]) -> Limits:

@@ -11,13 +11,14 @@ from typing import Any, Final, NoReturn
 import click
 from rich.console import Console
 
-from vendorsrv.cli.call import FILE, Failure, call, limits_of, open_session, payload_of
+from vendorsrv.cli.call import FILE, Failure, call, limits_of, payload_of
+from vendorsrv.cli.contract_report import show_cases, show_report
 from vendorsrv.contract.junit import as_junit
-from vendorsrv.contract.report import as_json, render, render_list
+from vendorsrv.contract.report import as_json
 from vendorsrv.contract.session import Credentials
 from vendorsrv.contract.suite import Report, check, select
 from vendorsrv.errors import ConfigError
-from vendorsrv.nova.credentials import from_environment
+from vendorsrv.nova.credentials import from_environment, open_session
 from vendorsrv.telemetry.logs import quiet
 
 #: Variables that are no credentials: where clouds.yaml is, and oslo.config's own (OS_GROUP__OPTION).
@@ -26,7 +27,7 @@ NO_CREDENTIALS: Final = "OS_CLIENT_CONFIG_FILE"
 
 def show_list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        render_list(select(), Console())
+        show_cases(select(), Console())
         context.exit()
 
 
@@ -51,7 +52,7 @@ def contract(target: str, name: str | None, **options: Any) -> NoReturn:
         if options["to_json"]:
             click.echo(json.dumps(as_json(report, strict=options["strict"]), indent=2))
         else:
-            render(report, Console())
+            show_report(report, Console(), strict=options["strict"])
         if options["junit"]:
             write(options["junit"], as_junit(report, strict=options["strict"]))
     except ConfigError as error:

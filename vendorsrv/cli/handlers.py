@@ -100,7 +100,7 @@ def show(rows: Sequence[tuple[str, ...]], console: Console) -> None:
             facts_of.add_row(Text(name, style="bold", no_wrap=True), Text("\n".join([description, *facts])))
         console.print(facts_of)
         return
-    show_columns(HEADINGS, rows)
+    show_columns(HEADINGS, rows, console)
 
 
 def show_modes(described: Sequence[dict[str, Any]], console: Console, *, as_json: bool) -> None:

@@ -1,1 +1,7 @@
-"""The contract: any server held to what Nova needs."""
+"""The contract: checks any vendordata server against what Nova and cloud-init need, case by case."""
+
+from vendorsrv.contract.case import Case
+from vendorsrv.contract.session import Subject
+from vendorsrv.contract.suite import CASES, Report, Verdict, check
+
+__all__ = ["CASES", "Case", "Report", "Subject", "Verdict", "check"]

@@ -5,42 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from rich.console import Console
-from rich.text import Text
-
-from vendorsrv.contract.case import GROUPS, Case
+from vendorsrv.contract.case import GROUPS
 from vendorsrv.contract.suite import Report, Verdict
 from vendorsrv.contract.wire import Exchange
 from vendorsrv.nova.client import Result
 from vendorsrv.nova.credentials import one_line
 from vendorsrv.nova.outcomes import MODES, outcome
 from vendorsrv.nova.pitfalls import Exchange as Hop
-from vendorsrv.nova.pitfalls import of_redirects
-from vendorsrv.tables import show_table
+from vendorsrv.nova.pitfalls import redirect_pitfalls
 
 #: Names of members that are shown.
 NAMES: Final = 6
-HEADINGS: Final = ("case", "severity", "outcome", "found")
-
-
-def render(report: Report, console: Console) -> None:
-    """Print a row for each case, what is behind each failure, and the numbers."""
-    show_table(HEADINGS, [row_of(verdict) for verdict in report.verdicts], console)
-    for verdict in report.failures():
-        console.print()
-        for style, line in zip(("bold", *(5 * [""])), explain(verdict), strict=False):
-            console.print(Text(line, style=style), soft_wrap=True)
-    console.print()
-    console.print(Text(summary(report)), soft_wrap=True)
-
-
-def render_list(cases: list[Case], console: Console) -> None:
-    """Print the cases that there are."""
-    show_table(("case", "severity", "what a good server does"), [(c.id, c.severity, c.title) for c in cases], console)
-
-
-def row_of(verdict: Verdict) -> tuple[str, str, str, str]:
-    return verdict.case.id, verdict.case.severity, verdict.outcome, verdict.found
 
 
 def explain(verdict: Verdict) -> Iterator[str]:
@@ -122,7 +97,7 @@ def made_of(exchange: Exchange) -> str:
         return "goes on reading, since it has no limit of size, and of time only for each read"
     if exchange.nova is None:
         hop = Hop(exchange.question.url, exchange.status or 0, exchange.headers["Location"])
-        return "; ".join(of_redirects([hop], with_token=exchange.question.token is not None)).removeprefix("Nova ")
+        return "; ".join(redirect_pitfalls([hop], with_token=exchange.question.token is not None)).removeprefix("Nova ")
     if exchange.nova.dropped is not None:
         return dropped(exchange.nova)
     return exchange.shown(f"keeps {shape(exchange.nova.value)}")

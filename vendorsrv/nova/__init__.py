@@ -1,1 +1,1 @@
-"""Nova as vendorsrv speaks to it, and as it behaves."""
+"""Nova as vendorsrv imitates it in its own calls, and as it treats the answers."""

@@ -1,4 +1,4 @@
-"""Ask a vendordata server as Nova asks it, and say what Nova makes of the answer."""
+"""Call a vendordata server as Nova does, and report what Nova makes of the answer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import requests
 from keystoneauth1 import exceptions
 from keystoneauth1.session import Session
 from oslo_config import cfg
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.credentials import authenticate, one_line, open_nova_conf
-from vendorsrv.nova.pitfalls import Exchange, Observed, find_traps
+from vendorsrv.nova.pitfalls import Exchange, Observed, find_pitfalls
 
 HEADERS: Final = {
     "Content-Type": "application/json",
@@ -33,10 +34,13 @@ SHOWN_HEADERS: Final = (
     "Location",
 )
 
+#: The CA certificates that Nova trusts when no file is configured.
+CA_BUNDLE: Final = DEFAULT_CA_BUNDLE_PATH
+
 # What DynamicVendorData._do_request catches; vendordata_dynamic_failure_fatal raises it again.
 NOVA_CATCHES: Final = (TypeError, ValueError, exceptions.ConnectionError, exceptions.HttpError)
-# What it does not catch, and what can come all the same: a deep answer; a CA file that is not there; an error body
-# with {"errors": ["text"]}; a 401 with an auth receipt; a Keystone without /v3 that is away when a new token is due.
+# What it does not catch: a deeply nested answer; a CA file that does not exist; an error body with
+# {"errors": ["text"]}; a 401 with an auth receipt; no Keystone at a URL without /v3 when a new token is due.
 NOVA_LETS_THROUGH: Final = (RecursionError, OSError, AttributeError, KeyError, exceptions.ClientException)
 REASONS: Final = (
     (RecursionError, "its JSON is nested too deep for Nova's parser"),
@@ -44,7 +48,7 @@ REASONS: Final = (
     (exceptions.SSLError, "the TLS connection failed"),
     (exceptions.ConnectFailure, "the connection was refused or broke off"),
     (exceptions.UnknownConnectionError, "the answer cannot be read"),
-    ((AttributeError, KeyError), "its error body has another form than keystoneauth1 expects"),
+    ((AttributeError, KeyError), "its error body has a form that keystoneauth1 does not expect"),
 )
 
 
@@ -59,8 +63,8 @@ class Target:
     def parse(cls, text: str, name: str | None = None) -> Target:
         """Read ``name@url``, split at the first ``@`` as Nova does, or a URL alone.
 
-        :param name: goes before the name in the text; without both it is the last part of the URL's path.
-        :raises ConfigError: there is no http or https URL in it.
+        :param name: overrides the name in the text; without either it is the last part of the URL's path.
+        :raises ConfigError: the text has no http or https URL.
         """
         before, at, after = text.partition("@")
         given, url = (before, after) if at and "://" not in before else ("", text)
@@ -70,7 +74,7 @@ class Target:
         except ValueError:
             host = None
         if not host or parts.scheme not in {"http", "https"}:
-            raise ConfigError(f"{one_line(text)} is no http:// or https:// URL, nor NAME@URL")
+            raise ConfigError(f"{one_line(text)} is neither an http:// or https:// URL nor NAME@URL")
         return cls(name or given or parts.path.rstrip("/").rpartition("/")[2] or host, url)
 
 
@@ -86,7 +90,7 @@ class Limits:
     def from_nova_conf(cls, path: str | Path) -> Limits:
         """Read the options from Nova's own file.
 
-        :raises ConfigError: the file cannot be read, or a value is nothing that Nova takes.
+        :raises ConfigError: the file cannot be read, or Nova would not accept a value.
         """
         conf = open_nova_conf(path)
         options = (
@@ -110,18 +114,18 @@ NOVA_DEFAULTS: Final = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What Nova makes of one call. The value, and what the server says in ``error``, may be secret.
+    """What Nova makes of one call. The value, and the server's message in ``error``, may be secret.
 
     :ivar status: the last status that the server sent, or None.
-    :ivar elapsed: seconds for everything but the token.
-    :ivar headers: those of the last response that say something to an operator.
-    :ivar value: what Nova puts under the name; ``{}`` when it drops the answer, None when it raises.
+    :ivar elapsed: seconds for everything except getting the token.
+    :ivar headers: headers of the last response that matter to an operator.
+    :ivar value: what Nova stores under the name; ``{}`` when it drops the answer, None when it raises.
     :ivar entry: ``{name: value}`` as Nova writes it into ``vendor_data2.json``, or None.
-    :ivar dropped: why Nova does not keep the answer, or None.
-    :ivar error: what Nova writes into its log then, or None.
+    :ivar dropped: why Nova drops the answer, or None.
+    :ivar error: what Nova logs then, or None.
     :ivar raises: the class that Nova raises then, with ``vendordata_dynamic_failure_fatal`` on.
-    :ivar always_raises: it raises that with the option off, too.
-    :ivar warnings: what a kept answer still does that nobody expects.
+    :ivar always_raises: whether it raises with that option off as well.
+    :ivar warnings: pitfalls of the call (:mod:`vendorsrv.nova.pitfalls`).
     """
 
     name: str
@@ -139,9 +143,9 @@ class Result:
 
 
 def ask(session: Session, target: Target, payload: Mapping[str, Any], limits: Limits = NOVA_DEFAULTS) -> Result:
-    """Ask once, in the way of ``DynamicVendorData._do_request``: the same calls of the same libraries.
+    """Call once, as ``DynamicVendorData._do_request`` does: the same calls of the same libraries.
 
-    keystoneauth1 answers a 401 with a new token and one more try, and follows redirects.
+    keystoneauth1 answers a 401 with a new token and a second try, and follows redirects.
 
     :param session: see :mod:`vendorsrv.nova.credentials`.
     :raises ConfigError: Keystone gave no token; nothing was sent to the server.
@@ -174,7 +178,7 @@ def ask(session: Session, target: Target, payload: Mapping[str, Any], limits: Li
         error=one_line(caught) if caught else None,
         raises=type(caught).__name__ if caught else None,
         always_raises=caught is not None and not isinstance(caught, NOVA_CATCHES),
-        warnings=find_traps(seen, kept=caught is None),
+        warnings=find_pitfalls(seen, kept=caught is None),
     )
 
 
@@ -186,7 +190,7 @@ def send(
     note: Callable[[requests.Response], None],
 ) -> requests.Response:
     with warnings.catch_warnings():
-        # A redirect from http to https is followed unverified; that is a sentence of the result.
+        # A redirect from http to https is followed unverified: one of the result's warnings says so.
         warnings.filterwarnings("ignore", message="Unverified HTTPS request")
         return session.request(
             url,
@@ -196,7 +200,7 @@ def send(
             verify=(limits.ssl_certfile or True) if url.startswith("https://") else False,
             timeout=(limits.connect_timeout, limits.read_timeout),
             hooks={"response": lambda response, *_, **__: note(response)},
-            log=False,  # it would write user-data and the answer
+            log=False,  # keystoneauth1 would log user-data and the answer
         )
 
 

@@ -1,4 +1,4 @@
-"""What becomes of an instance whose handler has no answer: by ``on_error``, and by how Nova is configured and asks."""
+"""What happens to an instance when its handler fails: by ``on_error``, Nova's configuration and the way it asks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 from vendorsrv.handler import OnError
 
-#: What Nova gets from us.
+#: What vendorsrv answers.
 Answered = Literal["error", "{}", "earlier answer"]
-#: Who asks: nova-compute for a config drive, or nova-api-metadata for the metadata service.
+#: nova-compute asks for a config drive, nova-api-metadata for the metadata service.
 Way = Literal["config drive", "metadata service"]
 WAYS: Final[tuple[Way, ...]] = ("config drive", "metadata service")
 
@@ -18,7 +18,7 @@ WAYS: Final[tuple[Way, ...]] = ("config drive", "metadata service")
 class Mode:
     """What a handler answers when it fails.
 
-    :ivar when: for a mode in which that depends on it, whether there is an earlier answer for the instance.
+    :ivar when: whether the instance has an earlier answer; empty for a mode that does not depend on it.
     """
 
     on_error: OnError
@@ -31,9 +31,9 @@ class Outcome:
     """One cell of the table.
 
     :ivar fatal: Nova's ``[api] vendordata_dynamic_failure_fatal``.
-    :ivar raises: whether Nova's vendordata client raises; otherwise it goes on with ``{}`` or our answer.
-    :ivar state: the instance's, as ``openstack server show`` has it.
-    :ivar sees: what the guest finds, or the tenant.
+    :ivar raises: whether Nova's vendordata client raises; otherwise it continues with ``{}`` or our answer.
+    :ivar state: the instance's state, as in ``openstack server show``.
+    :ivar sees: what the guest or the tenant sees.
     """
 
     mode: Mode
@@ -47,7 +47,7 @@ class Outcome:
         return f"{self.state}: {self.sees}"
 
 
-#: A pinning handler whose store is away always answers the error, whatever its mode.
+#: A pinning handler whose store is unavailable always answers with the error, whatever its mode.
 MODES: Final = (
     Mode(OnError.FAIL, "", "error"),
     Mode(OnError.EMPTY, "", "{}"),
@@ -59,9 +59,9 @@ HOW_LONG: Final = {"config drive": "on the drive, for good", "metadata service":
 
 
 def outcome(mode: Mode, way: Way, *, fatal: bool) -> Outcome:
-    """Say what becomes of the instance (``nova/api/metadata/base.py``, ``nova/virt/configdrive.py``).
+    """Return what happens to the instance (``nova/api/metadata/base.py``, ``nova/virt/configdrive.py``).
 
-    A config drive is built once, and on up to three hosts when that fails; the metadata service asks at each read.
+    A config drive is built once, or on up to three hosts when building fails; the metadata service asks at each read.
     """
     if mode.answered != "error" or not fatal:
         found = "{}" if mode.answered == "error" else mode.answered
@@ -75,7 +75,7 @@ OUTCOMES: Final = tuple(outcome(mode, way, fatal=fatal) for mode in MODES for fa
 
 
 def table() -> list[tuple[str, ...]]:
-    """Give the table as rows of text, the headings first; a mode that Nova's option does not matter to has one."""
+    """Return the table as rows of text, headings first; a mode has one row when Nova's option makes no difference."""
     rows: list[tuple[str, ...]] = [("on_error", "when", "fatal", *WAYS)]
     for mode in MODES:
         name = (mode.on_error.value, mode.when or "always")

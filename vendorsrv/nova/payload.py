@@ -25,9 +25,9 @@ def build_payload(
 ) -> dict[str, Any]:
     """Build the object that Nova posts (``DynamicVendorData._do_request``).
 
-    :param base: a whole payload that the other parameters change; by default an instance that does not exist,
-        booted from a volume.
-    :param user_data: as the instance shall see it; Nova holds it as base64.
+    :param base: a whole payload, which the other parameters change; by default that of an invented instance that
+        was booted from a volume.
+    :param user_data: as the instance sees it; Nova stores it as base64.
     :param boot_roles: the names, joined by commas.
     """
     given = {
@@ -53,9 +53,9 @@ def build_payload(
 
 
 def read_payload(path: str | Path) -> dict[str, Any]:
-    """Read a payload from a JSON file; what is in it is sent as it is.
+    """Read a payload from a JSON file; it is sent unchanged.
 
-    :raises ConfigError: the file cannot be read, or holds no JSON object.
+    :raises ConfigError: the file cannot be read, or is not a JSON object.
     """
     try:
         payload = json.loads(Path(path).read_bytes())
@@ -64,5 +64,5 @@ def read_payload(path: str | Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise ConfigError(f"{path} is not JSON") from None
     if not isinstance(payload, dict):
-        raise ConfigError(f"{path} holds no JSON object")
+        raise ConfigError(f"{path} is not a JSON object")
     return payload

@@ -1,4 +1,4 @@
-"""What an answer that Nova takes still does to somebody who did not expect it: one sentence for each."""
+"""Pitfalls of Nova's calls: what a call or an answer does that few people expect, one sentence each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 from vendorsrv.strictjson import StrictJSONError, parse
 
-#: Nova has no limit, and keeps every answer in memory several times over.
+#: Nova sets no limit, and keeps several copies of every answer in memory.
 MANY_BYTES: Final = 4 * 2**20
 REDIRECTS: Final = frozenset({301, 302, 303, 305, 307, 308})
 # keystoneauth1 raises from 400 on.
 NO_ERROR: Final = range(300, 400)
-# What cloud-init takes for "nothing for this instance".
+#: The answers that mean "nothing for this instance" to cloud-init.
 NOTHING: Final[tuple[Any, ...]] = ({}, None, "")
-EMPTY: Final = "an empty answer is {} to Nova, silently, with vendordata_dynamic_failure_fatal on too"
+EMPTY: Final = "Nova takes an empty answer for {} without logging it, even with vendordata_dynamic_failure_fatal on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +34,17 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What was seen of one call that Nova makes something of.
+    """One call and its answer, as Nova sees them.
 
     :ivar name: the target's name in nova.conf.
     :ivar url: the target's URL.
-    :ivar exchanges: every request that was sent for it, in order.
+    :ivar exchanges: every request of the call, in order.
     :ivar with_token: whether a token was sent.
-    :ivar elapsed: seconds for all of it.
+    :ivar elapsed: seconds for the whole call.
     :ivar read_timeout: seconds that Nova waits for each read.
-    :ivar body: the answer's bytes, decompressed; empty when there is none.
-    :ivar text: what Nova reads these bytes as.
-    :ivar value: what Nova puts under the name.
+    :ivar body: the answer's bytes, decompressed; empty without an answer.
+    :ivar text: the body as Nova decodes it.
+    :ivar value: what Nova stores under the name.
     """
 
     name: str
@@ -58,30 +58,30 @@ class Observed:
     value: Any
 
 
-def find_traps(seen: Observed, *, kept: bool) -> tuple[str, ...]:
-    """Name the traps that a call fell into.
+def find_pitfalls(seen: Observed, *, kept: bool) -> tuple[str, ...]:
+    """Return the pitfalls of a call.
 
-    :param kept: Nova keeps the value, so what is in it matters.
-    :returns: sentences without a full stop, without a token and without anything of the value.
+    :param kept: whether Nova keeps the value, so that its content matters.
+    :returns: sentences without a full stop, which contain neither a token nor anything of the value.
     """
-    # The last redirect of a kept answer was not followed: there was no Location, or it was one too many.
+    # The last redirect of a kept answer was not followed: it has no Location, or there were too many.
     followed = seen.exchanges[:-1] if kept else seen.exchanges
-    found = [*of_the_name(seen), *of_redirects(followed, with_token=seen.with_token)]
+    found = [*name_pitfalls(seen), *redirect_pitfalls(followed, with_token=seen.with_token)]
     if seen.with_token and any(exchange.status == 401 for exchange in seen.exchanges):
-        found.append("after a 401 Nova asks Keystone for a new token, and posts once more")
+        found.append("after a 401 Nova gets a new token from Keystone and posts again")
     if kept:
-        found += [*of_the_body(seen), *of_the_value(seen)]
+        found += [*body_pitfalls(seen), *value_pitfalls(seen)]
     return tuple(dict.fromkeys(found))
 
 
-def of_the_name(seen: Observed) -> Iterator[str]:
+def name_pitfalls(seen: Observed) -> Iterator[str]:
     if seen.name == "static":
-        yield "Nova drops a target named static as soon as vendordata_providers has StaticJSON, as it must"
+        yield "Nova drops a target named static: vendordata_providers must include StaticJSON, which has that name"
     if "," in seen.url:
-        yield "nova.conf splits vendordata_dynamic_targets at every comma, and this URL has one"
+        yield "Nova splits vendordata_dynamic_targets at every comma, and this URL contains one"
 
 
-def of_redirects(followed: Sequence[Exchange], *, with_token: bool) -> Iterator[str]:
+def redirect_pitfalls(followed: Sequence[Exchange], *, with_token: bool) -> Iterator[str]:
     """Describe redirects, which keystoneauth1 follows as a whole POST (``Session._send_request``)."""
     sent = "the instance's data and the token" if with_token else "the instance's data"
     for exchange in followed:
@@ -89,7 +89,7 @@ def of_redirects(followed: Sequence[Exchange], *, with_token: bool) -> Iterator[
             (scheme, server), (new_scheme, new_server) = origin(exchange.url), origin(exchange.location)
             sentence = f"Nova follows a {exchange.status} as a POST with {sent}"
             if not new_server:
-                sentence = f"Nova cannot follow a {exchange.status} whose Location is no whole URL"
+                sentence = f"Nova cannot follow a {exchange.status} whose Location is not an absolute URL"
             elif new_server != server:
                 sentence += ", here to another server"
             if (scheme, new_scheme) == ("http", "https"):
@@ -105,44 +105,44 @@ def origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc.rpartition("@")[2]
 
 
-def of_the_body(seen: Observed) -> Iterator[str]:
+def body_pitfalls(seen: Observed) -> Iterator[str]:
     status = seen.exchanges[-1].status
     if not seen.text:
         yield EMPTY
     elif status in NO_ERROR:
-        yield f"a {status} is no error to Nova: its body is taken for the answer"
-    yield from of_the_encoding(seen)
+        yield f"a {status} is not an error to Nova, which takes its body for the answer"
+    yield from encoding_pitfalls(seen)
     if seen.elapsed > seen.read_timeout:
         yield (
-            f"{seen.elapsed:.1f} s in all: the read timeout of {seen.read_timeout:g} s is for each read, "
-            "so Nova waited, and the boot with it"
+            f"{seen.elapsed:.1f} s in total: Nova's read timeout of {seen.read_timeout:g} s is for each read, "
+            "so the boot waited that long"
         )
     if len(seen.body) > MANY_BYTES:
-        yield f"{len(seen.body) / 2**20:.0f} MiB: Nova has no limit, and needs several times that in memory"
+        yield f"{len(seen.body) / 2**20:.0f} MiB: Nova sets no limit, and needs several times that in memory"
 
 
-def of_the_encoding(seen: Observed) -> Iterator[str]:
+def encoding_pitfalls(seen: Observed) -> Iterator[str]:
     try:
         meant = seen.body.decode("utf-8")
     except UnicodeDecodeError:
         if "\ufffd" in seen.text:
-            yield "the body is not UTF-8: Nova puts U+FFFD in the place of what it cannot read"
+            yield "the body is not UTF-8: Nova replaces what it cannot decode with U+FFFD"
     else:
         if meant != seen.text:
-            yield "the body is UTF-8, and Nova reads it as something else: send application/json"
+            yield "the body is UTF-8, but Nova decodes it differently: send Content-Type application/json"
 
 
-def of_the_value(seen: Observed) -> Iterator[str]:
+def value_pitfalls(seen: Observed) -> Iterator[str]:
     try:
         json.dumps(seen.value, allow_nan=False)
         parse((seen.text or "{}").encode("utf-8", "replace"))
     except StrictJSONError as error:
-        yield f"the answer {error}: Nova takes it, others on its way may not"
-    except RecursionError:  # a level or two less than where Nova's own parser gives up
-        yield "the answer is nested as deep as Nova can read it: others on its way may not"
+        yield f"the answer {error}: Nova accepts it, other parsers may not"
+    except RecursionError:  # one or two levels below the limit of Nova's own parser
+        yield "the answer is nested as deeply as Nova can parse: other parsers may fail"
     except ValueError:
-        yield "NaN or Infinity is passed on: the instance's whole vendor_data2.json is no valid JSON then"
+        yield "Nova passes NaN or Infinity on: the instance's whole vendor_data2.json is then invalid JSON"
     if seen.name == "cloud-init" and isinstance(seen.value, list):
-        yield "cloud-init takes no list: newer ones crash on it, and the user's own user-data is lost"
+        yield "cloud-init does not accept a list: newer versions crash, and the user's own user-data is lost"
     elif seen.name == "cloud-init" and not isinstance(seen.value, str) and seen.value not in NOTHING:
-        yield "cloud-init ignores a value that is no string"
+        yield "cloud-init ignores a value that is not a string"

@@ -12,7 +12,7 @@ from vendorsrv.contract.case import Cases, Judgement, failed, passed, readable
 from vendorsrv.contract.session import CUT, NotTested, Talk
 from vendorsrv.contract.wire import REDIRECTS, Exchange
 from vendorsrv.nova.pitfalls import Exchange as Hop
-from vendorsrv.nova.pitfalls import Observed, of_redirects, of_the_encoding
+from vendorsrv.nova.pitfalls import Observed, encoding_pitfalls, redirect_pitfalls
 from vendorsrv.strictjson import StrictJSONError, parse
 
 ANSWER: Final = Cases("answer")
@@ -63,7 +63,7 @@ def redirect(talk: Talk) -> Judgement:
     if exchange.status not in REDIRECTS:
         return passed(exchange)
     hop = Hop(talk.target.url, exchange.status or 0, exchange.headers.get("Location"))
-    told = list(of_redirects([hop], with_token=exchange.question.token is not None))
+    told = list(redirect_pitfalls([hop], with_token=exchange.question.token is not None))
     return failed(exchange, "; ".join(told) or f"Nova takes the body of a {exchange.status} for the answer")
 
 
@@ -131,7 +131,7 @@ def is_finite(exchange: Exchange) -> bool:
 def encoding(talk: Talk) -> Judgement:
     exchange = readable(talk)
     seen = Observed(talk.target.name, talk.target.url, (), False, 0, 0, exchange.body, exchange.text, None)
-    wrong = list(of_the_encoding(seen))
+    wrong = list(encoding_pitfalls(seen))
     return failed(exchange, wrong[0]) if wrong else passed(exchange)
 
 
