@@ -73,7 +73,7 @@ async def keep(application: Application, count: int) -> None:
     responder = application.responders["cached"]
     for each in instances(count):
         request = VendordataRequest.from_json(body_of(each))
-        await application.cache.set(responder.place_of(request).key, ANSWER)
+        await application.cache.set(responder.key_of(request).entry, ANSWER, responder.enabled.cache_for)
 
 
 @asynccontextmanager

@@ -25,6 +25,20 @@ class Answer:
     source: str = field(default="run", compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class HandlerAnswer:
+    """A handler's answer as JSON, and how long it may be cached; a proxy returns one instead of a value.
+
+    :ivar body: JSON that has been checked.
+    :ivar may_store: whether it may be cached, or stored for ``on_error = stale``.
+    :ivar max_age: the most seconds for which it may be reused; None where the operator alone decides.
+    """
+
+    body: bytes
+    may_store: bool = True
+    max_age: float | None = None
+
+
 def to_bytes(value: Any, handler: str, max_bytes: int) -> bytes:
     """Turn what a handler returned into the body that Nova gets.
 

@@ -83,7 +83,6 @@ class Handler:
     :cvar queue: how many requests may wait for one of those.
     :cvar per_caller: whether answers depend on who asks; then nobody gets one that was made, or kept, for somebody
         else. Pinned ones are the instance's all the same.
-    :cvar own_lifetimes: whether ``handle`` says of each answer how long it lasts; for what passes answers on.
     :cvar section: where the operator's options are, ``handler:<name>`` unless the class says otherwise.
     :cvar version: changes when answers change; cached ones of another version are not used. By default the
         version of the package that the handler is from.
@@ -107,7 +106,6 @@ class Handler:
     concurrency: ClassVar[int] = 64
     queue: ClassVar[int] = 256
     per_caller: bool = False
-    own_lifetimes: ClassVar[bool] = False
     section: ClassVar[str]
     version: str = ""
     for_cloud_init: ClassVar[bool] = False

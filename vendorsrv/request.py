@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -136,10 +137,9 @@ class VendordataRequest:
     :ivar extra: members of the body that this version does not know, read-only. Not in ``repr()``.
     :ivar caller: who asked, see :class:`Caller`; None outside of a server.
     :ivar request_id: this request's id, ``req-…``, for the handler's own log lines.
-    :ivar body: the bytes that Nova posted, for what passes them on. Not in ``repr()``, and not compared, nor are
-        the next two.
+    :ivar body: the bytes that Nova posted, for what passes them on. Not in ``repr()``, and not compared, nor is the
+        next.
     :ivar token: the caller's, for what passes it on to a server that the operator trusts with it. Never log it.
-    :ivar validator: what came with the answer that is kept, when the handler said how long that lasts.
     """
 
     instance_id: str
@@ -154,7 +154,6 @@ class VendordataRequest:
     request_id: str = ""
     body: bytes = field(default=b"", repr=False, compare=False)
     token: str | None = field(default=None, repr=False, compare=False)
-    validator: str = field(default="", repr=False, compare=False)
     # The one that was made when these bytes came for the first time: no attribute of each request's own.
     first: ClassVar[VendordataRequest | None] = None
 
@@ -178,13 +177,14 @@ class VendordataRequest:
         made.__dict__.update(first.__dict__, **own)  # __init__ takes five times as long to freeze each attribute
         return made
 
-    def canonical(self) -> bytes:
-        """Give one text for everything that Nova said, the same for every order and spacing of the same members."""
-        return (self.first or self).as_text
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of everything that Nova said; equal for the same members in any order and spacing."""
+        return (self.first or self).own_digest
 
     @cached_property
-    def as_text(self) -> bytes:
-        """What :meth:`canonical` gives, made once for all requests with the same body."""
+    def own_digest(self) -> bytes:
+        """:attr:`digest`, computed once for all requests with the same body."""
         said = [
             self.instance_id,
             self.project_id,
@@ -195,7 +195,7 @@ class VendordataRequest:
             self.boot_roles,
             dict(self.extra),
         ]
-        return ENCODER.encode(said).encode("ascii")
+        return hashlib.sha256(ENCODER.encode(said).encode("ascii")).digest()
 
     def decoded_user_data(self) -> bytes | None:
         """Give the user-data as the instance sees it, or None when there is none; line breaks are legal in it.

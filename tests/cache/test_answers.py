@@ -14,7 +14,7 @@ from tests.support.fixtures import Clock
 from tests.support.handlers.keeping import Cached
 from tests.support.serving import BODY, Server, run, running, section, write_config
 from vendorsrv import ConfigError, Settings
-from vendorsrv.cache.answers import Kept, MemoryCache, SharedCache, build_cache
+from vendorsrv.cache.answers import CachedAnswer, MemoryCache, SharedCache, build_cache
 
 KEYS = [bytes([number]) * 32 for number in range(4)]
 BODY_200 = b"x" * 200
@@ -23,37 +23,37 @@ BODY_200 = b"x" * 200
 def stored(cache: MemoryCache, bodies: list[bytes]) -> list[bytes | None]:
     """Keep some answers in turn, and say what is there afterwards."""
     for key, body in zip(KEYS, bodies, strict=False):
-        run(cache.set(key, body))
+        run(cache.set(key, body, 60.0))
     found = [cache.peek(key) for key in KEYS[: len(bodies)]]
     return [kept.body if kept else None for kept in found]
 
 
 def test_the_oldest_answers_go_first() -> None:
-    """Three answers of 450 bytes, their bookkeeping included, do not fit into 1,000."""
-    assert [None, BODY_200, BODY_200] == stored(MemoryCache(1000), [BODY_200] * 3)
+    """Three answers of 480 bytes, their overhead included, do not fit into 1,060: the oldest is gone."""
+    assert [None, BODY_200, BODY_200] == stored(MemoryCache(1060), [BODY_200] * 3)
 
 
 def test_an_answer_that_is_kept_again_is_new() -> None:
     """It is not the next to go."""
-    cache = MemoryCache(1000)
+    cache = MemoryCache(1060)
     stored(cache, [BODY_200, BODY_200])
-    run(cache.set(KEYS[0], b"again"))
-    run(cache.set(KEYS[2], BODY_200))
+    run(cache.set(KEYS[0], b"again", 60.0))
+    run(cache.set(KEYS[2], BODY_200, 60.0))
     assert [b"again", None] == [kept and kept.body for kept in map(cache.peek, KEYS[:2])]
 
 
 def test_an_answer_larger_than_the_cache_is_not_kept(caplog: pytest.LogCaptureFixture) -> None:
     """Nor does it throw out the others."""
-    assert [BODY_200, None] == stored(MemoryCache(1000), [BODY_200, b"x" * 800])
+    assert [BODY_200, None] == stored(MemoryCache(1060), [BODY_200, b"x" * 800])
     assert ["an answer of 800 bytes is too large for the cache"] == caplog.messages
 
 
 def test_an_answer_ages_by_the_clock(clock: Clock) -> None:
     """However old it is, it is given."""
     cache = MemoryCache(1000, clock)
-    run(cache.set(KEYS[0], b"{}"))
+    run(cache.set(KEYS[0], b"{}", 60.0))
     clock.now += 90_000
-    assert Kept(b"{}", 90_000.0) == run(cache.get(KEYS[0]))
+    assert CachedAnswer(b"{}", 90_000.0, 60.0) == run(cache.get(KEYS[0]))
 
 
 def cache_of(directory: Path, **options: object) -> object:
@@ -94,7 +94,7 @@ def test_what_would_unpickle_is_refused(tmp_path: Path, backend: str) -> None:
     with pytest.raises(ConfigError) as refused:
         cache_of(tmp_path, enabled=True, backend=backend)
     assert str(refused.value) == (
-        f"[cache] backend: {backend} unpickles what it finds; use one of dogpile.cache.redis, "
+        f"[cache] backend: {backend} unpickles stored values; use one of dogpile.cache.redis, "
         "dogpile.cache.redis_sentinel, dogpile.cache.pymemcache"
     )
 

@@ -15,7 +15,7 @@ from tests.support.fake_keystone import FakeKeystone
 from tests.support.serving import BODY, run, running, section, write_config
 from tests.support.shared import BACKENDS, KEY, NAME, Caches, options_for, store_of
 from tests.support.stores import OwnStore
-from vendorsrv.cache.answers import Kept
+from vendorsrv.cache.answers import CachedAnswer
 from vendorsrv.testing.clock import ManualClock
 
 ANSWER = b'{"role":"mail-server"}'
@@ -44,9 +44,9 @@ def wall() -> ManualClock:
 
 def test_an_answer_comes_back_as_it_was(cache_at: Caches, store: OwnStore, wall: ManualClock) -> None:
     """From every process and host, with its age."""
-    run(cache_at(store, wall=wall).set(KEY, ANSWER))
+    run(cache_at(store, wall=wall).set(KEY, ANSWER, 60.0))
     wall.now += 30
-    assert Kept(ANSWER, 30.0) == run(cache_at(store, wall=wall).get(KEY))
+    assert CachedAnswer(ANSWER, 30.0, 60.0) == run(cache_at(store, wall=wall).get(KEY))
 
 
 def test_what_is_not_there_is_a_miss(cache_at: Caches, store: OwnStore, caplog: pytest.LogCaptureFixture) -> None:
@@ -56,10 +56,10 @@ def test_what_is_not_there_is_a_miss(cache_at: Caches, store: OwnStore, caplog: 
 
 
 def test_the_store_has_our_bytes_and_no_pickle(cache_at: Caches, store: OwnStore) -> None:
-    """A mark, the time, a digest and the answer."""
-    run(cache_at(store).set(KEY, ANSWER))
+    """An entry is its format, when it was made, its max-age, a checksum and the answer, and no pickle."""
+    run(cache_at(store).set(KEY, ANSWER, 60.0))
     value = store.take(NAME) or b""
-    assert (b"vendorsrv1", 50, ANSWER) == (value[:10], len(value) - len(ANSWER), value[50:])
+    assert (b"vendorsrv2", 58, ANSWER) == (value[:10], len(value) - len(ANSWER), value[58:])
     with pytest.raises(pickle.UnpicklingError):
         pickle.loads(value)  # noqa: S301 - it is ours
 
@@ -67,7 +67,7 @@ def test_the_store_has_our_bytes_and_no_pickle(cache_at: Caches, store: OwnStore
 @pytest.mark.parametrize(("expiration", "seconds"), [(None, 86_400), (700, 700)])
 def test_the_store_forgets_by_itself(cache_at: Caches, store: OwnStore, expiration: int | None, seconds: int) -> None:
     """After a day, unless the operator says otherwise."""
-    run(cache_at(store, expiration=expiration).set(KEY, ANSWER))
+    run(cache_at(store, expiration=expiration).set(KEY, ANSWER, 60.0))
     assert seconds - 60 <= store.lifetime(NAME) <= seconds
 
 
@@ -100,12 +100,12 @@ def test_a_planted_pickle_is_a_miss(
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda value: b"",
     "the mark alone": lambda value: value[:10],
-    "without its answer": lambda value: value[:49],
+    "without its answer": lambda value: value[:57],
     "truncated": lambda value: value[:-1],
     "longer": lambda value: value + b" ",
     "one bit": lambda value: value[:-1] + bytes([value[-1] ^ 1]),
     "older than it says": lambda value: value[:10] + bytes(8) + value[18:],
-    "of another version": lambda value: b"vendorsrv2" + value[10:],
+    "of another version": lambda value: b"vendorsrv1" + value[10:],
     "foreign text": lambda value: b'{"role": "mail-server"}',
     "foreign bytes": lambda value: b"\xff\x00" * 40,
 }
@@ -117,11 +117,11 @@ def test_a_damaged_or_foreign_value_is_a_miss(
 ) -> None:
     """And the next answer takes its place."""
     cache = cache_at(store)
-    run(cache.set(KEY, ANSWER))
+    run(cache.set(KEY, ANSWER, 60.0))
     store.put(NAME, DAMAGE[damage](store.take(NAME) or b""))
     assert None is run(cache.get(KEY))
     assert ["the cache holds values that are not ours or are damaged; they are not used"] == caplog.messages
-    run(cache.set(KEY, ANSWER))
+    run(cache.set(KEY, ANSWER, 60.0))
     found = run(cache.get(KEY))
     assert found
     assert ANSWER == found.body
@@ -130,17 +130,25 @@ def test_a_damaged_or_foreign_value_is_a_miss(
 def test_another_key_s_value_is_a_miss(cache_at: Caches, store: OwnStore) -> None:
     """No instance gets the answer of another, wherever it was copied to."""
     cache = cache_at(store)
-    run(cache.set(OTHER, ANSWER))
-    store.put(NAME, store.take("vendorsrv:" + "02" * 32) or b"")
+    run(cache.set(OTHER, ANSWER, 60.0))
+    store.put(NAME, store.take("vendorsrv:2:" + "02" * 32) or b"")
+    assert None is run(cache.get(KEY))
+
+
+@pytest.mark.parametrize("max_age", [float("inf"), -1.0, float("nan")])
+def test_a_max_age_that_cannot_be_is_a_miss(cache_at: Caches, store: OwnStore, max_age: float) -> None:
+    """An entry whose max-age is negative or not finite is a miss: whoever can write to the store may plant one."""
+    cache = cache_at(store)
+    run(cache.set(KEY, ANSWER, max_age))
     assert None is run(cache.get(KEY))
 
 
 @pytest.mark.parametrize("planted", [float("inf"), float("-inf"), float("nan"), 1e300])
 def test_a_time_that_cannot_be_is_a_miss(cache_at: Caches, store: OwnStore, wall: ManualClock, planted: float) -> None:
-    """Whoever knows how can plant one."""
+    """An entry whose time is not finite or is in the future is a miss: whoever can write to the store may plant one."""
     cache = cache_at(store, wall=wall)
     now, wall.now = wall.now, planted
-    run(cache.set(KEY, ANSWER))
+    run(cache.set(KEY, ANSWER, 60.0))
     wall.now = now
     assert None is run(cache.get(KEY))
 
@@ -151,14 +159,14 @@ def test_an_answer_from_the_future_is_a_miss(
 ) -> None:
     """The clock was set back an hour: nobody knows how old it is. Hosts may differ by some seconds."""
     cache = cache_at(store, wall=wall)
-    run(cache.set(KEY, ANSWER))
+    run(cache.set(KEY, ANSWER, 60.0))
     wall.now -= back
     found = run(cache.get(KEY))
     assert age == (found and found.age)
 
 
 def test_two_applications_share_their_answers(tmp_path: Path, fake: FakeKeystone, store: OwnStore) -> None:
-    """What one has made, the other gives, byte for byte, and says how old it is."""
+    """What one server has made, the other returns byte for byte, with a max-age that its age has reduced."""
     sections = section("cache", options_for(store))
     config = write_config(tmp_path, fake, handlers="tests.support.handlers.keeping:Cached", sections=sections)
     token = fake.issue("service")
@@ -171,7 +179,7 @@ def test_two_applications_share_their_answers(tmp_path: Path, fake: FakeKeystone
         runs = [getattr(server.app.registry.handlers["cached"].handler, "runs", None) for server in servers]
     assert [b'{"run":1}'] * 2 == [answer.content for answer in answers]
     assert [1, 0] == runs
-    assert 0 <= int(answers[1].headers["Age"]) <= passed
+    assert 60 - passed - 1 <= int(answers[1].headers["Cache-Control"].removeprefix("private, max-age=")) <= 60
 
 
 def test_a_storm_waits_for_the_store_and_does_not_shut_it(
@@ -181,8 +189,8 @@ def test_a_storm_waits_for_the_store_and_does_not_shut_it(
     cache = cache_at(store)
     bodies = [b"%d" % number for number in range(100)]
 
-    async def storm() -> list[Kept | None]:
-        await asyncio.gather(*(cache.set(body * 32, body) for body in bodies))
+    async def storm() -> list[CachedAnswer | None]:
+        await asyncio.gather(*(cache.set(body * 32, body, 60.0) for body in bodies))
         return await asyncio.gather(*(cache.get(body * 32) for body in bodies))
 
     assert bodies == [kept and kept.body for kept in run(storm())]

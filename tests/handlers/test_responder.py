@@ -191,7 +191,7 @@ def test_a_stale_answer_is_given_however_old_and_is_not_to_be_stored(
     script(responder, raises(ServiceUnavailable("later")))
     clock.now += 90_000
     assert Answer(b'{"run":1}', fresh_for=None) == ask(responder)
-    assert ["handler stale: stale instead of its answer (unavailable)"] == caplog.messages
+    assert ["handler stale failed (unavailable); fallback: stale"] == caplog.messages
     assert {"state": "ok", "stale": 1} == responder.state()
 
 
@@ -218,7 +218,7 @@ def test_an_empty_answer_is_logged_and_counted(keeper_of: Build, caplog: pytest.
     responder = keeper_of("Empty")
     script(responder, raises(ServiceUnavailable("later")))
     assert [Answer(b"{}")] * 2 == [ask(responder), ask(responder)]
-    assert ["handler empty: empty instead of its answer (unavailable)"] * 2 == caplog.messages
+    assert ["handler empty failed (unavailable); fallback: empty"] * 2 == caplog.messages
     assert {"state": "ok", "empty": 2} == responder.state()
 
 

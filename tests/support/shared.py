@@ -16,7 +16,7 @@ from vendorsrv.cache.stores import open_store
 BACKENDS: Final = ("redis", "memcached")
 #: A key, and the name that its answer has in the store.
 KEY: Final = b"\x01" * 32
-NAME: Final = "vendorsrv:0101010101010101010101010101010101010101010101010101010101010101"
+NAME: Final = "vendorsrv:2:0101010101010101010101010101010101010101010101010101010101010101"
 
 
 def store_of(backend: str) -> OwnStore:

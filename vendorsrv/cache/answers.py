@@ -1,4 +1,4 @@
-"""Answers kept for a time: in this process, or in the memcached or Redis that ``[cache]`` names."""
+"""Cached answers: in this process, or in the memcached or Redis that ``[cache]`` names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cachetools import FIFOCache
 from oslo_cache import core as oslo_cache
 from oslo_config import cfg
 
-from vendorsrv.cache.stores import STORES, SharedStore, StoreAway, StoreRefused, open_store
+from vendorsrv.cache.stores import STORES, SharedStore, StoreRefused, StoreUnavailable, open_store
 from vendorsrv.concurrency import NoThreadFree, ThreadBudget
 from vendorsrv.errors import ConfigError
 from vendorsrv.settings import Problem
@@ -24,82 +24,95 @@ from vendorsrv.telemetry.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
 
-#: Backends that hand out the stored bytes. The others of dogpile and oslo.cache unpickle what they find, and so let
-#: everybody who can write to the store run code here.
+#: Backends that return the stored bytes. The others of dogpile and oslo.cache unpickle them, so whoever can write to
+#: the store could run code here.
 SHARED: Final = tuple(STORES)
 IN_PROCESS: Final = ("dogpile.cache.null", "dogpile.cache.memory")
-#: Seconds that asking the store may cost a request, and for which a store that failed is not asked.
+#: The most seconds that a call to the store may cost a request.
 STORE_TIMEOUT: Final = 0.5
-STORE_REST: Final = 5.0
+#: Seconds for which a store that failed is not called.
+RETRY_AFTER: Final = 5.0
 STORE_THREADS: Final = 16
 #: Seconds after which a store may forget, unless [cache] backend_expiration_time says otherwise.
 STORE_FOR: Final = 86_400
 #: Seconds by which the clock of the host that stored an answer may be ahead of ours.
 CLOCK_SKEW: Final = 5.0
+#: Bytes that an answer costs in this process besides its own.
+OVERHEAD: Final = 280
 
-MAGIC: Final = b"vendorsrv1"
-STAMP: Final = struct.Struct(">d")
-DIGEST_SIZE: Final = hashlib.sha256().digest_size
+#: Changes with the layout of an entry: an entry of another version is a miss.
+FORMAT: Final = b"vendorsrv2"
+#: When the answer was made, and its max-age.
+TIMES: Final = struct.Struct(">dd")
+CHECKSUM_SIZE: Final = hashlib.sha256().digest_size
+HEADER_SIZE: Final = len(FORMAT) + TIMES.size + CHECKSUM_SIZE
 
 
 @dataclass(slots=True)
-class Kept:
-    """An answer from a cache: its bytes, and the seconds since they were made."""
+class CachedAnswer:
+    """An answer from a cache.
+
+    :ivar age: seconds since it was made.
+    :ivar max_age: seconds for which it was said to be fresh when it was made.
+    """
 
     body: bytes
     age: float
+    max_age: float
 
 
 class Cache(Protocol):
-    """Where answers are kept; a store that is away has none.
+    """A cache of answers; one whose store is unavailable has none.
 
-    :ivar patience: seconds that :meth:`get` may take, and :meth:`set` as well.
+    :ivar patience: the most seconds that :meth:`get` and :meth:`set` each take.
     """
 
     patience: float
 
-    def peek(self, key: bytes) -> Kept | None:
-        """Give an answer if that costs no waiting."""
+    def peek(self, key: bytes) -> CachedAnswer | None:
+        """Return an answer, however old, if that needs no waiting."""
 
-    async def get(self, key: bytes) -> Kept | None:
-        """Give an answer, however old."""
+    async def get(self, key: bytes) -> CachedAnswer | None:
+        """Return an answer, however old."""
 
-    async def set(self, key: bytes, body: bytes) -> None:
-        """Keep an answer from now on."""
+    async def set(self, key: bytes, body: bytes, max_age: float) -> None:
+        """Store an answer that was made now."""
 
     def close(self) -> None:
-        """Give back what asking took."""
+        """Free what the cache holds."""
 
 
 class MemoryCache:
-    """Keeps answers in this process, oldest out first.
+    """Caches answers in this process; the oldest go first.
 
-    :param max_bytes: what all answers may take together, some 250 bytes of bookkeeping each included.
-    :param clock: seconds that only go forward.
+    :param max_bytes: what all answers may take together, with :data:`OVERHEAD` for each.
+    :param clock: monotonic seconds.
     """
 
     patience = 0.0
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.answers: FIFOCache[bytes, tuple[bytes, float]] = FIFOCache(max_bytes, lambda kept: len(kept[0]) + 250)
+        self.answers: FIFOCache[bytes, tuple[bytes, float, float]] = FIFOCache(
+            max_bytes, lambda entry: len(entry[0]) + OVERHEAD
+        )
         self.clock = clock
 
-    def peek(self, key: bytes) -> Kept | None:
-        """Give an answer, however old."""
+    def peek(self, key: bytes) -> CachedAnswer | None:
+        """Return an answer, however old."""
         try:
-            body, since = self.answers[key]
+            body, made_at, max_age = self.answers[key]
         except KeyError:
             return None
-        return Kept(body, self.clock() - since)
+        return CachedAnswer(body, self.clock() - made_at, max_age)
 
-    async def get(self, key: bytes) -> Kept | None:
-        """Give an answer, however old."""
+    async def get(self, key: bytes) -> CachedAnswer | None:
+        """Return an answer, however old."""
         return self.peek(key)
 
-    async def set(self, key: bytes, body: bytes) -> None:
-        """Keep an answer, unless it alone is larger than everything that may be kept."""
+    async def set(self, key: bytes, body: bytes, max_age: float) -> None:
+        """Store an answer, unless it alone is larger than the cache."""
         try:
-            self.answers[key] = (body, self.clock())
+            self.answers[key] = (body, self.clock(), max_age)
         except ValueError:
             LOG.warning("an answer of %d bytes is too large for the cache", len(body))
 
@@ -109,13 +122,13 @@ class MemoryCache:
 
 
 class SharedCache:
-    """Keeps answers in memcached or Redis, as our own bytes.
+    """Caches answers in memcached or Redis, as our own bytes.
 
-    A store that is away or slow is a miss, and is left alone for :data:`STORE_REST` seconds; one that answers and
-    refuses (it is full, say) is a miss.
+    A store that fails or is slow is a miss, and is not called for :data:`RETRY_AFTER` seconds. One that answers and
+    refuses (it is full, for example) is a miss.
 
-    :param clock: seconds that only go forward.
-    :param wall_clock: seconds since the epoch, which hosts more or less agree on.
+    :param clock: monotonic seconds.
+    :param wall_clock: seconds since the epoch, on which hosts roughly agree.
     """
 
     patience = STORE_TIMEOUT
@@ -130,57 +143,57 @@ class SharedCache:
         self.failures = (metrics or Metrics()).tally("vendorsrv_cache_failures_total")
         self.store = store
         self.threads = ThreadBudget(STORE_THREADS)
-        self.places = asyncio.Semaphore(STORE_THREADS)
+        self.slots = asyncio.Semaphore(STORE_THREADS)
         self.clock = clock
         self.wall_clock = wall_clock
-        self.rests_until = float("-inf")
-        self.complaints: set[str] = set()
+        self.retry_at = float("-inf")
+        self.warned: set[str] = set()
 
-    def peek(self, _: bytes) -> Kept | None:
-        """Give nothing: the store has to be asked."""
+    def peek(self, _: bytes) -> CachedAnswer | None:
+        """Return None: the store has to be asked."""
         return None
 
-    async def get(self, key: bytes) -> Kept | None:
-        """Give an answer, however old; what is no answer of ours is none."""
-        found = await self.ask(self.store.get, name_of(key))
-        if found is None:
+    async def get(self, key: bytes) -> CachedAnswer | None:
+        """Return an answer, however old; a value that is not ours is a miss."""
+        value = await self.call(self.store.get, name_of(key))
+        if value is None:
             return None
-        kept = unwrap(key, found, self.wall_clock())
-        if kept is None:
-            self.complain_once("the cache holds values that are not ours or are damaged; they are not used")
-        return kept
+        cached = unpack(key, value, self.wall_clock())
+        if cached is None:
+            self.warn_once("the cache holds values that are not ours or are damaged; they are not used")
+        return cached
 
-    async def set(self, key: bytes, body: bytes) -> None:
-        """Keep an answer, if the store takes it."""
-        await self.ask(self.store.set, name_of(key), wrap(key, body, self.wall_clock()))
+    async def set(self, key: bytes, body: bytes, max_age: float) -> None:
+        """Store an answer, if the store takes it."""
+        await self.call(self.store.set, name_of(key), pack(key, body, self.wall_clock(), max_age))
 
     def close(self) -> None:
         """Close the connections to the store."""
         self.store.close()
 
-    async def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        if self.clock() < self.rests_until:
+    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self.clock() < self.retry_at:
             return None
         try:
-            # All places can be free while threads still hang: then there is no use in waiting.
-            async with asyncio.timeout(self.patience), self.places:
+            # All slots can be free while threads still hang: then waiting is of no use.
+            async with asyncio.timeout(self.patience), self.slots:
                 return await self.threads.run(function, *arguments)
         except StoreRefused as error:
-            self.complain_once(f"the cache refuses what it is asked ({error})")
-        except (StoreAway, NoThreadFree, TimeoutError) as error:
-            self.rest(str(error) or type(error).__name__)
+            self.warn_once(f"the cache refuses calls ({error})")
+        except (StoreUnavailable, NoThreadFree, TimeoutError) as error:
+            self.pause(str(error) or type(error).__name__)
         return None
 
-    def rest(self, reason: str) -> None:
-        if self.clock() >= self.rests_until:  # one line for all that asked at the same time
+    def pause(self, reason: str) -> None:
+        if self.clock() >= self.retry_at:  # one line for all calls that failed at the same time
             self.failures.add()
-            LOG.warning("the cache does not answer (%s); it is left alone for %g s", reason, STORE_REST)
-        self.rests_until = self.clock() + STORE_REST
+            LOG.warning("the cache is unavailable (%s); retrying in %g s", reason, RETRY_AFTER)
+        self.retry_at = self.clock() + RETRY_AFTER
 
-    def complain_once(self, complaint: str) -> None:
-        if complaint not in self.complaints:
-            self.complaints.add(complaint)
-            LOG.warning("%s", complaint)
+    def warn_once(self, warning: str) -> None:
+        if warning not in self.warned:
+            self.warned.add(warning)
+            LOG.warning("%s", warning)
 
 
 def build_cache(
@@ -189,11 +202,11 @@ def build_cache(
     clock: Callable[[], float] = time.monotonic,
     metrics: Metrics | None = None,
 ) -> Cache:
-    """Give the cache that ``[cache]`` asks for; without ``enabled = true``, one in this process.
+    """Return the cache that ``[cache]`` names; without ``enabled = true``, one in this process.
 
-    :param max_bytes: the size of the one in this process.
-    :param clock: seconds that only go forward.
-    :raises ConfigError: an option is wrong, or the backend would unpickle what it finds.
+    :param max_bytes: the size of a cache in this process.
+    :param clock: monotonic seconds.
+    :raises ConfigError: an option is wrong, or the backend would unpickle stored values.
     """
     problems = find_cache_problems(conf)
     if problems:
@@ -204,7 +217,7 @@ def build_cache(
 
 
 def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:
-    """Say what is wrong in ``[cache]``; empty when a cache can be built with it."""
+    """Return what is wrong in ``[cache]``; nothing when a cache can be built with it."""
     oslo_cache.configure(conf)
     problems = []
     for name in conf.cache:
@@ -215,7 +228,7 @@ def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:
     if problems or not conf.cache.enabled or conf.cache.backend in IN_PROCESS:
         return problems
     if conf.cache.backend not in SHARED:
-        text = f"{conf.cache.backend} unpickles what it finds; use one of {', '.join(SHARED)}"
+        text = f"{conf.cache.backend} unpickles stored values; use one of {', '.join(SHARED)}"
         return [Problem("cache", "backend", text)]
     if conf.cache.backend_expiration_time is None:
         conf.set_default("backend_expiration_time", STORE_FOR, group="cache")
@@ -223,26 +236,28 @@ def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:
 
 
 def name_of(key: bytes) -> str:
-    return f"vendorsrv:{key.hex()}"
+    # Not the names of 0.1.0, which may share the store while hosts are upgraded one by one.
+    return f"vendorsrv:2:{key.hex()}"
 
 
-def wrap(key: bytes, body: bytes, now: float) -> bytes:
-    stamp = STAMP.pack(now)
-    return MAGIC + stamp + seal(key, stamp, body) + body
+def pack(key: bytes, body: bytes, now: float, max_age: float) -> bytes:
+    times = TIMES.pack(now, max_age)
+    return FORMAT + times + checksum(key, times, body) + body
 
 
-def unwrap(key: bytes, found: object, now: float) -> Kept | None:
-    """Read what :func:`wrap` made for this key, or give None: it is truncated, foreign, or from the future."""
-    start = len(MAGIC)
-    if not isinstance(found, bytes) or not found.startswith(MAGIC) or len(found) < start + STAMP.size + DIGEST_SIZE:
+def unpack(key: bytes, value: object, now: float) -> CachedAnswer | None:
+    """Return what :func:`pack` packed for this key; None for what is truncated, foreign or from the future."""
+    if not isinstance(value, bytes) or not value.startswith(FORMAT) or len(value) < HEADER_SIZE:
         return None
-    stamp = found[start : start + STAMP.size]
-    digest, body = found[start + STAMP.size :][:DIGEST_SIZE], found[start + STAMP.size + DIGEST_SIZE :]
-    age = now - STAMP.unpack(stamp)[0]
-    if seal(key, stamp, body) != digest or not -CLOCK_SKEW < age < math.inf:
+    times, body = value[len(FORMAT) : len(FORMAT) + TIMES.size], value[HEADER_SIZE:]
+    made_at, max_age = TIMES.unpack(times)
+    age = now - made_at
+    if value[len(FORMAT) + TIMES.size : HEADER_SIZE] != checksum(key, times, body):
         return None
-    return Kept(body, max(0.0, age))
+    if not -CLOCK_SKEW < age < math.inf or not 0.0 <= max_age < math.inf:
+        return None
+    return CachedAnswer(body, max(0.0, age), max_age)
 
 
-def seal(key: bytes, stamp: bytes, body: bytes) -> bytes:
-    return hashlib.sha256(MAGIC + key + stamp + body).digest()
+def checksum(key: bytes, times: bytes, body: bytes) -> bytes:
+    return hashlib.sha256(FORMAT + key + times + body).digest()

@@ -1,4 +1,4 @@
-"""The memcached or Redis that ``[cache]`` names: bytes in, bytes out, and never a pickle, in neither direction."""
+"""The memcached or Redis that ``[cache]`` names; stores and returns bytes, and never pickles."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from oslo_config import cfg
 from vendorsrv.errors import ConfigError
 
 
-class StoreAway(Exception):
-    """The store does not answer, or not as one of its kind."""
+class StoreUnavailable(Exception):
+    """The store does not answer, or speaks another protocol."""
 
 
 class StoreRefused(Exception):
-    """The store answered that it does not do this: it is full, the value is too large or of another type."""
+    """The store refused the call: it is full, or the value is too large or of another type."""
 
 
 class SharedStore(Protocol):
-    """A store that hands out what was put in; calls block, for some seconds at most.
+    """A store of bytes. Calls block, for some seconds at most.
 
-    Both methods raise StoreAway and StoreRefused; their texts hold no key and no value.
+    ``get`` and ``set`` raise StoreUnavailable and StoreRefused, whose messages hold no key and no value.
     """
 
     def get(self, name: str) -> bytes | None:
-        """Give what stands under a name; None when nothing does."""
+        """Return the value of a name, or None."""
 
     def set(self, name: str, value: bytes) -> None:
-        """Put something under a name, for ``[cache] backend_expiration_time`` seconds."""
+        """Store a value for ``[cache] backend_expiration_time`` seconds."""
 
     def close(self) -> None:
-        """Close the connections that nobody uses now."""
+        """Close the connections that are idle."""
 
 
 class RedisStore:
     """Redis, alone or behind sentinels.
 
-    :param backend: dogpile's, which has the clients that ``[cache]`` describes.
+    :param backend: dogpile's backend, which has the clients that ``[cache]`` describes.
     """
 
     def __init__(self, backend: Any, _: float) -> None:
@@ -65,14 +65,14 @@ class RedisStore:
             return function(*arguments, **options)
         except self.errors.ResponseError as error:
             raise StoreRefused(type(error).__name__) from None
-        except (self.errors.RedisError, OSError, ValueError) as error:  # ValueError: it speaks another protocol
-            raise StoreAway(type(error).__name__) from None
+        except (self.errors.RedisError, OSError, ValueError) as error:  # ValueError: another protocol
+            raise StoreUnavailable(type(error).__name__) from None
 
 
 class MemcachedStore:
-    """One memcached or several, by pymemcache: dogpile's backend gives it no timeout, and lets it unpickle.
+    """One or more memcached servers, through pymemcache: dogpile's backend sets no timeout, and unpickles.
 
-    :param backend: dogpile's, for what ``[cache]`` says.
+    :param backend: dogpile's backend, for the options of ``[cache]``.
     :param timeout: seconds for connecting, and for each answer.
     """
 
@@ -86,9 +86,9 @@ class MemcachedStore:
             "socket_keepalive": backend.socket_keepalive,
             "connect_timeout": timeout,
             "timeout": timeout,
-            "retry_attempts": 0,  # a server that fails is left out for a minute, and the others have its keys
+            "retry_attempts": 0,  # a server that fails is not used for a minute; the others take its keys
         }
-        self.idle: list[Any] = []  # a client is not safe between threads
+        self.idle: list[Any] = []  # clients are not thread-safe
         self.is_closed = False
 
     def get(self, name: str) -> bytes | None:
@@ -104,16 +104,16 @@ class MemcachedStore:
             while True:
                 self.idle.pop().close()
 
-    def give_back(self, client: Any) -> None:
+    def release(self, client: Any) -> None:
         self.idle.append(client)
-        if self.is_closed:  # while this call was under way
+        if self.is_closed:  # during this call
             self.close()
 
     def run(self, command: str, *arguments: Any, **options: Any) -> Any:
-        with suppress(IndexError, StoreAway):  # its connections may be from before a restart
+        with suppress(IndexError, StoreUnavailable):  # its connections may be older than a restart of the server
             return self.call(self.idle.pop(), command, *arguments, **options)
         client = self.hash_client(**self.options)
-        with suppress(StoreAway):  # it knows then which server is dead, and asks another one
+        with suppress(StoreUnavailable):  # afterwards the client knows which server is dead, and uses another
             return self.call(client, command, *arguments, **options)
         return self.call(client, command, *arguments, **options)
 
@@ -122,18 +122,18 @@ class MemcachedStore:
             answer = getattr(client, command)(*arguments, **options)
         except (self.errors.MemcacheUnexpectedCloseError, OSError, ValueError) as error:
             client.close()
-            raise StoreAway(type(error).__name__) from None
+            raise StoreUnavailable(type(error).__name__) from None
         except (self.errors.MemcacheServerError, self.errors.MemcacheClientError) as error:
-            self.give_back(client)
+            self.release(client)
             raise StoreRefused(type(error).__name__) from None
         except self.errors.MemcacheError as error:
             client.close()
-            raise StoreAway(type(error).__name__) from None
-        self.give_back(client)
+            raise StoreUnavailable(type(error).__name__) from None
+        self.release(client)
         return answer
 
 
-#: By the name of the backend: what uses its driver, and the extra that brings the driver.
+#: By name of the backend: the store that uses its driver, and the extra that installs the driver.
 STORES: Final[dict[str, tuple[Callable[[Any, float], SharedStore], str]]] = {
     "dogpile.cache.redis": (RedisStore, "redis"),
     "dogpile.cache.redis_sentinel": (RedisStore, "redis"),
@@ -142,10 +142,10 @@ STORES: Final[dict[str, tuple[Callable[[Any, float], SharedStore], str]]] = {
 
 
 def open_store(conf: cfg.ConfigOpts, timeout: float) -> SharedStore:
-    """Give the store that ``[cache]`` names; nothing is sent to it yet.
+    """Return the store that ``[cache]`` names, without connecting to it.
 
     :param conf: with the options of ``[cache]``, whose backend is one of :data:`STORES`.
-    :param timeout: seconds for what ``[cache]`` can set no timeout for.
+    :param timeout: seconds for the calls for which ``[cache]`` has no timeout.
     :raises ConfigError: the driver is not installed, or an option is wrong.
     """
     store, extra = STORES[conf.cache.backend]

@@ -53,8 +53,8 @@ class Enabled:
     """A handler as it is served: what its class declares, with the operator's overrides.
 
     :ivar source: the distribution or the module that it is from.
-    :ivar cache_limit: seconds after which an answer is never given again without asking: ``cache_for``, but none
-        where the handler says itself how long each lasts and nobody set it.
+    :ivar cache_limit: the most seconds for which an answer is reused: ``cache_for``, but unlimited for a proxy
+        without one, whose upstream's ``max-age`` decides.
     :ivar version: of its answers; the source unless the class declares one.
     :ivar runner: calls its ``handle``, or ``cloud_init``.
     :ivar cloud_init: the same handler as it contributes to ``/cloud-init``, or None when it does not.
@@ -223,7 +223,7 @@ def build(settings: Settings, found: Found) -> Enabled:
 
     routes = {path: runner(method) for path, method in handler.routes.items()}
     version = handler.version or found.source
-    unlimited = handler.own_lifetimes and not declared["cache_for"] and "cache_for" not in overrides
+    unlimited = isinstance(handler, Proxy) and not declared["cache_for"] and "cache_for" not in overrides
     declared["cache_limit"] = math.inf if unlimited else declared["cache_for"]
     method = "handle" if answers(found.handler) else "cloud_init"
     enabled = Enabled(handler, found.source, version, **declared, runner=runner(method), routes=routes)

@@ -9,16 +9,16 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from oslo_config import cfg
 
+from vendorsrv.answer import HandlerAnswer
 from vendorsrv.auth.service import ServiceToken, service_session
-from vendorsrv.cache.http_caching import lifetime_of, same_tag, speaks
-from vendorsrv.cache.lifetime import Lifetime, Reusable
 from vendorsrv.errors import HandlerTimeout, UpstreamError, UpstreamRefused, VendordataError
 from vendorsrv.handler import DEADLINE, NAME, RESERVED, Handler
+from vendorsrv.proxy.cache_control import read_cache_control
 from vendorsrv.proxy.client import CannotConnect, Reply, TooLarge, TooSlow, Upstream, UpstreamFailure
 from vendorsrv.proxy.options import PROXY_OPTIONS, tls_context
 from vendorsrv.request import VendordataRequest
@@ -41,8 +41,6 @@ MARGIN: Final = 0.05
 REST: Final = 10.0
 #: Statuses from 400 on with which a server says that it cannot now, rather than no.
 NOT_NOW: Final = {408, 425, 429}
-#: "You have it": 304, and for a POST, by the letter of RFC 9110, 13.1.2, 412.
-UNCHANGED: Final = {304, 412}
 #: What text is decoded from. Nova takes any that Python knows, some of which take a minute for a megabyte.
 CHARSETS: Final = {"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16", "utf-16-le", "utf-16-be"}
 
@@ -67,7 +65,6 @@ class Proxy(Handler):
     is, with the same options in its own section.
     """
 
-    own_lifetimes = True
     options: ClassVar[Any] = PROXY_OPTIONS
 
     def __init__(self, settings: Any = None) -> None:
@@ -108,7 +105,7 @@ class Proxy(Handler):
         now = self.clock()
         return {"urls": ["resting" if now < server.rests_until else "ok" for server in self.servers]}
 
-    async def handle(self, request: VendordataRequest) -> Reusable:
+    async def handle(self, request: VendordataRequest) -> HandlerAnswer:
         """Ask the servers in their order, those last that failed just now, until one answers.
 
         :raises UpstreamError: none gave an answer that Nova could use.
@@ -128,7 +125,7 @@ class Proxy(Handler):
                 continue
         return await self.ask_or_rest(last, request, deadline - time.monotonic())
 
-    async def ask_or_rest(self, server: Server, request: VendordataRequest, seconds: float) -> Reusable:
+    async def ask_or_rest(self, server: Server, request: VendordataRequest, seconds: float) -> HandlerAnswer:
         """Ask one server, and ask it last from now on when it fails."""
         try:
             with self.asking[server.number]():
@@ -139,28 +136,20 @@ class Proxy(Handler):
             server.rests_until = self.clock() + REST
             raise
 
-    async def ask(self, server: Server, request: VendordataRequest, seconds: float) -> Reusable:
+    async def ask(self, server: Server, request: VendordataRequest, seconds: float) -> HandlerAnswer:
         """Ask one server, and hold its answer to what we promise."""
-        number, _, known = request.validator.partition(" ")
-        known = known if number == str(server.number) else ""  # another server's tags are none of this one's
-        started = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
-                reply = await self.send(server, request, known)
+                reply = await self.send(server, request)
         except (UpstreamFailure, TimeoutError) as failure:
             LOG.warning("upstream %s: %s: %s", self.name, server.url, str(failure) or f"no answer in {seconds:.1f} s")
             raise self.failed(failure) from None
-        if known and reply.status in UNCHANGED:
-            return self.unchanged(reply, known, server, time.monotonic() - started)
         self.check_status(reply.status, server)
-        body = self.read(reply)
-        return Reusable(body, self.lifetime(reply, server, time.monotonic() - started))
+        return HandlerAnswer(self.read(reply), *read_cache_control(reply.headers.get("cache-control", "")))
 
-    async def send(self, server: Server, request: VendordataRequest, known: str) -> Reply:
+    async def send(self, server: Server, request: VendordataRequest) -> Reply:
         """Send the request; with a token of our own, and that is refused, once more with another."""
         headers = {**HEADERS, "X-Openstack-Request-Id": request.request_id, **self.credentials(request)}
-        if known:
-            headers["If-None-Match"] = known
         if self.account is None:
             return await self.upstream.post(server.url, headers, request.body)
         token = await self.account.get()
@@ -213,20 +202,6 @@ class Proxy(Handler):
         except StrictJSONError as error:
             raise UpstreamError(f"the answer of upstream {self.name} {error}") from None
         return body
-
-    def lifetime(self, reply: Reply, server: Server, delay: float) -> Lifetime:
-        """Read how long an answer lasts; its tag is this server's alone."""
-        found = lifetime_of(reply.headers, delay)
-        return replace(found, validator=f"{server.number} {found.validator}" if found.validator else "")
-
-    def unchanged(self, reply: Reply, known: str, server: Server, delay: float) -> Reusable:
-        """Go on with the answer that is kept, for as long as it lasts now (RFC 9111, 4.3.4)."""
-        tag = reply.headers.get("etag", known)
-        if not same_tag(tag, known):
-            raise UpstreamError(f"upstream {self.name} knows another answer than ours, and does not give it")
-        if not speaks(reply.headers):
-            return Reusable(None, None)
-        return Reusable(None, replace(lifetime_of(reply.headers, delay), validator=f"{server.number} {known}"))
 
 
 def charset_of(content_type: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from vendorsrv.cache.answers import STORE_TIMEOUT, Cache, Kept
+from vendorsrv.cache.answers import STORE_TIMEOUT, Cache, CachedAnswer
 from vendorsrv.testing.switch import Switch
 
 #: Seconds between two looks at whether a store still hangs.
@@ -35,18 +35,18 @@ class SwitchedCache:
         self.cache = cache
         self.switch = switch
 
-    def peek(self, key: bytes) -> Kept | None:
-        """Give an answer if that costs no waiting."""
+    def peek(self, key: bytes) -> CachedAnswer | None:
+        """Return an answer, however old, if that needs no waiting."""
         return self.cache.peek(key) if self.switch.behaviour in {"well", "losing"} else None
 
-    async def get(self, key: bytes) -> Kept | None:
-        """Give an answer, however old."""
+    async def get(self, key: bytes) -> CachedAnswer | None:
+        """Return an answer, however old."""
         return await self.cache.get(key) if await self.answers() else None
 
-    async def set(self, key: bytes, body: bytes) -> None:
-        """Keep an answer, unless it is lost."""
+    async def set(self, key: bytes, body: bytes, max_age: float) -> None:
+        """Store an answer, unless it is lost."""
         if await self.answers() and self.switch.behaviour != "losing":
-            await self.cache.set(key, body)
+            await self.cache.set(key, body, max_age)
 
     def close(self) -> None:
         """Forget all answers."""
