@@ -16,7 +16,7 @@ class Answer:
 
     :ivar body: the JSON.
     :ivar fresh_for: seconds for which it may be reused; None when it must not be.
-    :ivar source: where it is from: ``run``, ``joined`` (a run that another request started), ``cache``, ``pin``, or
+    :ivar source: where it is from: ``run``, ``shared`` (a run that another request started), ``cache``, ``pin``, or
         the fallback, ``stale`` or ``empty``.
     """
 

@@ -1,4 +1,4 @@
-"""The metrics of a server as Prometheus reads them."""
+"""Read a server's metrics as Prometheus does."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tests.support.waiting import wait_until
 
 
 def scrape(client: httpx.Client) -> dict[str, float]:
-    """Give every sample that is not 0, by its name and labels as they stand in the text."""
+    """Return the samples that are not 0, by name and labels as in the text."""
     response = client.get("/-/metrics")
     assert 200 == response.status_code
     return samples(response.text)
 
 
 def samples(text: str) -> dict[str, float]:
-    """Parse the text."""
+    """Return the samples in a text that are not 0."""
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(text):
         for each in family.samples:
@@ -26,7 +26,7 @@ def samples(text: str) -> dict[str, float]:
 
 
 def of(found: dict[str, float], *families: str) -> dict[str, float]:
-    """Give the samples of some metrics, without what their names share."""
+    """Return the samples of some metrics, without the common prefix of their names."""
     return {
         name.removeprefix("vendorsrv_"): value
         for name, value in found.items()
@@ -35,6 +35,6 @@ def of(found: dict[str, float], *families: str) -> dict[str, float]:
 
 
 def wait_for(client: httpx.Client, name: str, value: float) -> dict[str, float]:
-    """Wait until a sample has a value, and give all; a request is counted when it has been answered."""
+    """Wait until a sample has a value, and return all samples; a request is counted after its response."""
     wait_until(lambda: scrape(client).get(f"vendorsrv_{name}", 0.0) == value)
     return scrape(client)

@@ -1,4 +1,4 @@
-"""What the server counts, as Prometheus reads it over HTTP."""
+"""The metrics of a server with one worker, read over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEEPING = "Scripted, Cached, Stale, Empty"
 
 @pytest.fixture
 def server(tmp_path: Path, fake: FakeKeystone) -> Iterator[Server]:
-    """A server of the test's own, with handlers that work."""
+    """A server with plain handlers."""
     handlers = (
         "tests.support.handlers.good:Echo, tests.support.handlers.good:Plain, tests.support.handlers.good:Raising"
     )
@@ -32,19 +32,19 @@ def server(tmp_path: Path, fake: FakeKeystone) -> Iterator[Server]:
 
 @pytest.fixture
 def keeping(tmp_path: Path, fake: FakeKeystone) -> Iterator[Server]:
-    """A server of the test's own, with handlers that do what the test sets."""
+    """A server with scripted handlers."""
     handlers = ", ".join(f"tests.support.handlers.keeping:{name}" for name in KEEPING.split(", "))
     with running(write_config(tmp_path, fake, handlers=handlers)) as server:
         yield server
 
 
 def handler_of(server: Server, name: str) -> Any:
-    """The handler, to be told what to do."""
+    """Return a handler of the server."""
     return server.app.registry.handlers[name].handler
 
 
 def test_requests_are_counted_by_path_status_and_code(server: Server, fake: FakeKeystone) -> None:
-    """Those of Nova, those of strangers, and those for a handler's public routes."""
+    """Requests for handlers, for all handlers and for public routes are counted by path, status and error code."""
     nova = fake.issue("service")
     server.ask("/echo", nova)
     server.client.post("/plain", content=BODY, headers={"X-Auth-Token": nova, "Content-Type": "application/json"})
@@ -71,8 +71,8 @@ def test_requests_are_counted_by_path_status_and_code(server: Server, fake: Fake
     } == of(found, "requests_total")
 
 
-def test_who_asks_makes_no_new_series(server: Server, fake: FakeKeystone) -> None:
-    """Paths that are not ours are one; and nothing that a client has sent is in the text."""
+def test_clients_cannot_create_time_series(server: Server, fake: FakeKeystone) -> None:
+    """Unknown paths share one label, and nothing that a client sends is in the text."""
     nova = fake.issue("service")
     before = {line.rpartition(" ")[0] for line in server.client.get("/-/metrics").text.splitlines()}
     server.ask("/echo", nova)
@@ -87,25 +87,25 @@ def test_who_asks_makes_no_new_series(server: Server, fake: FakeKeystone) -> Non
 
 
 def test_the_server_s_own_routes_are_not_counted(server: Server) -> None:
-    """They are asked all day."""
+    """Requests for routes below /-/ are not counted."""
     for path in ("live", "ready", "metrics", "nosuch"):
         server.client.get(f"/-/{path}")
     found = scrape(server.client)
     assert {} == of(found, "requests_total", "requests_in_progress", "request_duration_seconds_count")
 
 
-def test_an_idle_server_has_what_holds_for_each_worker(server: Server) -> None:
-    """And nothing else; every other number is there, and 0."""
+def test_an_idle_server_counts_only_its_workers(server: Server) -> None:
+    """Before the first request all metrics are present and 0, except those about workers."""
     assert {
         "vendorsrv_workers": 1,
         "vendorsrv_worker_starts_total": 1,
         f'vendorsrv_build_info{{version="{__version__}"}}': 1,
     } == scrape(server.client)
-    assert "\nvendorsrv_pin_conflicts_total 0.0\n" in server.client.get("/-/metrics").text
+    assert "\nvendorsrv_pin_waits_total 0.0\n" in server.client.get("/-/metrics").text
 
 
-def test_durations_are_counted_in_buckets(tmp_path: Path, fake: FakeKeystone) -> None:
-    """Around the seconds that Nova waits; a bucket holds what the smaller ones hold."""
+def test_durations_are_counted_in_cumulative_buckets(tmp_path: Path, fake: FakeKeystone) -> None:
+    """A duration is counted in each bucket up to Nova's timeout whose bound it does not exceed."""
     with running(write_config(tmp_path, fake, handlers="tests.support.handlers.good:Slow")) as server:
         assert 504 == server.ask("/slow", fake.issue("service")).status_code
         found = wait_for(server.client, 'request_duration_seconds_count{path="/slow"}', 1)
@@ -117,8 +117,8 @@ def test_durations_are_counted_in_buckets(tmp_path: Path, fake: FakeKeystone) ->
     assert {'handler_runs_total{handler="slow",outcome="handler_timeout"}': 1} == of(found, "handler_runs_total")
 
 
-def test_what_is_in_progress_is_seen(keeping: Server, fake: FakeKeystone) -> None:
-    """Requests, and runs; two who ask the same have one run, and one of them joins it."""
+def test_requests_and_runs_in_progress_are_counted(keeping: Server, fake: FakeKeystone) -> None:
+    """Two identical concurrent requests are two requests in progress and one run, which one of them shares."""
     nova, go_on = fake.issue("service"), threading.Event()
 
     async def wait(run: int) -> object:
@@ -140,12 +140,12 @@ def test_what_is_in_progress_is_seen(keeping: Server, fake: FakeKeystone) -> Non
     assert {'handler_runs_total{handler="scripted",outcome="ok"}': 1} == of(found, "handler_runs_total")
     assert {
         'handler_answers_total{handler="scripted",source="run"}': 1,
-        'handler_answers_total{handler="scripted",source="joined"}': 1,
+        'handler_answers_total{handler="scripted",source="shared"}': 1,
     } == of(found, "handler_answers_total")
 
 
-def test_answers_are_counted_by_where_they_are_from(tmp_path: Path, fake: FakeKeystone, clock: Clock) -> None:
-    """From a run, from the cache, or something instead; and the failures that were hidden by it."""
+def test_answers_are_counted_by_source(tmp_path: Path, fake: FakeKeystone, clock: Clock) -> None:
+    """Answers are counted as run, cache, stale or empty; failures are counted even if a fallback hides them."""
     handlers = ", ".join(f"tests.support.handlers.keeping:{name}" for name in ("Cached", "Stale", "Empty", "Scripted"))
 
     async def fail(_: int) -> object:
@@ -186,8 +186,8 @@ def test_answers_are_counted_by_where_they_are_from(tmp_path: Path, fake: FakeKe
     } == of(found, "handler_runs_total")
 
 
-def test_a_pinned_answer_is_counted_as_such(tmp_path: Path, fake: FakeKeystone) -> None:
-    """Also the first time, when its run is counted too."""
+def test_pinned_answers_have_the_source_pin(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Each answer of a pinning handler has the source pin, also the first one."""
     config = write_config(
         tmp_path,
         fake,
@@ -202,8 +202,8 @@ def test_a_pinned_answer_is_counted_as_such(tmp_path: Path, fake: FakeKeystone) 
     assert {'handler_runs_total{handler="pinned",outcome="ok"}': 1} == of(found, "handler_runs_total")
 
 
-def test_a_handler_that_rests_is_seen(keeping: Server, fake: FakeKeystone) -> None:
-    """As failures without runs."""
+def test_an_open_circuit_is_counted_without_a_run(keeping: Server, fake: FakeKeystone) -> None:
+    """A request that the circuit breaker rejects is counted as a failure and not as a run."""
 
     async def fail(_: int) -> object:
         raise ServiceUnavailable
@@ -220,8 +220,8 @@ def test_a_handler_that_rests_is_seen(keeping: Server, fake: FakeKeystone) -> No
     assert {'handler_runs_total{handler="scripted",outcome="unavailable"}': 5} == of(found, "handler_runs_total")
 
 
-def test_keystone_s_answers_are_counted(server: Server, fake: FakeKeystone) -> None:
-    """And the requests that needed none: a token that is known, and one that was refused just now."""
+def test_token_validations_and_cache_hits_are_counted(server: Server, fake: FakeKeystone) -> None:
+    """Validations are counted by outcome; a cached token, valid or rejected, is counted as a cache hit."""
     nova = fake.issue("service")
     for token in (nova, nova, nova, "unknown", "unknown", None, "a b"):
         server.ask("/echo", token)
@@ -229,22 +229,22 @@ def test_keystone_s_answers_are_counted(server: Server, fake: FakeKeystone) -> N
     server.ask("/echo", fake.issue("service"))
     found = wait_for(server.client, 'requests_total{code="keystone_unavailable",path="/echo",status="503"}', 1)
     assert {
-        'keystone_validations_total{outcome="valid"}': 1,
-        'keystone_validations_total{outcome="invalid"}': 1,
-        'keystone_validations_total{outcome="unavailable"}': 1,
-        "keystone_validation_duration_seconds_count": 3,
-    } == of(found, "keystone_validations_total", "keystone_validation_duration_seconds_count")
-    assert {"tokens_known_total": 2} == of(found, "tokens_known_total")
+        'token_validations_total{outcome="valid"}': 1,
+        'token_validations_total{outcome="invalid"}': 1,
+        'token_validations_total{outcome="unavailable"}': 1,
+        "token_validation_duration_seconds_count": 3,
+    } == of(found, "token_validations_total", "token_validation_duration_seconds_count")
+    assert {"token_cache_hits_total": 2} == of(found, "token_cache_hits_total")
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("POST", 405), ("PUT", 405)])
-def test_metrics_can_only_be_read(house: House, method: str, status: int) -> None:
-    """By GET and by HEAD."""
+def test_metrics_are_read_only(house: House, method: str, status: int) -> None:
+    """Only GET and HEAD are allowed for /-/metrics."""
     assert status == house.server.client.request(method, "/-/metrics").status_code
 
 
-def test_two_servers_in_one_process_count_apart(tmp_path: Path, fake: FakeKeystone, server: Server) -> None:
-    """As tests have them."""
+def test_two_servers_in_one_process_have_their_own_metrics(tmp_path: Path, fake: FakeKeystone, server: Server) -> None:
+    """A request to one server is not counted by another in the same process."""
     (tmp_path / "other").mkdir()
     with running(write_config(tmp_path / "other", fake)) as other:
         other.ask("/echo", fake.issue("service"))
@@ -253,7 +253,7 @@ def test_two_servers_in_one_process_count_apart(tmp_path: Path, fake: FakeKeysto
 
 
 def test_a_blocked_event_loop_is_counted(tmp_path: Path, fake: FakeKeystone, caplog: pytest.LogCaptureFixture) -> None:
-    """Once for each time."""
+    """Each time the event loop is blocked is counted once."""
     with running(write_config(tmp_path, fake, handlers="tests.support.handlers.keeping:Scripted")) as server:
 
         async def block(run: int) -> object:

@@ -1,4 +1,4 @@
-"""What proxies, pins and the shared cache count."""
+"""The metrics of proxies, pins and the shared cache."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from vendorsrv.telemetry.metrics import Metrics
 from vendorsrv.testing.upstream import Reply
 
 
-def test_a_proxy_s_urls_are_told_apart_by_their_place(tmp_path: Path) -> None:
-    """And its questions by how they ended; a URL may hold what is nobody's business."""
+def test_upstream_requests_are_counted_by_url_and_outcome(tmp_path: Path) -> None:
+    """A proxy's requests are counted by outcome and by the URL's position, since a URL may contain a secret."""
     with Other() as first, Other() as second, proxying(tmp_path, proxy(url=[first.url, second.url])) as front:
         front.ask()
         first.reply = Reply(b"{}", status=404)
@@ -40,27 +40,27 @@ def test_a_proxy_s_urls_are_told_apart_by_their_place(tmp_path: Path) -> None:
     assert "ams1" not in text
 
 
-def test_a_proxy_s_slow_url_is_slow(tmp_path: Path) -> None:
-    """Not failed: another cure helps."""
+def test_an_upstream_timeout_has_its_own_outcome(tmp_path: Path) -> None:
+    """An upstream request that exceeds read_timeout has the outcome timeout."""
     with Other() as other, proxying(tmp_path, proxy(url=other.url, read_timeout=0.1)) as front:
         other.delay = 60.0
         assert 504 == front.ask().status_code
         found = of(scrape(front.server.client), "upstream_requests_total")
-    assert {'upstream_requests_total{handler="rack",outcome="slow",url="0"}': 1} == found
+    assert {'upstream_requests_total{handler="rack",outcome="timeout",url="0"}': 1} == found
 
 
-def test_a_pin_that_another_worker_is_making_is_counted_by_who_waits(tmp_path: Path) -> None:
-    """Once, however long it takes."""
+def test_a_wait_for_another_worker_s_pin_is_counted_once(tmp_path: Path) -> None:
+    """A request that waits for another worker to create the pin is counted once, however long it waits."""
     url = f"sqlite:///{tmp_path}/pins.db"
     make_table(url)
     metrics, begun = Metrics(), asyncio.Event()
 
-    def conflicts() -> float:
-        return samples(expose(metrics.counts, "")[0].decode()).get("vendorsrv_pin_conflicts_total", 0)
+    def waits() -> float:
+        return samples(expose(metrics.counts, "")[0].decode()).get("vendorsrv_pin_waits_total", 0)
 
     async def slowly() -> bytes:
         begun.set()
-        while not conflicts():  # noqa: ASYNC110 - a count that another task changes
+        while not waits():  # noqa: ASYNC110 - a count that another task changes
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         return b"made"
@@ -73,11 +73,11 @@ def test_a_pin_that_another_worker_is_making_is_counted_by_who_waits(tmp_path: P
         return [await second.get_or_make(INSTANCE, "mail", slowly, deadline), await making]
 
     assert [b"made", b"made"] == with_store(url, work)
-    assert 1 == conflicts()
+    assert 1 == waits()
 
 
-def test_a_cache_that_is_away_is_counted(tmp_path: Path, fake: FakeKeystone) -> None:
-    """Once for each time that it is left alone."""
+def test_a_failure_of_the_shared_cache_is_counted_once(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Requests that bypass the cache after a failure do not count as further failures."""
     cache = {"enabled": True, "backend": "dogpile.cache.redis", "redis_server": f"127.0.0.1:{free_port()}"}
     config = write_config(
         tmp_path, fake, handlers="tests.support.handlers.keeping:Cached", sections=section("cache", cache)

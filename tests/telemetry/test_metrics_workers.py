@@ -1,4 +1,4 @@
-"""Several workers count together: whichever is asked gives the sums, and nothing is lost when one of them ends."""
+"""The metrics of several workers: each worker returns the sums, and nothing is lost when one ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUNS = 'vendorsrv_handler_runs_total{handler="unique",outcome="ok"}'
 
 @contextmanager
 def counting(directory: Path, workers: int = 2) -> Iterator[Fleet]:
-    """Run a server whose temporary files are in a directory of the test's own."""
+    """Run a server whose temporary files are in this directory."""
     (directory / "tmp").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(directory / "tmp"))
@@ -40,20 +40,20 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 def shared(fleet: Fleet) -> Path:
-    """The directory that the workers count in."""
+    """Return the directory with the shared counts."""
     (directory,) = (fleet.directory / "tmp").glob("vendorsrv-*")
     return directory
 
 
 @contextmanager
 def fresh(fleet: Fleet) -> Iterator[httpx.Client]:
-    """A client without connections: any worker may take them."""
+    """Return a client without open connections: any worker may accept its next one."""
     with httpx.Client(base_url=f"http://127.0.0.1:{fleet.port}", timeout=60) as client:
         yield client
 
 
 def ask(fleet: Fleet) -> None:
-    """Ask once, and wait until it is counted."""
+    """Make a request, and wait until it is counted."""
     before = metrics(fleet).get(REQUESTS, 0)
     with fresh(fleet) as client:
         headers = {**JSON, "X-Auth-Token": fleet.token}
@@ -62,14 +62,14 @@ def ask(fleet: Fleet) -> None:
 
 
 def metrics(fleet: Fleet) -> dict[str, float]:
-    """What any of the workers says."""
+    """Return the metrics from any worker."""
     with fresh(fleet) as client:
         return scrape(client)
 
 
 @contextmanager
 def alone(fleet: Fleet, pid: int) -> Iterator[None]:
-    """Let one worker do all the work."""
+    """Stop all workers but one."""
     others = set(fleet.worker_pids()) - {pid}
     for other in others:
         os.kill(other, signal.SIGSTOP)
@@ -80,8 +80,8 @@ def alone(fleet: Fleet, pid: int) -> Iterator[None]:
             os.kill(other, signal.SIGCONT)
 
 
-def test_each_worker_gives_the_sums_of_all(fleet: Fleet) -> None:
-    """At once, while the other one cannot say a word."""
+def test_each_worker_returns_the_sums_of_all(fleet: Fleet) -> None:
+    """A worker's metrics include the requests of another one that is stopped."""
     pids = fleet.worker_pids()
     assert 2 == len(pids)
     before = metrics(fleet)
@@ -96,8 +96,8 @@ def test_each_worker_gives_the_sums_of_all(fleet: Fleet) -> None:
             assert ([4, 4], 2) == (more, found["vendorsrv_workers"])
 
 
-def test_a_worker_that_is_killed_takes_no_count_with_it(fleet: Fleet) -> None:
-    """Not the last one either; and the worker in its place is seen."""
+def test_killed_workers_lose_no_counts(fleet: Fleet) -> None:
+    """After all workers are killed, the counters keep their values and the new workers are counted."""
     ask(fleet)
     before = metrics(fleet)
     for pid in fleet.worker_pids():
@@ -105,14 +105,14 @@ def test_a_worker_that_is_killed_takes_no_count_with_it(fleet: Fleet) -> None:
     starts = before["vendorsrv_worker_starts_total"] + 2
     wait_until(lambda: fleet.ask("/-/live").status == 405, 60)
     wait_until(lambda: metrics(fleet)["vendorsrv_worker_starts_total"] == starts)
-    wait_until(lambda: metrics(fleet)["vendorsrv_workers"] == 2)  # the dead ones are not counted any more
+    wait_until(lambda: metrics(fleet)["vendorsrv_workers"] == 2)  # the killed ones are not counted
     found = metrics(fleet)
     assert (before[REQUESTS], before[RUNS], 2) == (found[REQUESTS], found[RUNS], found["vendorsrv_workers"])
     assert {"in_progress": 0} == {"in_progress": found.get("vendorsrv_requests_in_progress", 0)}
 
 
-def test_a_reload_goes_on_counting(fleet: Fleet) -> None:
-    """Where the workers before it ended."""
+def test_a_reload_keeps_the_counts(fleet: Fleet) -> None:
+    """After a reload the counters continue from the old workers' values."""
     ask(fleet)
     before = metrics(fleet)
     fleet.process.send_signal(signal.SIGHUP)
@@ -124,8 +124,8 @@ def test_a_reload_goes_on_counting(fleet: Fleet) -> None:
     assert 3 >= len(list(shared(fleet).glob("*.counts")))
 
 
-def test_whoever_reads_slowly_keeps_no_request_waiting(fleet: Fleet) -> None:
-    """The metrics are read in a thread."""
+def test_reading_metrics_does_not_block_requests(fleet: Fleet) -> None:
+    """A worker answers requests while its read of the metrics waits for a lock."""
     pid, *_ = fleet.worker_pids()
     with alone(fleet, pid), (shared(fleet) / "lock").open("ab") as lock, fresh(fleet) as client:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -140,24 +140,26 @@ def test_whoever_reads_slowly_keeps_no_request_waiting(fleet: Fleet) -> None:
     assert 2 == found[0]["vendorsrv_workers"]
 
 
-def test_without_its_directory_a_worker_counts_alone(tmp_path: Path) -> None:
-    """It says so, and serves; somebody has removed it."""
+def test_a_worker_without_the_shared_directory_counts_alone(tmp_path: Path) -> None:
+    """When the directory is gone, a new worker logs a warning, serves requests and counts alone."""
     with counting(tmp_path, workers=1) as fleet:
         ask(fleet)
         directory = shared(fleet)
         directory.rename(tmp_path / "moved")
         assert 1 == metrics(fleet)[REQUESTS]
         fleet.process.send_signal(signal.SIGHUP)
-        line = "the metrics of this worker are its own alone: No such file or directory"
+        line = "this worker does not share its metrics with the other workers: No such file or directory"
         wait_until(lambda: line in fleet.log.read_text(), 60)
-        wait_until(lambda: "Finished server process" in fleet.log.read_text())  # the worker before it takes no more
+        wait_until(
+            lambda: "Finished server process" in fleet.log.read_text()
+        )  # the old worker accepts no more requests
         assert REQUESTS not in metrics(fleet)
         ask(fleet)
         (tmp_path / "moved").rename(directory)
 
 
-def test_the_end_leaves_nothing_behind(tmp_path: Path) -> None:
-    """And whoever is not the server's user sees nothing while it runs."""
+def test_the_shared_directory_is_private_and_removed(tmp_path: Path) -> None:
+    """Only the server's user can read the shared counts, and a stopped server leaves no files."""
     with counting(tmp_path, workers=1) as fleet:
         assert 0o700 == shared(fleet).stat().st_mode & 0o777
         assert 0 == fleet.end()

@@ -1,4 +1,4 @@
-"""An event loop that somebody blocks."""
+"""The watchdog: a blocked event loop is logged with the task and the place that block it."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from vendorsrv.testing.clock import ManualClock
 
 
 class CountingClock(ManualClock):
-    """A clock that is moved by hand, and knows how often each thread looked at it."""
+    """A manual clock that counts how often each thread reads it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.looks: Counter[int] = Counter()
+        self.reads: Counter[int] = Counter()
 
     def __call__(self) -> float:
-        """Give the time."""
-        self.looks[threading.get_ident()] += 1
+        """Return the time."""
+        self.reads[threading.get_ident()] += 1
         return super().__call__()
 
 
-def looked_again(watchdog: Watchdog, clock: CountingClock) -> None:
-    """Wait until the watchdog's thread has looked at the clock twice more: the first look may have begun before."""
+def wait_for_read(watchdog: Watchdog, clock: CountingClock) -> None:
+    """Wait until the watchdog has read the clock twice: the first read may have begun before this call."""
     thread = watchdog.thread.ident or 0
-    before = clock.looks[thread]
-    wait_until(lambda: clock.looks[thread] >= before + 2)
+    before = clock.reads[thread]
+    wait_until(lambda: clock.reads[thread] >= before + 2)
 
 
 def blocked(block: Callable[[Watchdog, CountingClock], object], name: str | None = None) -> None:
-    """Watch a loop on which a task calls a function that blocks."""
+    """Run a task that calls a blocking function, and watch its loop."""
     clock = CountingClock()
 
     async def task(watchdog: Watchdog) -> None:
@@ -55,22 +55,22 @@ def blocked(block: Callable[[Watchdog, CountingClock], object], name: str | None
 
 
 def block_for_a_while(watchdog: Watchdog, clock: CountingClock) -> None:
-    """Block for 1.1 seconds, and until the watchdog has seen it from its own thread."""
+    """Advance the clock by 1.1 seconds, and block until the watchdog has read it."""
     clock.advance(1.1)
-    looked_again(watchdog, clock)
+    wait_for_read(watchdog, clock)
 
 
-def test_who_blocks_the_loop_is_named_with_the_place(caplog: pytest.LogCaptureFixture) -> None:
-    """While it still blocks: afterwards nobody would know."""
+def test_the_blocking_task_is_logged_with_its_place(caplog: pytest.LogCaptureFixture) -> None:
+    """A task that blocks the loop for more than a second is logged with its name and stack."""
     blocked(block_for_a_while, "handler mail")
     (message,) = caplog.messages
-    assert message.startswith("handler mail has blocked the event loop for 1.1 s, and with it every request of this ")
+    assert message.startswith("handler mail has blocked the event loop of this worker for 1.1 s: ")
     assert f"{__file__}:" in message
     assert " in block_for_a_while" in message
 
 
-def test_one_block_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """However long it lasts."""
+def test_a_block_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A block is logged once, however long it lasts."""
 
     def block(watchdog: Watchdog, clock: CountingClock) -> None:
         for _ in range(3):
@@ -80,8 +80,8 @@ def test_one_block_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert 1 == len(caplog.messages)
 
 
-def test_a_block_outside_of_a_task_is_something_s(caplog: pytest.LogCaptureFixture) -> None:
-    """A callback has no name."""
+def test_a_block_outside_a_task_is_a_callback_s(caplog: pytest.LogCaptureFixture) -> None:
+    """A block by code that runs in no task is logged as that of a callback."""
 
     async def watch() -> None:
         clock = CountingClock()
@@ -98,11 +98,11 @@ def test_a_block_outside_of_a_task_is_something_s(caplog: pytest.LogCaptureFixtu
         watchdog.stop()
 
     run(watch())
-    assert caplog.messages[0].startswith("something has blocked the event loop for 1.1 s")
+    assert caplog.messages[0].startswith("a callback has blocked the event loop of this worker for 1.1 s: ")
 
 
-def test_a_loop_that_runs_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """However long it runs; and the watchdog ends when it is told to."""
+def test_a_responsive_loop_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """A loop whose heartbeats arrive in time is not logged, and stop() ends the watchdog's thread."""
     clock = CountingClock()
     watchdog = Watchdog(clock=clock)
 
@@ -110,7 +110,7 @@ def test_a_loop_that_runs_is_left_alone(caplog: pytest.LogCaptureFixture) -> Non
         watchdog.start()
         for _ in range(3):
             clock.advance(0.9)
-            await asyncio.to_thread(looked_again, watchdog, clock)
+            await asyncio.to_thread(wait_for_read, watchdog, clock)
             await asyncio.to_thread(wait_until, lambda: watchdog.beat_at == clock.now)
         watchdog.stop()
 
@@ -119,10 +119,10 @@ def test_a_loop_that_runs_is_left_alone(caplog: pytest.LogCaptureFixture) -> Non
     assert [] == caplog.messages
 
 
-def test_a_handler_that_blocks_is_named_by_the_server(
+def test_the_server_logs_a_handler_that_blocks(
     tmp_path: Path, fake: FakeKeystone, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And the request has its answer when the handler is done."""
+    """The server logs the name of a handler that blocks, and its request is still answered."""
     with running(write_config(tmp_path, fake, handlers="tests.support.handlers.keeping:Scripted")) as server:
         handler = server.app.registry.handlers["scripted"].handler
 
@@ -133,5 +133,5 @@ def test_a_handler_that_blocks_is_named_by_the_server(
         handler.script = script  # type: ignore[attr-defined]
         assert b"1" == server.ask("/scripted", fake.issue("service")).content
     (line,) = [message for message in caplog.messages if "blocked" in message]
-    assert re.match(r"handler scripted has blocked the event loop for [1-9]\d*\.\d s, ", line)
+    assert re.match(r"handler scripted has blocked the event loop of this worker for [1-9]\d*\.\d s: ", line)
     assert "in script" in line

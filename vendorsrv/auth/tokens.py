@@ -69,7 +69,8 @@ class Authenticator:
     ) -> None:
         conf = settings.conf
         metrics = metrics or Metrics()
-        self.known, self.asking = metrics.tally("vendorsrv_tokens_known_total"), metrics.keystone()
+        self.cache_hits = metrics.counter("vendorsrv_token_cache_hits_total")
+        self.validations = metrics.token_validations()
         self.keep_for, self.challenge = register(conf)
         self.session = own_session(conf)
         for name in TALKATIVE:
@@ -98,7 +99,7 @@ class Authenticator:
         digest = hashlib.sha256(token.encode()).digest()
         found = self.valid.get(digest)
         if found and self.clock() < found.until and (found.path is None or found.path == path):
-            self.known.add()
+            self.cache_hits.inc()
             return found.caller
         if not TOKEN.fullmatch(token):  # not before: what Keystone once accepted is well formed
             raise Unauthorized("the X-Auth-Token is malformed")
@@ -116,7 +117,7 @@ class Authenticator:
 
     async def ask_once(self, digest: bytes, key: bytes, token: str, path: str) -> Validated:
         try:
-            with self.asking():
+            with self.validations.measure():
                 found = await self.in_thread(self.ask, token, path)
         except Unauthorized:
             self.invalid[key] = self.clock() + self.refuse_for

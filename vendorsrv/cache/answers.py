@@ -140,7 +140,7 @@ class SharedCache:
         wall_clock: Callable[[], float] = time.time,
         metrics: Metrics | None = None,
     ) -> None:
-        self.failures = (metrics or Metrics()).tally("vendorsrv_cache_failures_total")
+        self.failures = (metrics or Metrics()).counter("vendorsrv_cache_failures_total")
         self.store = store
         self.threads = ThreadBudget(STORE_THREADS)
         self.slots = asyncio.Semaphore(STORE_THREADS)
@@ -186,7 +186,7 @@ class SharedCache:
 
     def pause(self, reason: str) -> None:
         if self.clock() >= self.retry_at:  # one line for all calls that failed at the same time
-            self.failures.add()
+            self.failures.inc()
             LOG.warning("the cache is unavailable (%s); retrying in %g s", reason, RETRY_AFTER)
         self.retry_at = self.clock() + RETRY_AFTER
 

@@ -143,7 +143,7 @@ class Responder:
             )
         except TimeoutError:
             raise HandlerTimeout(f"handler {self.name} gave no answer in time") from None
-        return Answer(answer.body, answer.fresh_for, "joined") if joins else answer
+        return Answer(answer.body, answer.fresh_for, "shared") if joins else answer
 
     async def look_up_or_run(self, request: VendordataRequest, key: CacheKey, deadline: float) -> Answer:
         if self.caches and (answer := self.fresh(await self.cache.get(key.entry), key)):
@@ -161,7 +161,7 @@ class Responder:
     async def run(self, request: VendordataRequest, deadline: float) -> HandlerAnswer:
         """Run the handler."""
         async with self.limiter.slot(request.instance_id, deadline - time.monotonic()):
-            with self.metrics.run():
+            with self.metrics.runs.measure():
                 value = await self.enabled.runner.run(request, budget=deadline - time.monotonic())
                 if not isinstance(value, HandlerAnswer):
                     return HandlerAnswer(self.to_body(value))

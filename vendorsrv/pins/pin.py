@@ -42,7 +42,7 @@ class Pins:
         check: Callable[[], Awaitable[None]] | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        self.conflicts = (metrics or Metrics()).tally("vendorsrv_pin_conflicts_total")
+        self.waits = (metrics or Metrics()).counter("vendorsrv_pin_waits_total")
         self.store = store
         self.check = check
         self.cipher = cipher
@@ -104,7 +104,7 @@ class Pins:
             if time.monotonic() + pause > deadline:
                 raise PinsUnavailable(f"another worker is still making the answer of handler {handler}")
             if pause == FIRST_PAUSE:
-                self.conflicts.add()
+                self.waits.inc()
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
             row = await self.store.get(instance_id, handler)

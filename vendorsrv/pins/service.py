@@ -46,7 +46,7 @@ class PinService:
 
     def __init__(self, settings: Settings, store: PinStore | None = None, metrics: Metrics | None = None) -> None:
         metrics = metrics or Metrics()
-        self.purged = metrics.tally("vendorsrv_pins_purged_total")
+        self.purged = metrics.counter("vendorsrv_pins_purged_total")
         self.store = store or PinStore(async_url(settings.database), STATEMENT_TIMEOUT)
         self.cipher = PinCipher(settings.encryption_keys)
         self.pins = Pins(self.store, self.cipher, settings.request_timeout + MARGIN, self.check_schema, metrics)
@@ -113,7 +113,7 @@ class PinService:
             await asyncio.sleep(SWEEP_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - workers apart, no secret
             with suppress(PinsUnavailable):
                 count = await purge(self.store, older_than)
-                self.purged.add(count)
+                self.purged.inc(count)
                 LOG.info("deleted pins that were older than %s days: %d", self.purge_after, count)
 
 

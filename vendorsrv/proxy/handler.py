@@ -85,7 +85,7 @@ class Proxy(Handler):
 
     def measure(self, metrics: Metrics) -> None:
         """Count the questions to each URL there from now on."""
-        self.asking = [metrics.upstream(self.name, server.number) for server in self.servers]
+        self.requests = [metrics.upstream_requests(self.name, server.number) for server in self.servers]
 
     async def open(self) -> None:
         """Make the pool of connections; none is opened yet."""
@@ -128,7 +128,7 @@ class Proxy(Handler):
     async def ask_or_rest(self, server: Server, request: VendordataRequest, seconds: float) -> HandlerAnswer:
         """Ask one server, and ask it last from now on when it fails."""
         try:
-            with self.asking[server.number]():
+            with self.requests[server.number].measure():
                 return await self.ask(server, request, seconds)
         except UpstreamRefused:
             raise

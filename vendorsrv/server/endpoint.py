@@ -64,7 +64,7 @@ class Endpoint:
         begin(request_id, headers.get(REQUEST_ID_HEADER))
         access = Access(scope["method"], scope["path"])
         outcome: int | type[BaseException]
-        self.metrics.in_progress.add()
+        self.metrics.in_progress.inc()
         try:
             answer = await self.answer(scope, headers, receive, request_id, access)
             outcome = status = 200
@@ -78,7 +78,7 @@ class Endpoint:
             await self.respond_error(send, ServerError("the server failed; its log has more"), request_id)
         seconds = time.monotonic() - started
         access.log(status, seconds)
-        self.metrics.in_progress.add(-1.0)
+        self.metrics.in_progress.dec()
         self.metrics.ended(scope["path"], outcome, seconds)
 
     async def wrap(self, application: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

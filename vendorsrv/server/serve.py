@@ -18,7 +18,7 @@ from vendorsrv.errors import ConfigError
 from vendorsrv.server.supervisor import FORK, Supervisor
 from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
 from vendorsrv.telemetry.logs import quiet, set_up_logging
-from vendorsrv.telemetry.shared_counts import counting_directory
+from vendorsrv.telemetry.shared_counts import metrics_directory
 
 LOG = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -
     gc.freeze()  # what is never looked at again is never copied into a worker
     gc.enable()
     supervisor = Supervisor(config, sockets=[socket])
-    with counting_directory() as directory:
+    with metrics_directory() as directory:
         os.environ[METRICS_VARIABLE] = str(directory)
         supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):

@@ -1,1 +1,1 @@
-"""What is counted and written down: metrics, logs, the watchdog."""
+"""Metrics, logs and the event loop's watchdog."""

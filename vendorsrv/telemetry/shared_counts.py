@@ -1,4 +1,4 @@
-"""Numbers that several processes count side by side, and that each of them can add up."""
+"""Numbers that several processes count, and of which each process can read the sums."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import IO, Final
 
 from vendorsrv.errors import ConfigError
 
-#: What a number is known by: the same in each process that counts the same.
+#: The name of a metric and the values of its labels.
 Key = tuple[str, ...]
 
 SUFFIX: Final = ".counts"
-#: The sums of the processes that have ended.
+#: The file with the sums of the processes that have ended.
 ENDED: Final = "ended"
 LOCK: Final = "lock"
 NUMBER: Final = "d"
@@ -28,52 +28,52 @@ SIZE: Final = 8
 
 
 class Counts:
-    """The numbers of this process: in its own memory, or in a file that the others read while it writes.
+    """The numbers of this process, in its own memory or in a file that the other processes read.
 
-    The file is mapped, so that counting costs what it costs in a list (80 ns), and what was counted outlives the
-    process, however that ends. The process holds a lock on its file, which the system lets go at its end.
+    The file is mapped into memory: counting is as fast as in a list (80 ns), and the numbers survive the process even
+    if it is killed. The process holds a lock on its file, which the system releases when the process ends.
 
-    :ivar values: the numbers; each has one thread that writes it.
+    :ivar values: the numbers; only one thread writes each of them.
     """
 
     def __init__(self) -> None:
-        self.places: dict[Key, int] = {}
+        self.indexes: dict[Key, int] = {}
         self.values: array[float] | memoryview[float] = array(NUMBER)
         self.file: Path | None = None
 
-    def place(self, key: Key) -> int:
-        """Give the index of a number in ``values``; new ones are 0, and can be had until they are shared."""
-        if key not in self.places:
+    def index(self, key: Key) -> int:
+        """Return the index of a number in ``values``; new numbers, which are 0, can only be added before ``share``."""
+        if key not in self.indexes:
             assert isinstance(self.values, array)
-            self.places[key] = len(self.values)
+            self.indexes[key] = len(self.values)
             self.values.append(0.0)
-        return self.places[key]
+        return self.indexes[key]
 
     def share(self, directory: Path) -> None:
-        """Count in a file of this directory from now on.
+        """Move the numbers to a file in this directory, where other processes can read them.
 
-        :raises OSError: there is no room for it, or no such directory; nothing has changed.
+        :raises OSError: the directory does not exist or its disk is full; the numbers stay in memory.
         """
         packed = pack(self.own())
         descriptor, name = tempfile.mkstemp(dir=directory)
         try:
-            # Room that is promised: when a page of a full disk is first written to, the process is killed (SIGBUS).
+            # Allocate the space: the first write to a mapped page on a full disk kills the process (SIGBUS).
             os.posix_fallocate(descriptor, 0, len(packed))
             os.pwrite(descriptor, packed, 0)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            whole = memoryview(mmap.mmap(descriptor, len(packed)))  # with a descriptor of its own, and so the lock
+            whole = memoryview(mmap.mmap(descriptor, len(packed)))  # duplicates the descriptor, so the lock is kept
             os.rename(name, name + SUFFIX)
         finally:
             os.close(descriptor)
-            with suppress(FileNotFoundError):  # it has its new name
+            with suppress(FileNotFoundError):  # it was renamed
                 os.unlink(name)
         self.values = whole[-SIZE * len(self.values) :].cast(NUMBER)
         self.file = Path(name + SUFFIX)
 
     def totals(self) -> tuple[dict[Key, float], dict[Key, float]]:
-        """Add up the numbers of the processes that are there, and those of the ones that have ended.
+        """Return the sums over the running processes and the sums over those that have ended.
 
-        Reads files, and may wait for another process that does.
+        Reads files, and waits while another process does.
         """
         living = self.own()
         ended: dict[Key, float] = {}
@@ -82,32 +82,32 @@ class Counts:
         try:
             with locked(self.file.with_name(LOCK)):
                 add_others(self.file, living, ended)
-        except OSError:  # somebody has removed the directory
+        except OSError:  # the directory was removed
             return self.own(), {}
         return living, ended
 
     def own(self) -> dict[Key, float]:
-        return dict(zip(self.places, self.values, strict=True))
+        return dict(zip(self.indexes, self.values, strict=True))
 
 
 def add_others(own: Path, living: dict[Key, float], ended: dict[Key, float]) -> None:
-    """Add what all others have counted; the files of those that have ended become one."""
-    before = own.with_name(ENDED)
-    if before.exists():
-        add(ended, unpack(before.read_bytes()))
-    over = []
+    """Add the numbers of all other processes, and merge the files of those that have ended."""
+    sums = own.with_name(ENDED)
+    if sums.exists():
+        add(ended, unpack(sums.read_bytes()))
+    merged = []
     for path in set(own.parent.glob(f"*{SUFFIX}")) - {own}:
         with path.open("rb") as file:
-            if is_held(file):  # before it is read: whoever ends in between has not counted everything yet
+            if is_held(file):  # before reading: a process that ends afterwards could still have counted
                 add(living, unpack(file.read()))
             else:
                 add(ended, unpack(file.read()))
-                over.append(path)
-    if over:
+                merged.append(path)
+    if merged:
         new = own.with_name(f"{ENDED}.new")
         new.write_bytes(pack(ended))
-        new.replace(before)
-        for path in over:
+        new.replace(sums)
+        for path in merged:
             path.unlink()
 
 
@@ -117,7 +117,7 @@ def add(sums: dict[Key, float], numbers: Mapping[Key, float]) -> None:
 
 
 def pack(numbers: Mapping[Key, float]) -> bytes:
-    """Give one line that names the numbers, filled up so that they begin at a multiple of their size; then them."""
+    """Return a line with the keys as JSON, padded to a multiple of a number's size, and then the numbers."""
     names = json.dumps(list(numbers)).encode()
     padding = b" " * (-(len(names) + 1) % SIZE)
     return names + padding + b"\n" + array(NUMBER, numbers.values()).tobytes()
@@ -129,7 +129,7 @@ def unpack(packed: bytes) -> dict[Key, float]:
 
 
 def is_held(file: IO[bytes]) -> bool:
-    """Say whether the process is there whose file it is."""
+    """Whether the process that writes the file is running."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -139,26 +139,26 @@ def is_held(file: IO[bytes]) -> bool:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep others from reading while the files of ended processes become one: they would count these twice."""
+    """Hold the lock under which files are read and merged; without it, a number could be counted twice."""
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
-def counting_directory() -> Iterator[Path]:
-    """Make a private directory for :meth:`Counts.share`, and remove it at the end.
+def metrics_directory() -> Iterator[Path]:
+    """Create a private directory for :meth:`Counts.share`, and remove it at the end.
 
-    :raises ConfigError: there is no place for temporary files.
+    :raises ConfigError: the directory for temporary files cannot be written.
     """
     try:
-        # No TemporaryDirectory: its finalizer would be a forked worker's, too.
+        # Not TemporaryDirectory: its finalizer would run in forked workers, too.
         directory = tempfile.mkdtemp(prefix="vendorsrv-")
     except OSError as error:
-        raise ConfigError(f"no directory for temporary files: {error.strerror}") from None
+        raise ConfigError(f"cannot create a temporary directory: {error.strerror}") from None
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)  # as long as it holds, systemd-tmpfiles does not tidy up in there
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # while it is held, systemd-tmpfiles does not clean the directory
         yield Path(directory)
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Where an exception was raised or a thread is, as one line for the log, without the exception's text."""
+"""The innermost frames of an exception or a thread as one log line, without the exception's text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notice an event loop that a handler blocks, and say in the log which one and where."""
+"""Detect a blocked event loop, and log which task blocks it and where."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from vendorsrv.telemetry.tracebacks import stack_of
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between two beats of the loop, and for which it may miss them.
+#: Seconds between two heartbeats of the loop, and after which a missing one is reported.
 BEAT: Final = 0.25
 LATE: Final = 1.0
 
 
 class Watchdog:
-    """Watches the event loop that it is started on, from a thread of its own.
+    """Watch the event loop that starts it, from a thread of its own.
 
-    :param clock: seconds that only go forward.
+    :param clock: returns monotonic seconds.
     """
 
     def __init__(self, metrics: Metrics | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.blocked = (metrics or Metrics()).tally("vendorsrv_event_loop_blocked_total")
+        self.blocked = (metrics or Metrics()).counter("vendorsrv_event_loop_blocked_total")
         self.beat_at = self.clock()
         self.stopped = threading.Event()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -36,7 +36,7 @@ class Watchdog:
         self.thread = threading.Thread(target=self.watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch the running loop."""
+        """Start watching the running loop."""
         self.loop = asyncio.get_running_loop()
         self.thread_id = threading.get_ident()
         self.beat()
@@ -52,20 +52,20 @@ class Watchdog:
             self.loop.call_later(BEAT, self.beat)
 
     def watch(self) -> None:
-        complained_of = 0.0
+        reported = 0.0
         while not self.stopped.wait(BEAT):
             late = self.clock() - self.beat_at
-            if late > LATE and complained_of != self.beat_at:
-                complained_of = self.beat_at
-                self.complain(late)
+            if late > LATE and reported != self.beat_at:
+                reported = self.beat_at
+                self.report(late)
 
-    def complain(self, late: float) -> None:
-        self.blocked.add()
-        frame = sys._current_frames().get(self.thread_id)  # noqa: SLF001 - documented, and there is no other way
+    def report(self, late: float) -> None:
+        self.blocked.inc()
+        frame = sys._current_frames().get(self.thread_id)  # noqa: SLF001 - documented, and the only way
         task = asyncio.current_task(self.loop)
         LOG.error(
-            "%s has blocked the event loop for %.1f s, and with it every request of this worker: %s",
-            task.get_name() if task else "something",
+            "%s has blocked the event loop of this worker for %.1f s: %s",
+            task.get_name() if task else "a callback",
             late,
             stack_of(frame) if frame else "",
         )
