@@ -61,7 +61,7 @@ async def fill(store: PinStore, count: int) -> None:
         {"instance_id": each, "handler": "pinned", "answer": b"0" + ANSWER, "claimed_at": 1.0, "pinned_at": 1.0}
         for each in instances(count)
     )
-    engine = create_async_engine(store.url)
+    engine = create_async_engine(store.database.url)
     async with engine.begin() as connection:
         while batch := list(itertools.islice(rows, ROWS_AT_ONCE)):
             await connection.execute(insert(PINS), batch)

@@ -22,8 +22,8 @@ from tests.support.databases import KINDS, NAMES, Database, database, execute
 from tests.support.keystone import Keystone
 from tests.support.pin_stores import make_table, with_store
 from tests.support.waiting import wait_until
-from vendorsrv.database.connections import LOOK_UP
 from vendorsrv.database.url import async_url
+from vendorsrv.pins.store import LOOK_UP
 
 #: Instances that are asked for.
 ASKED: Final = 100

@@ -24,7 +24,7 @@
     |   +-- PolicyUnavailable    503  the policy cannot be read
     |   +-- Busy                 503  a handler has all the work that it may have
     |   +-- CircuitOpen              503  a handler failed again and again, and is left alone for a while
-    |   +-- PinsUnavailable      503  the pin store is away, or another worker is making the answer
+    |   +-- PinsUnavailable      503  the pin store is unavailable, or another worker is running the handler
     +-- HandlerTimeout           504  a handler overran its deadline
 
 With ``vendordata_dynamic_failure_fatal`` on, Nova puts the message into the fault that the tenant sees: messages are
@@ -189,7 +189,7 @@ class CircuitOpen(ServiceUnavailable):
 
 
 class PinsUnavailable(ServiceUnavailable):
-    """The pinned answer can be neither read nor made now; an unpinned one is never given."""
+    """The pinned answer can be neither read nor created now; an unpinned one is never returned."""
 
     code = "pins_unavailable"
 

@@ -69,8 +69,8 @@ def test_a_finding_about_pins_has_its_line(tmp_path: Path, changes: dict[str, st
     ("url", "expected"),
     [
         ("oracle://planted", "oracle is not one of sqlite, postgresql, mysql, mariadb"),
-        ("planted", "this is no database URL, such as sqlite:////var/lib/x.db"),
-        ("mysql://planted/x?plugin=dbcounter", "the URL's option plugin is not known; one of charset, init_command"),
+        ("planted", "not a database URL such as sqlite:////var/lib/x.db"),
+        ("mysql://planted/x?plugin=dbcounter", "unknown option plugin in the URL; known are charset, init_command"),
         ("sqlite:////proc/version/state/pins.db", "this user cannot write /proc/version/state/pins.db"),
         ("sqlite:////etc", "this user cannot write /etc"),
     ],

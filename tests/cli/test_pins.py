@@ -169,7 +169,7 @@ def test_a_store_that_is_not_there_is_not_created(tmp_path: Path, command: list[
 def test_a_store_of_another_schema_is_not_touched(operator: Operator, command: list[str]) -> None:
     """The message is that of the server."""
     operator.pin((A, "mail"))
-    with_store(operator.url, lambda store: execute(store, "UPDATE vendorsrv_version SET version_num = '0000'"))
+    with_store(operator.url, lambda store: execute(store.database, "UPDATE vendorsrv_version SET version_num = '0000'"))
     status, printed, said = seen(operator.run("pins", *command))
     assert (1, "") == (status, printed)
     assert said.startswith("vendorsrv: [database] connection: the schema (0000) is of an older version of vendorsrv")
@@ -179,12 +179,12 @@ def test_a_store_of_another_schema_is_not_touched(operator: Operator, command: l
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("sqlite://", "[database] connection: these pins are in the server's memory, and end with it"),
+        ("sqlite://", "[database] connection: sqlite:// is the server's memory; no other process reads it"),
         (
             "postgresql://u:planted@127.0.0.1:1/x",
             "the pin store does not answer (ConnectionRefusedError): [Errno 111] Connect call failed ('127.0.0.1', 1)",
         ),
-        ("planted", "[database] connection: this is no database URL, such as sqlite:////var/lib/x.db"),
+        ("planted", "[database] connection: not a database URL such as sqlite:////var/lib/x.db"),
     ],
 )
 def test_a_store_that_cannot_be_used_is_one_line(tmp_path: Path, url: str, expected: str) -> None:
@@ -194,7 +194,7 @@ def test_a_store_that_cannot_be_used_is_one_line(tmp_path: Path, url: str, expec
 
 def test_a_store_that_breaks_meanwhile_is_one_line(operator: Operator) -> None:
     """Somebody drops the table, say."""
-    with_store(operator.url, lambda store: execute(store, "DROP TABLE pins"))
+    with_store(operator.url, lambda store: execute(store.database, "DROP TABLE pins"))
     assert (1, "", "vendorsrv: the pin store does not answer (OperationalError): no such table: pins\n") == seen(
         operator.run("pins", "list")
     )

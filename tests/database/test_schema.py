@@ -1,4 +1,4 @@
-"""The schema of the pin store: created, upgraded, and refused when it is not ours."""
+"""The schema of the database: created, upgraded, and refused when it is of another version."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from tests.support.pin_racing import race, start, upgrade
-from tests.support.pin_stores import KINDS, database_url, execute, make_table, with_store
+from tests.support.pin_stores import KINDS, database_url, execute, make_table, with_database
 from vendorsrv import ConfigError
-from vendorsrv.database.schema import prepare, verify
-from vendorsrv.database.schema import upgrade as upgrade_store
-from vendorsrv.pins.store import PinStore
-from vendorsrv.pins.table import METADATA, VERSION_TABLE
+from vendorsrv.database.engine import Database
+from vendorsrv.database.schema import METADATA, VERSION_TABLE, prepare, verify
+from vendorsrv.database.schema import upgrade as upgrade_database
 
-MISSING = "[database] connection: the database has no table of pins; run: vendorsrv db upgrade --config-file FILE"
+MISSING = "[database] connection: the database has no tables of vendorsrv; run: vendorsrv db upgrade --config-file FILE"
 OLDER = (
     "[database] connection: the schema (0000) is of an older version of vendorsrv; "
     "run: vendorsrv db upgrade --config-file FILE"
@@ -35,81 +34,81 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def differences(connection: Connection) -> list[object]:
-    """What alembic would change to get from the database to the table that the code describes."""
+    """Return what alembic would change to get from the database to the tables of the code."""
     options = {"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
     return list(compare_metadata(MigrationContext.configure(connection, opts=options), METADATA))
 
 
-async def differences_of(store: PinStore) -> list[object]:
-    """The same for a store."""
-    async with store.engine.connect() as connection:
+async def differences_of(database: Database) -> list[object]:
+    """Return the same on a connection of its own."""
+    async with database.engine.connect() as connection:
         return await connection.run_sync(differences)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_migrations_make_the_table_of_the_code(kind: str, tmp_path: Path) -> None:
-    """Column by column, with types and index; running them again changes nothing."""
+def test_the_migrations_create_the_tables_of_the_code(kind: str, tmp_path: Path) -> None:
+    """The migrations create each column, type and index of the code; to run them again changes nothing."""
     with database_url(kind, tmp_path) as url:
         make_table(url)
-        assert [] == with_store(url, differences_of)
+        assert [] == with_database(url, differences_of)
         make_table(url)
-        assert [("0001",)] == with_store(url, lambda store: execute(store, "SELECT * FROM vendorsrv_version"))
+        assert [("0001",)] == with_database(url, lambda database: execute(database, "SELECT * FROM vendorsrv_version"))
 
 
-def test_upgrades_at_once(empty: str) -> None:
-    """One after the other; both succeed."""
+def test_concurrent_upgrades_both_succeed(empty: str) -> None:
+    """Two processes that upgrade an empty database at once both succeed."""
     assert ["upgraded", "upgraded"] == race(2, upgrade, empty)
-    with_store(empty, verify)
+    with_database(empty, verify)
 
 
-def test_a_file_is_created_whole_at_the_first_start(tmp_path: Path) -> None:
-    """By whichever of the workers is first; only its owner can read it, and nothing is left beside it."""
+def test_workers_that_start_together_create_one_private_file(tmp_path: Path) -> None:
+    """The first start creates the SQLite file with mode 600 in a folder with mode 700, and nothing else there."""
     folder = tmp_path / "state"
     assert ["ready", "ready"] == race(2, start, f"sqlite:///{folder}/pins.db")
     assert ["pins.db"] == [path.name for path in folder.iterdir()]
     assert (0o700, 0o600) == (mode(folder), mode(folder / "pins.db"))
 
 
-def test_an_upgrade_creates_a_file_for_its_owner_alone(tmp_path: Path) -> None:
-    """As a start does."""
+def test_an_upgrade_creates_a_private_file(tmp_path: Path) -> None:
+    """`db upgrade` creates the SQLite file with mode 600."""
     make_table(f"sqlite:///{tmp_path}/pins.db")
     assert 0o600 == mode(tmp_path / "pins.db")
 
 
 def mode(path: Path) -> int:
-    """Give a file's permissions."""
+    """Return a file's permissions."""
     return stat.S_IMODE(path.stat().st_mode)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_another_schema_is_refused(kind: str, tmp_path: Path) -> None:
-    """By a start, and the newer one by an upgrade, too."""
+def test_a_schema_of_another_version_is_refused(kind: str, tmp_path: Path) -> None:
+    """A start refuses a missing, an older and a newer schema; an upgrade refuses a newer one."""
     with database_url(kind, tmp_path) as url:
         if kind == "sqlite":
             (tmp_path / "pins.db").touch()
         assert MISSING == refusal(url, prepare)
         make_table(url)
-        with_store(url, lambda store: execute(store, "UPDATE vendorsrv_version SET version_num = '0000'"))
+        with_database(url, lambda database: execute(database, "UPDATE vendorsrv_version SET version_num = '0000'"))
         assert OLDER == refusal(url, prepare)
-        with_store(url, lambda store: execute(store, "UPDATE vendorsrv_version SET version_num = '9999'"))
-        assert [NEWER, NEWER] == [refusal(url, prepare), refusal(url, upgrade_store)]
+        with_database(url, lambda database: execute(database, "UPDATE vendorsrv_version SET version_num = '9999'"))
+        assert [NEWER, NEWER] == [refusal(url, prepare), refusal(url, upgrade_database)]
 
 
-def refusal(url: str, work: Callable[[PinStore], Awaitable[None]]) -> str:
-    """Say why something cannot be done with a store."""
+def refusal(url: str, work: Callable[[Database], Awaitable[None]]) -> str:
+    """Return the reason why a database is refused."""
     with pytest.raises(ConfigError) as raised:
-        with_store(url, work)
+        with_database(url, work)
     return str(raised.value)
 
 
-def test_a_store_in_memory_is_made_each_time() -> None:
-    """It lasts as long as its process: the demo's."""
+def test_a_database_in_memory_is_created_at_each_start() -> None:
+    """A start creates the tables in `sqlite://`, which the demo uses."""
 
-    async def work(store: PinStore) -> list[object]:
-        await prepare(store)
-        return await differences_of(store)
+    async def work(database: Database) -> list[object]:
+        await prepare(database)
+        return await differences_of(database)
 
-    assert [] == with_store("sqlite://", work)
+    assert [] == with_database("sqlite://", work)
 
 
 @pytest.mark.parametrize(
@@ -124,27 +123,27 @@ def test_a_store_in_memory_is_made_each_time() -> None:
         ),
     ],
 )
-def test_what_cannot_be_created_or_upgraded(url: str, expected: str) -> None:
-    """The reason is the system's or the database's."""
+def test_a_failed_upgrade_says_the_reason_of_the_system_or_the_database(url: str, expected: str) -> None:
+    """An upgrade that fails quotes the operating system's or the database's own reason."""
     with pytest.raises(ConfigError, match=f"^{expected}$"):
         make_table(url)
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
-def test_a_database_that_is_not_there(kind: str, tmp_path: Path) -> None:
-    """Its own words say so."""
+def test_an_upgrade_of_a_missing_database_says_so(kind: str, tmp_path: Path) -> None:
+    """An upgrade of a database that does not exist quotes the server's message."""
     with database_url(kind, tmp_path) as url:
         missing = url.replace("vendorsrv_test_", "planted_")
     with pytest.raises(ConfigError, match=r"cannot be upgraded: .*([Uu]nknown database|does not exist)"):
         make_table(missing)
 
 
-def test_a_half_upgrade_of_postgresql_leaves_nothing(tmp_path: Path) -> None:
-    """So that it can be run again once the reason is gone."""
+def test_a_failed_upgrade_of_postgresql_changes_nothing(tmp_path: Path) -> None:
+    """A migration that fails on PostgreSQL is rolled back, and succeeds once its cause is gone."""
     with database_url("postgresql", tmp_path) as url:
-        with_store(url, lambda store: execute(store, "CREATE TABLE pins_by_age (planted int)"))
+        with_database(url, lambda database: execute(database, "CREATE TABLE pins_by_age (planted int)"))
         with pytest.raises(ConfigError, match=r"pins_by_age"):
             make_table(url)
-        with_store(url, lambda store: execute(store, "DROP TABLE pins_by_age"))
+        with_database(url, lambda database: execute(database, "DROP TABLE pins_by_age"))
         make_table(url)
-        assert [] == with_store(url, differences_of)
+        assert [] == with_database(url, differences_of)

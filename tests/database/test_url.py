@@ -1,4 +1,4 @@
-"""An operator's database URL for the drivers of asyncio."""
+"""Operators' database URLs, for asyncio's drivers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ MYSQL = (
         ("mysql://h/d?ssl_ca=/etc/ca.pem", "mysql+asyncmy://h/d?ssl_ca=%2Fetc%2Fca.pem"),
     ],
 )
-def test_urls_as_operators_write_them(connection: str, expected: str) -> None:
-    """Whatever driver is named, ours is used."""
+def test_a_url_gets_an_asyncio_driver(connection: str, expected: str) -> None:
+    """The driver in an operator's URL is replaced by the asyncio driver of that database."""
     assert expected == async_url(connection).render_as_string(hide_password=False)
 
 
 def test_libpq_options_reach_asyncpg() -> None:
-    """It takes them in a DSN alone."""
+    """Options of libpq, such as sslmode, are passed on in the DSN that asyncpg reads them from."""
     url = async_url("postgresql://h/d?sslmode=verify-full&sslrootcert=/etc/ca.pem&connect_timeout=3")
     assert {"dsn": "postgresql://?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem"} == dict(url.query)
 
@@ -40,20 +40,20 @@ def test_libpq_options_reach_asyncpg() -> None:
 @pytest.mark.parametrize(
     ("connection", "expected"),
     [
-        ("", "this is no database URL, such as sqlite:////var/lib/x.db"),
-        ("planted", "this is no database URL, such as sqlite:////var/lib/x.db"),
-        ("mysql://h:planted/d", "this is no database URL, such as sqlite:////var/lib/x.db"),
-        ("mysql://[::1/d", "this is no database URL, such as sqlite:////var/lib/x.db"),
+        ("", "not a database URL such as sqlite:////var/lib/x.db"),
+        ("planted", "not a database URL such as sqlite:////var/lib/x.db"),
+        ("mysql://h:planted/d", "not a database URL such as sqlite:////var/lib/x.db"),
+        ("mysql://[::1/d", "not a database URL such as sqlite:////var/lib/x.db"),
         ("oracle://planted/d", "oracle is not one of sqlite, postgresql, mysql, mariadb"),
-        ("sqlite:///x.db?mode=planted", "the URL's option mode is not known; none is"),
+        ("sqlite:///x.db?mode=planted", "unknown option mode in the URL; SQLite takes none"),
         (
             "mysql://h/d?charset=utf8&plugin=planted",
-            f"the URL's option plugin is not known; one of {MYSQL}",
+            f"unknown option plugin in the URL; known are {MYSQL}",
         ),
     ],
 )
-def test_what_is_no_url_of_ours_is_refused(connection: str, expected: str) -> None:
-    """The message holds nothing of what may be a password."""
+def test_an_unusable_url_is_refused_without_its_secrets(connection: str, expected: str) -> None:
+    """The message about an unusable URL says what is wrong with it, and quotes no part that may be a password."""
     with pytest.raises(ConfigError) as raised:
         async_url(connection)
     assert f"[database] connection: {expected}" == str(raised.value)

@@ -1,4 +1,4 @@
-"""A database of pins that fails under a real server: 503 in time, and never an answer that is not pinned."""
+"""A database that fails under a real server: 503 in time, and never an unpinned answer."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.support.pin_stores import make_table
 from tests.support.relay import Relay
 from tests.support.serving import run, section
 from tests.support.waiting import wait_until
+from vendorsrv.database import engine
 from vendorsrv.database.url import async_url
 from vendorsrv.pins.store import PinStore
 
@@ -24,20 +25,20 @@ PATHS: Final = ("/pinned", "/pinned-or-empty")
 
 
 class Site(NamedTuple):
-    """A server whose pins are behind a relay."""
+    """A server whose database is behind a relay."""
 
     fleet: Fleet
     relay: Relay
     database: Database
 
     def pinned(self) -> tuple[str, dict[str, bytes]]:
-        """Let an instance be pinned, and give its answers by path."""
+        """Pin a new instance, and return it with its answers by path."""
         (instance,) = instances(1, next(NUMBERS))
         wait_until(lambda: {200} == {self.fleet.ask(path, instance).status for path in PATHS})
         return instance, {path: self.fleet.ask(path, instance).body for path in PATHS}
 
     def ask(self, *asked: str) -> list[tuple[str, Reply]]:
-        """Ask about some instances on both paths, all at once."""
+        """Ask for some instances on both paths, concurrently."""
         replies: list[tuple[str, Reply]] = []
 
         def ask(path: str, instance: str) -> None:
@@ -53,7 +54,7 @@ class Site(NamedTuple):
 
 @pytest.fixture(scope="module", params=KINDS)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One for each kind of database; each test heals what it breaks."""
+    """A site on each kind of database; each test repairs what it breaks."""
     with database(request.param) as there, Relay(there.host, there.port) as relay:
         make_table(there.url)
         sections = section("database", {"connection": there.url_by(relay.port)})
@@ -69,8 +70,8 @@ FAULTS: dict[str, Callable[[Relay], None]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_without_the_store_there_is_503_and_no_answer_that_is_not_pinned(site: Site, fault: str) -> None:
-    """For instances with a pin and without, whatever the handler's mode; then the same bytes as before."""
+def test_without_the_database_every_request_gets_503_in_time(site: Site, fault: str) -> None:
+    """While the database fails, all instances are answered 503 in time; afterwards pins have the same bytes."""
     old, before = site.pinned()
     new, newer, newest = instances(3, next(NUMBERS))
     FAULTS[fault](site.relay)
@@ -85,11 +86,11 @@ def test_without_the_store_there_is_503_and_no_answer_that_is_not_pinned(site: S
     assert before == {path: site.fleet.ask(path, old).body for path in PATHS}
 
 
-def test_a_store_that_hangs_does_not_keep_the_server_from_stopping(site: Site) -> None:
-    """Its connections are left behind after a while."""
+def test_a_hanging_database_does_not_keep_the_server_from_stopping(site: Site) -> None:
+    """To close a store whose database hangs takes a bounded time."""
 
     async def use_and_close() -> float:
-        store = PinStore(async_url(site.database.url_by(site.relay.port)), 2.0)
+        store = PinStore(engine.Database(async_url(site.database.url_by(site.relay.port)), 2.0))
         await store.get("", "")
         site.relay.hang()
         started = time.monotonic()
@@ -102,8 +103,8 @@ def test_a_store_that_hangs_does_not_keep_the_server_from_stopping(site: Site) -
         site.relay.heal()
 
 
-def test_a_store_that_was_restarted_is_used_again_at_once(site: Site) -> None:
-    """The server closed all connections; nobody notices."""
+def test_after_a_restart_of_the_database_no_request_fails(site: Site) -> None:
+    """When the database has closed all connections and is back, requests succeed with the same bytes."""
     old, before = site.pinned()
     (new,) = instances(1, next(NUMBERS))
     site.database.disconnect_all()
@@ -114,8 +115,8 @@ def test_a_store_that_was_restarted_is_used_again_at_once(site: Site) -> None:
     assert before == {path: reply.body for path, reply in replies if reply.instance == old}
 
 
-def test_a_slow_store_is_waited_for(site: Site) -> None:
-    """As long as the request has time."""
+def test_a_slow_database_is_waited_for(site: Site) -> None:
+    """A database that is slow, but within the request's time, causes no error."""
     old, before = site.pinned()
     site.relay.slow(0.005)
     try:
@@ -126,8 +127,8 @@ def test_a_slow_store_is_waited_for(site: Site) -> None:
     assert before == {path: reply.body for path, reply in replies if reply.instance == old}
 
 
-def test_a_store_that_flaps_gives_the_pinned_answer_or_503(site: Site) -> None:
-    """And in the end everybody has the one answer that he was given before."""
+def test_with_a_flapping_database_requests_get_the_pinned_answer_or_503(site: Site) -> None:
+    """While the database comes and goes, each answer is 503 or the one that is pinned at the end."""
     asked = instances(4, next(NUMBERS))
     site.relay.flap(0.1)
     try:
@@ -141,8 +142,8 @@ def test_a_store_that_flaps_gives_the_pinned_answer_or_503(site: Site) -> None:
     assert answers <= {(path, reply.instance, reply.body) for path, reply in site.ask(*asked)}
 
 
-def test_a_full_store_gives_what_is_pinned_and_pins_nothing_more(site: Site) -> None:
-    """An instance without a pin has to wait until there is room."""
+def test_with_a_full_database_pins_are_served_and_new_instances_get_503(site: Site) -> None:
+    """With a full database, pinned answers are served and new instances are answered 503 until there is room."""
     old, before = site.pinned()
     (new,) = instances(1, next(NUMBERS))
     site.database.fill()
@@ -157,8 +158,8 @@ def test_a_full_store_gives_what_is_pinned_and_pins_nothing_more(site: Site) -> 
     wait_until(lambda: {200} == {reply.status for _, reply in site.ask(new)})
 
 
-def test_an_answer_that_could_not_be_pinned_is_given_to_nobody(site: Site) -> None:
-    """The store goes away while the handler runs; later another run is pinned."""
+def test_an_answer_that_could_not_be_pinned_is_not_returned(site: Site) -> None:
+    """When the database fails while the handler runs, the request gets 503, and a second run is pinned later."""
     (new,) = instances(1, next(NUMBERS))
     replies: list[Reply] = []
     site.fleet.pause_runs()

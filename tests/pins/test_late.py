@@ -1,4 +1,4 @@
-"""A first answer that takes longer than the request that asked for it has time."""
+"""A handler that runs longer than the request has time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.support.serving import INSTANCE, running, section, write_config
 from tests.support.waiting import wait_until
 
 
-def test_a_run_outlives_its_request_and_its_answer_is_there_for_the_next(tmp_path: Path) -> None:
-    """Nova asks six times: what was made for the first call need not be made again."""
+def test_a_run_outlasts_its_request_and_its_answer_serves_the_next(tmp_path: Path) -> None:
+    """A request whose handler is too slow is answered 503; the run goes on, and a later request gets its answer."""
     runs = tmp_path / "runs"
     runs.mkdir()
     paused = runs / "paused"

@@ -13,6 +13,7 @@ from cryptography.fernet import Fernet
 
 from tests.support.pin_stores import age, execute, make_table, with_store
 from vendorsrv import NotYet
+from vendorsrv.database.engine import Database
 from vendorsrv.database.url import async_url
 from vendorsrv.errors import HandlerError, PinsUnavailable
 from vendorsrv.pins.cipher import PinCipher
@@ -50,7 +51,7 @@ class Worker(Pins):
 
     async def ask(self, make: Callable[[], Awaitable[bytes]], seconds: float = 10.0) -> bytes:
         """Ask for the instance's answer of the handler ``mail``."""
-        return await self.get_or_make(I, "mail", make, time.monotonic() + seconds)
+        return await self.get_or_create(I, "mail", make, time.monotonic() + seconds)
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_each_instance_and_handler_has_its_own(url: str) -> None:
         deadline = time.monotonic() + 10
         keys = [(I, "mail"), (I, "dns"), ("another", "mail")]
         return [
-            await Worker(store).get_or_make(*key, Maker(answer), deadline)
+            await Worker(store).get_or_create(*key, Maker(answer), deadline)
             for key, answer in zip(keys, (b"1", b"2", b"3"), strict=True)
         ]
 
@@ -149,7 +150,7 @@ def test_waiting_ends_with_the_budget(url: str) -> None:
     async def work(store: PinStore) -> int:
         await store.claim(I, "mail", "alive", None)
         maker = Maker()
-        with pytest.raises(PinsUnavailable, match=r"^another worker is still making the answer of handler mail$"):
+        with pytest.raises(PinsUnavailable, match=r"^another worker is still running handler mail for this instance$"):
             await Worker(store).ask(maker, seconds=0.1)
         return maker.runs
 
@@ -192,15 +193,15 @@ def test_two_who_claim_at_once(url: str) -> None:
     class Overtaken(PinStore):
         """A store in which somebody else is always first."""
 
-        async def claim(self, instance_id: str, handler: str, owner: str, instead_of: str | None) -> bool:
+        async def claim(self, instance_id: str, handler: str, owner: str, expired: str | None) -> bool:
             """Claim after somebody else."""
-            await super().claim(instance_id, handler, "first", instead_of)
-            is_ours = await super().claim(instance_id, handler, owner, instead_of)
-            await self.fulfil(instance_id, handler, "first", b"0the first one's")
+            await super().claim(instance_id, handler, "first", expired)
+            is_ours = await super().claim(instance_id, handler, owner, expired)
+            await self.pin(instance_id, handler, "first", b"0the first one's")
             return is_ours
 
     async def work(_: PinStore) -> tuple[bytes, int]:
-        store, maker = Overtaken(async_url(url), 5.0), Maker()
+        store, maker = Overtaken(Database(async_url(url), 5.0)), Maker()
         answer = await Worker(store).ask(maker)
         await store.close()
         return answer, maker.runs
@@ -236,7 +237,7 @@ def test_what_cannot_be_stored_is_not_given(url: str) -> None:
 
     async def work(store: PinStore) -> None:
         with pytest.raises(PinsUnavailable, match=r"^the pin store does not answer \(OperationalError\)$"):
-            await Worker(store).ask(Maker(during=lambda: execute(store, "DROP TABLE pins")))
+            await Worker(store).ask(Maker(during=lambda: execute(store.database, "DROP TABLE pins")))
 
     with_store(url, work)
 

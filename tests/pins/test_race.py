@@ -1,4 +1,4 @@
-"""Many processes ask for many instances at once: every instance has one answer, made once."""
+"""Processes that ask for the same instances at once get one answer for each, from one run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ INSTANCES = 300
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_instance_has_one_answer(kind: str, tmp_path: Path) -> None:
-    """Six processes, 300 instances, six calls for each from each: 300 runs, 300 answers, and no error."""
+def test_racing_processes_get_one_answer_for_each_instance(kind: str, tmp_path: Path) -> None:
+    """Six processes that each ask six times for 300 instances cause 300 runs, 300 answers and no error."""
     instances = [new_instance() for _ in range(INSTANCES)]
     runs = tmp_path / "runs"
     with database_url(kind, tmp_path) as url:
@@ -26,7 +26,7 @@ def test_every_instance_has_one_answer(kind: str, tmp_path: Path) -> None:
         of_each = [set().union(*found) for found in zip(*answers, strict=True)]
         assert (INSTANCES, {1}) == (len(of_each), {len(found) for found in of_each})
         assert sorted(instances) == sorted(runs.read_text().split())
-        assert [(INSTANCES,)] == with_store(url, lambda store: execute(store, KEPT))
+        assert [(INSTANCES,)] == with_store(url, lambda store: execute(store.database, KEPT))
 
 
 KEPT = "SELECT count(*) FROM pins WHERE answer IS NOT NULL AND owner IS NULL"

@@ -60,7 +60,7 @@ async def fill(store: PinStore) -> None:
         for at in (now - number * DAY for number in range(10_000))
     ]
     dead = [{"instance_id": new_instance(), "handler": "mail", "owner": "x", "claimed_at": now - 100 * DAY}]
-    async with store.engine.connect() as connection:
+    async with store.database.engine.connect() as connection:
         await connection.execution_options(isolation_level="SERIALIZABLE")  # a transaction, and no 10,000
         await connection.execute(insert(PINS), rows)
         await connection.execute(insert(PINS), dead)
@@ -69,7 +69,7 @@ async def fill(store: PinStore) -> None:
 
 async def number_of_rows(store: PinStore) -> int:
     """Count what is left."""
-    async with store.engine.connect() as connection:
+    async with store.database.engine.connect() as connection:
         return (await connection.execute(select(func.count()).select_from(PINS))).scalar_one()
 
 
@@ -121,9 +121,9 @@ def test_a_store_that_is_away_is_checked_when_it_is_back(tmp_path: Path, url: st
         path.rmdir()
         back.rename(path)
         for use in (service.check, read):
-            with pytest.raises(PinsUnavailable, match=r"^the pin store is not of this version$"):
+            with pytest.raises(PinsUnavailable, match=r"^the schema of the pin store is of another version$"):
                 await use()
-        await execute(service.store, "UPDATE vendorsrv_version SET version_num = '0001'")
+        await execute(service.store.database, "UPDATE vendorsrv_version SET version_num = '0001'")
         await read()
         await service.check()
         await read()
@@ -131,7 +131,7 @@ def test_a_store_that_is_away_is_checked_when_it_is_back(tmp_path: Path, url: st
     path, back = tmp_path / "state" / "pins.db", tmp_path / "back.db"
     path.mkdir(parents=True)  # which no database can be read from
     make_table(f"sqlite:///{back}")
-    with_store(f"sqlite:///{back}", lambda store: execute(store, OLDER))
+    with_store(f"sqlite:///{back}", lambda store: execute(store.database, OLDER))
     service = service_of(tmp_path, url)
     in_service(service, work)
 
@@ -141,7 +141,7 @@ def test_a_busy_store_is_a_ready_one(tmp_path: Path, url: str) -> None:
 
     async def work() -> None:
         may_end = asyncio.Semaphore(0)
-        loads = [asyncio.create_task(service.store.run(lambda _: may_end.acquire())) for _ in range(12)]
+        loads = [asyncio.create_task(service.store.database.run(lambda _: may_end.acquire())) for _ in range(12)]
         await asyncio.sleep(0)
         checking = asyncio.create_task(service.check())
         await asyncio.sleep(0)
@@ -159,7 +159,7 @@ def test_a_busy_store_is_a_ready_one(tmp_path: Path, url: str) -> None:
 def test_a_server_does_not_start_on_another_schema(tmp_path: Path, url: str) -> None:
     """The message says what to do."""
     make_table(url)
-    with_store(url, lambda store: execute(store, OLDER))
+    with_store(url, lambda store: execute(store.database, OLDER))
     service = service_of(tmp_path, url)
     with pytest.raises(ConfigError, match=r"older version of vendorsrv; run: vendorsrv db upgrade --config-file FILE$"):
         in_service(service, service.check)
@@ -169,7 +169,7 @@ def test_a_sweep_deletes_old_answers(tmp_path: Path, url: str, caplog: pytest.Lo
     """Every hour or so, and again when the store was away meanwhile."""
 
     async def has_failed() -> bool:
-        return "the pin store does not answer" in caplog.text
+        return "the database does not answer" in caplog.text
 
     async def has_deleted(times: int) -> bool:
         return times == caplog.text.count("deleted pins that were older than 1 days: 1")
@@ -180,10 +180,10 @@ def test_a_sweep_deletes_old_answers(tmp_path: Path, url: str, caplog: pytest.Lo
         for times, away in ((1, False), (2, True)):
             await service.store.add(new_instance(), "mail", b"0{}", time.time() - 2 * DAY)
             if away:
-                await execute(service.store, "ALTER TABLE pins RENAME TO away")
+                await execute(service.store.database, "ALTER TABLE pins RENAME TO away")
                 loop.moved += 7200
                 await until(has_failed)
-                await execute(service.store, "ALTER TABLE away RENAME TO pins")
+                await execute(service.store.database, "ALTER TABLE away RENAME TO pins")
             loop.moved += 7200
             await until(partial(has_deleted, times))
         assert 0 == await number_of_rows(service.store)

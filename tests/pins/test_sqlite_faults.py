@@ -1,4 +1,4 @@
-"""A SQLite file of pins that fails under a real server: 503 in time, and never an answer that is not pinned."""
+"""A SQLite file that fails under a real server: 503 in time, and never an unpinned answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUMBERS: Final = count(1000, 100)
 
 
 class Site(NamedTuple):
-    """A server whose pins are in a file on a disk of a megabyte."""
+    """A server with its pins on a disk of one megabyte."""
 
     fleet: Fleet
     disk: Path
@@ -28,43 +28,43 @@ class Site(NamedTuple):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Each test heals what it breaks."""
+    """A site that the tests share; each test repairs what it breaks."""
     directory = tmp_path_factory.mktemp("site")
     with tiny_disk(directory / "disk", 2**20) as disk, Fleet(directory, state_path=disk) as fleet:
         yield Site(fleet, disk)
 
 
-def test_a_full_disk_gives_what_is_pinned_and_pins_nothing_more(site: Site) -> None:
-    """An instance without a pin has to wait until there is room."""
+def test_on_a_full_disk_pins_are_served_and_new_instances_get_503(site: Site) -> None:
+    """With a full disk, pinned answers are served and new instances are answered 503 until there is room."""
     old, new = instances(2, next(NUMBERS))
     before = site.fleet.ask(instance=old)
     filler = fill(site.disk)
     try:
-        refused, given = site.fleet.ask(instance=new), site.fleet.ask(instance=old)
+        refused, served = site.fleet.ask(instance=new), site.fleet.ask(instance=old)
     finally:
         filler.unlink()
-    assert (200, 200, before.body) == (before.status, given.status, given.body)
+    assert (200, 200, before.body) == (before.status, served.status, served.body)
     assert (503, True) == (refused.status, b'"code": "pins_unavailable"' in refused.body)
     assert 5.0 > refused.seconds
     wait_until(lambda: site.fleet.ask(instance=new).status == 200)
 
 
-def test_a_file_that_another_process_holds_gives_what_is_pinned_and_pins_nothing_more(site: Site) -> None:
-    """A backup, say, that takes an exclusive transaction and does not end it."""
+def test_while_another_process_locks_the_file_pins_are_served_and_new_instances_get_503(site: Site) -> None:
+    """While a backup holds an exclusive transaction, pins are served and new instances are answered 503."""
     old, new = instances(2, next(NUMBERS))
     before = site.fleet.ask(instance=old)
     with closing(sqlite3.connect(site.disk / "pins.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        refused, given = site.fleet.ask(instance=new), site.fleet.ask(instance=old)
+        refused, served = site.fleet.ask(instance=new), site.fleet.ask(instance=old)
         other.execute("ROLLBACK")
-    assert (200, 200, before.body) == (before.status, given.status, given.body)
+    assert (200, 200, before.body) == (before.status, served.status, served.body)
     assert (503, True) == (refused.status, b'"code": "pins_unavailable"' in refused.body)
     assert 5.0 > refused.seconds
     wait_until(lambda: site.fleet.ask(instance=new).status == 200)
 
 
-def test_a_file_that_becomes_read_only_gives_what_is_pinned_and_pins_nothing_more(tmp_path: Path) -> None:
-    """Not even root, who has it open, can write to an immutable file."""
+def test_from_a_read_only_file_pins_are_served_and_new_instances_get_503(tmp_path: Path) -> None:
+    """When the file becomes immutable, pins are served and new instances are answered 503."""
     old, new = instances(2)
     with Fleet(tmp_path) as fleet:
         before = fleet.ask(instance=old)
@@ -72,16 +72,16 @@ def test_a_file_that_becomes_read_only_gives_what_is_pinned_and_pins_nothing_mor
         if subprocess.run(["chattr", "+i", *files], capture_output=True, check=False).returncode != 0:
             pytest.skip("a file that nobody can write needs chattr, root, and a file system that has it")
         try:
-            refused, given = fleet.ask(instance=new), fleet.ask(instance=old)
+            refused, served = fleet.ask(instance=new), fleet.ask(instance=old)
         finally:
             subprocess.run(["chattr", "-i", *files], check=True)
-        assert (200, 200, before.body) == (before.status, given.status, given.body)
+        assert (200, 200, before.body) == (before.status, served.status, served.body)
         assert (503, True) == (refused.status, b'"code": "pins_unavailable"' in refused.body)
         wait_until(lambda: fleet.ask(instance=new).status == 200)
 
 
 def test_a_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
-    """In one line, before any worker is there."""
+    """A server whose SQLite file is read-only exits with status 1 and one line that says so."""
     with tiny_disk(tmp_path / "disk", 2**20) as disk:
         (disk / "pins.db").touch()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

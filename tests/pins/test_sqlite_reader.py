@@ -1,4 +1,4 @@
-"""Pinned answers that are read from a SQLite file on the loop, and when they are not."""
+"""When pinned answers are read from a SQLite file on the event loop, and when in a thread."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from vendorsrv.pins.store import PinStore
 
 
 class Ticking(Clock):
-    """A clock that goes on by itself whenever it is looked at."""
+    """A clock that advances each time it is read."""
 
     step = 0.0
 
     def __call__(self) -> float:
-        """Give the time, which is later each time."""
+        """Return a time that is later each time."""
         self.now += self.step
         return self.now
 
@@ -47,20 +47,20 @@ def write(file: Path, statement: str) -> None:
 
 @pytest.fixture
 def reader(file: Path) -> Iterator[PinReader]:
-    """A reader of the file, whose clock stands still."""
+    """A reader of the file with a clock that stands still."""
     reader = PinReader(file, Ticking())
     yield reader
     reader.close()
 
 
-def test_an_answer_is_read_and_a_claim_or_nothing_is_none(reader: PinReader) -> None:
-    """Both have to be looked at more closely."""
+def test_an_answer_is_returned_and_a_claim_is_not(reader: PinReader) -> None:
+    """The reader returns a pinned answer, and None for a claim and for a missing row."""
     found = [reader.get(INSTANCE, handler) for handler in ("mail", "dns", "other")]
     assert [b"0{}", None, None] == found
 
 
-def test_what_another_process_forgets_or_pins_holds_at_once(reader: PinReader, file: Path) -> None:
-    """Each read sees the file as it is."""
+def test_changes_by_another_process_are_seen_at_once(reader: PinReader, file: Path) -> None:
+    """A pin that another process forgets or adds is gone or there at the next read."""
     before = reader.get(INSTANCE, "mail")
     write(file, "DELETE FROM pins WHERE instance_id = ?")
     forgotten = reader.get(INSTANCE, "mail")
@@ -68,40 +68,40 @@ def test_what_another_process_forgets_or_pins_holds_at_once(reader: PinReader, f
     assert (b"0{}", None, b"1") == (before, forgotten, reader.get(INSTANCE, "mail"))
 
 
-def test_somebody_who_writes_stops_no_reader(reader: PinReader, file: Path) -> None:
-    """A transaction of another process is open meanwhile."""
+def test_a_writer_does_not_block_the_reader(reader: PinReader, file: Path) -> None:
+    """An answer is read while another process has an open write transaction."""
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         other.execute("DELETE FROM pins")
         assert b"0{}" == reader.get(INSTANCE, "mail")
 
 
-def test_a_slow_disk_is_left_to_a_thread_for_a_while(file: Path) -> None:
-    """Else every request would wait for it, and not only those for pins."""
+def test_after_a_slow_read_a_thread_reads_for_ten_seconds(file: Path) -> None:
+    """After a read of 30 ms the reader returns None for ten seconds, so that no slow disk blocks the event loop."""
     clock = Ticking()
     reader = PinReader(file, clock)
     clock.step = 0.03
     slow = reader.get(INSTANCE, "mail")
     clock.step = 0.0
-    resting = reader.get(INSTANCE, "mail")
+    off = reader.get(INSTANCE, "mail")
     clock.now += 10.0
-    assert (b"0{}", None, b"0{}") == (slow, resting, reader.get(INSTANCE, "mail"))
+    assert (b"0{}", None, b"0{}") == (slow, off, reader.get(INSTANCE, "mail"))
     reader.close()
 
 
-def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    """The way through a thread says what is wrong with it."""
+def test_a_missing_file_is_not_created(tmp_path: Path) -> None:
+    """The reader returns None for a missing file and does not create it."""
     clock = Ticking()
     reader = PinReader(tmp_path / "pins.db", clock)
     assert None is reader.get(INSTANCE, "mail")
     assert [] == [*tmp_path.iterdir()]
 
 
-def test_pins_are_read_so_when_the_store_was_found_to_be_ours(file: Path) -> None:
-    """Not before; and from a store in memory, or on another host, never."""
+def test_pins_are_read_on_the_loop_only_after_the_schema_was_checked(file: Path) -> None:
+    """Before the first check of the schema, `peek` returns None; after it, the pinned answer."""
 
     async def check() -> None:
-        """Find that it is ours."""
+        """Find the schema right."""
 
     async def work(store: PinStore) -> list[bytes | None]:
         pins = Pins(store, PinCipher([]), 5.5, check)
@@ -112,8 +112,8 @@ def test_pins_are_read_so_when_the_store_was_found_to_be_ours(file: Path) -> Non
     assert [None, b"{}", None] == with_store(f"sqlite:///{file}", work)
 
 
-def test_a_store_in_memory_is_read_in_its_own_way() -> None:
-    """It has no file."""
+def test_a_store_in_memory_is_not_read_on_the_loop() -> None:
+    """`peek` returns None for a store in memory, which has no file."""
 
     async def work(store: PinStore) -> bytes | None:
         return store.peek(INSTANCE, "mail")

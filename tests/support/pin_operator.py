@@ -43,13 +43,13 @@ class Operator:
 
         async def work(store: PinStore) -> None:
             for key in keys:
-                await store.add(*key, (cipher or PinCipher([])).seal(*key, answer), AT)
+                await store.add(*key, (cipher or PinCipher([])).encrypt(*key, answer), AT)
 
         with_store(self.url, work)
 
     def stored(self) -> dict[str, bytes]:
         """Give the stored bytes by instance."""
-        rows = with_store(self.url, lambda store: execute(store, "SELECT instance_id, answer FROM pins"))
+        rows = with_store(self.url, lambda store: execute(store.database, "SELECT instance_id, answer FROM pins"))
         return {str(row[0]): bytes(row[1]) for row in rows if isinstance(row[1], bytes)}
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from tests.support.pin_stores import make_table, with_store
+from tests.support.pin_stores import make_table, with_database, with_store
 from vendorsrv.database.schema import prepare
 from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.pins.cipher import PinCipher
@@ -59,7 +59,7 @@ def run(outcomes: Any, begin: Any, target: Callable[..., object], *arguments: ob
 
 def start(_: int, url: str) -> str:
     """Do what a worker does when it starts."""
-    with_store(url, prepare)
+    with_database(url, prepare)
     with_store(url, lambda store: store.get("i", "mail"))
     return "ready"
 
@@ -87,7 +87,7 @@ def boot(number: int, url: str, instances: Sequence[str], runs: str) -> list[set
                 await asyncio.sleep(0.01)
                 return f'{{"made by":{number},"token":"{secrets.token_hex()}"}}'.encode()
 
-            return await pins.get_or_make(instance_id, "mail", make, time.monotonic() + BUDGET)
+            return await pins.get_or_create(instance_id, "mail", make, time.monotonic() + BUDGET)
 
         async def build(instance_id: str) -> set[bytes]:
             async with builds:

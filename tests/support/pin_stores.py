@@ -1,4 +1,4 @@
-"""What the tests of pins share: a store of the test's own on each database that is served."""
+"""Stores of pins for tests, on each kind of database."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from sqlalchemy import and_, text, update
 
 from tests.support.databases import database
+from vendorsrv.database.engine import Database
 from vendorsrv.database.schema import upgrade
 from vendorsrv.database.url import async_url
 from vendorsrv.pins.store import PinStore
@@ -24,7 +25,7 @@ KINDS: Final = ("sqlite", "postgresql", "mariadb")
 
 @contextmanager
 def database_url(kind: str, folder: Path) -> Iterator[str]:
-    """Give what an operator writes into ``[database] connection`` for an empty database; it is dropped at the end."""
+    """Yield the ``[database] connection`` of an empty database, which is dropped at the end."""
     if kind == "sqlite":
         yield f"sqlite:///{folder}/pins.db"
         return
@@ -33,10 +34,10 @@ def database_url(kind: str, folder: Path) -> Iterator[str]:
 
 
 def with_store(url: str, work: Callable[[PinStore], Awaitable[T]], timeout: float = 10.0) -> T:
-    """Do something with a store on an event loop of its own."""
+    """Do some work with a store on an event loop of its own."""
 
     async def run() -> T:
-        store = PinStore(async_url(url), timeout)
+        store = PinStore(Database(async_url(url), timeout))
         try:
             return await work(store)
         finally:
@@ -45,25 +46,30 @@ def with_store(url: str, work: Callable[[PinStore], Awaitable[T]], timeout: floa
     return asyncio.run(run())
 
 
+def with_database(url: str, work: Callable[[Database], Awaitable[T]], timeout: float = 10.0) -> T:
+    """Do some work with a database on an event loop of its own."""
+    return with_store(url, lambda store: work(store.database), timeout)
+
+
 def make_table(url: str) -> None:
     """Create the table of pins."""
-    with_store(url, upgrade)
+    with_database(url, upgrade)
 
 
-async def execute(store: PinStore, statement: str) -> list[tuple[object, ...]]:
-    """Execute a statement behind the store's back, and give its rows."""
-    async with store.engine.connect() as connection:
+async def execute(database: Database, statement: str) -> list[tuple[object, ...]]:
+    """Execute a statement on a connection of its own, and return its rows."""
+    async with database.engine.connect() as connection:
         result = await connection.execute(text(statement))
         return [tuple(row) for row in result] if result.returns_rows else []
 
 
 async def age(store: PinStore, instance_id: str, handler: str, **times: float) -> None:
     """Change the times of a row (``claimed_at``, ``pinned_at``), in seconds since the epoch."""
-    async with store.engine.connect() as connection:
+    async with store.database.engine.connect() as connection:
         row = and_(PINS.c.instance_id == instance_id, PINS.c.handler == handler)
         await connection.execute(update(PINS).where(row).values(**times))
 
 
 def new_instance() -> str:
-    """Give the UUID of an instance that nobody has asked for."""
+    """Return the UUID of an instance that has no pin."""
     return str(uuid.uuid4())

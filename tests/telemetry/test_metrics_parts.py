@@ -68,9 +68,9 @@ def test_a_wait_for_another_worker_s_pin_is_counted_once(tmp_path: Path) -> None
     async def work(store: PinStore) -> list[bytes]:
         deadline = time.monotonic() + 60
         first, second = Pins(store, PinCipher([]), 60.0), Pins(store, PinCipher([]), 60.0, metrics=metrics)
-        making = asyncio.create_task(first.get_or_make(INSTANCE, "mail", slowly, deadline))
+        making = asyncio.create_task(first.get_or_create(INSTANCE, "mail", slowly, deadline))
         await begun.wait()
-        return [await second.get_or_make(INSTANCE, "mail", slowly, deadline), await making]
+        return [await second.get_or_create(INSTANCE, "mail", slowly, deadline), await making]
 
     assert [b"made", b"made"] == with_store(url, work)
     assert 1 == waits()

@@ -14,7 +14,7 @@ from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.settings import GROUP, Settings
 
 if TYPE_CHECKING:
-    from vendorsrv.pins.store import PinStore
+    from vendorsrv.database.engine import Database
 
 DATABASE = ("database", "connection")
 KEYS = ("pins", "encryption_keys")
@@ -37,29 +37,26 @@ def find_in_pins(ini: IniFile, settings: Settings, pinning: Sequence[str]) -> It
 
 def find_in_store(ini: IniFile, settings: Settings, used: bool) -> Iterator[Finding]:
     # SQLAlchemy takes a fifth of a worker's memory: import it only when something is pinned.
+    from vendorsrv.database.engine import Database
     from vendorsrv.database.url import async_url
-    from vendorsrv.pins.store import PinStore
 
     try:
-        store = PinStore(async_url(settings.database), timeout=1.0)
+        database = Database(async_url(settings.database), timeout=1.0)
     except ConfigError as error:
         yield ini.error(without_place(error, *DATABASE), *DATABASE)
     else:
-        yield from find_in_place(ini, settings, store) if used else ()
+        yield from find_in_place(ini, settings, database) if used else ()
 
 
-def find_in_place(ini: IniFile, settings: Settings, store: PinStore) -> Iterator[Finding]:
+def find_in_place(ini: IniFile, settings: Settings, database: Database) -> Iterator[Finding]:
     """Yield the reasons why pins cannot be stored there, or are lost early."""
-    if store.in_memory and settings.workers > 1:
+    if database.in_memory and settings.workers > 1:
         yield ini.error("each worker keeps pins in its own memory, so an instance gets different answers", *DATABASE)
-    elif store.in_memory:
+    elif database.in_memory:
         yield ini.warning("the pins are kept in memory, and lost when the server stops", *DATABASE)
-    from vendorsrv.database.schema import sqlite_path
-
-    path = sqlite_path(store.url)
-    if path and not is_writable(path):
+    if database.file and not is_writable(database.file):
         where = DATABASE if DATABASE in ini.options else (GROUP, "state_path")
-        yield ini.error(f"this user cannot write {path}", *where)
+        yield ini.error(f"this user cannot write {database.file}", *where)
 
 
 def is_writable(path: Path) -> bool:

@@ -17,10 +17,11 @@ from typing import Any, BinaryIO, Final, TypeVar
 import click
 from rich.console import Console
 
+from vendorsrv.database.schema import SCHEMA
 from vendorsrv.errors import ConfigError
 from vendorsrv.pins.admin import Pin, PinAdmin, Rotation, open_pins, upgrade_pins
 from vendorsrv.pins.service import purge as purge_pins
-from vendorsrv.pins.table import SCHEMA, Row
+from vendorsrv.pins.table import Row
 from vendorsrv.settings import Settings
 from vendorsrv.tables import show_table
 from vendorsrv.telemetry.logs import quiet

@@ -1,1 +1,1 @@
-"""The SQL database of pins: its URL, connections and schema."""
+"""The SQL database of a deployment: its URL, connections, statements and schema."""

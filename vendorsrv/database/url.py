@@ -1,7 +1,8 @@
-"""An operator's database URL, in the words of asyncio's drivers."""
+"""An operator's database URL, as asyncio's drivers take it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
@@ -10,28 +11,31 @@ from sqlalchemy.exc import ArgumentError
 
 from vendorsrv.errors import ConfigError
 
-#: What operators write, and the driver that serves it to asyncio.
+#: The asyncio driver of each database, by the name that operators write.
 DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "mysql": "asyncmy", "mariadb": "asyncmy"}
 
-#: What may follow the question mark, and what of it the drivers do not know or need: the server's own deadlines are
-#: shorter. Whatever else libpq knows, asyncpg reads from a DSN and sends unknown names on as settings of the session.
+IN_MEMORY: Final = (None, "", ":memory:")
+
+#: The options of a URL that each driver takes. asyncpg reads libpq's options from a DSN, and sends others to the server
+#: as settings of the session.
 ASYNCPG: Final = frozenset({"host", "port", "ssl", "prepared_statement_cache_size"})
 ASYNCMY: Final = frozenset(
     {"charset", "init_command", "ssl_ca", "ssl_capath", "ssl_cert", "ssl_check_hostname", "ssl_cipher", "ssl_key"}
 ) | {"unix_socket", "use_unicode"}
+#: Dropped: the server's own timeouts are shorter.
 NOT_NEEDED: Final = frozenset({"connect_timeout", "read_timeout", "write_timeout"})
 
 
 def async_url(connection: str) -> URL:
-    """Read an operator's URL (``mysql+pymysql://…``, ``postgresql://…?sslmode=require``) for asyncio's drivers.
+    """Return an operator's URL (``mysql+pymysql://…``, ``postgresql://…?sslmode=require``) with an asyncio driver.
 
-    :raises ConfigError: it is no URL, of a database that is not served, or has an option that the driver lacks.
+    :raises ConfigError: it is not a URL, names another database, or has an option that the driver does not take.
     """
     try:
         url = make_url(connection)
         database = url.get_backend_name()
-    except (ArgumentError, ValueError):  # a port that is no number
-        raise ConfigError("[database] connection: this is no database URL, such as sqlite:////var/lib/x.db") from None
+    except (ArgumentError, ValueError):  # a port that is not a number
+        raise ConfigError("[database] connection: not a database URL such as sqlite:////var/lib/x.db") from None
     driver = DRIVERS.get(database)
     if driver is None:
         raise ConfigError(f"[database] connection: {database} is not one of {', '.join(DRIVERS)}")
@@ -51,6 +55,11 @@ def refuse_unknown(url: URL) -> URL:
     known = ASYNCMY if url.get_driver_name() == "asyncmy" else frozenset()
     for name in url.query:
         if name not in known:
-            choice = f"one of {', '.join(sorted(known))}" if known else "none is"
-            raise ConfigError(f"[database] connection: the URL's option {name} is not known; {choice}")
+            choice = f"known are {', '.join(sorted(known))}" if known else "SQLite takes none"
+            raise ConfigError(f"[database] connection: unknown option {name} in the URL; {choice}")
     return url
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """Return the file of a SQLite database; None for another database, and for one in memory."""
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database not in IN_MEMORY else None

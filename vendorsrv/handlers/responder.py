@@ -123,7 +123,7 @@ class Responder:
 
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                return Answer(await pins.get_or_make(request.instance_id, self.name, make, deadline), source="pin")
+                return Answer(await pins.get_or_create(request.instance_id, self.name, make, deadline), source="pin")
         except TimeoutError:  # perhaps of the store: only this error is never turned into an unpinned answer
             raise PinsUnavailable(f"the answer of handler {self.name} was not pinned in time") from None
         except NotYet as not_yet:

@@ -1,4 +1,4 @@
-"""The pins as an operator handles them: listed, forgotten, moved, encrypted anew."""
+"""The pins as operators handle them: list, forget, export, import, rotate keys."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from vendorsrv.database.schema import is_missing, sqlite_path, upgrade, verify
+from vendorsrv.database.engine import Database, DatabaseUnavailable
+from vendorsrv.database.schema import is_missing, upgrade, verify
 from vendorsrv.database.url import async_url
 from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.handler import CLOUD_INIT, NAME
-from vendorsrv.pins.cipher import PinCipher, is_sealed
-from vendorsrv.pins.store import PinStore, reason_of
+from vendorsrv.pins.cipher import PinCipher, is_encrypted
+from vendorsrv.pins.store import PinStore, translate_errors
 from vendorsrv.pins.table import Row
 from vendorsrv.request import UUID
 from vendorsrv.settings import Settings
 from vendorsrv.strictjson import StrictJSONError, parse
 
-#: Seconds that one statement may take: nobody's boot waits for it.
+#: Seconds that one statement may take. No boot waits for these.
 TIMEOUT: Final = 10.0
-#: Rows that are read, or named in a statement, at once.
+#: Rows that one statement reads or names.
 PAGE: Final = 100
 
 MEMBERS: Final = {"instance_id", "handler", "pinned_at", "answer"}
@@ -30,7 +31,7 @@ MEMBERS: Final = {"instance_id", "handler", "pinned_at", "answer"}
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A pinned answer, without the answer.
+    """What operators see of a pin, without its answer.
 
     :ivar pinned_at: in ISO 8601, UTC.
     :ivar stored: ``encrypted`` or ``plain``.
@@ -43,17 +44,17 @@ class Pin:
 
     @classmethod
     def of(cls, row: Row) -> Pin:
-        """Describe a row."""
-        return cls(row.instance_id, row.handler, shown_time(row), "encrypted" if is_sealed(stored(row)) else "plain")
+        """Return the description of a row."""
+        return cls(row.instance_id, row.handler, shown_time(row), "encrypted" if is_encrypted(stored(row)) else "plain")
 
 
 @dataclass(slots=True)
 class Rotation:
-    """How a rotation ended.
+    """The outcome of a rotation.
 
-    :ivar renewed: answers that are encrypted with the newest key now, and were not.
-    :ivar current: answers that were already.
-    :ivar unreadable: the instance and the handler of each one that none of the keys decrypts; it stays as it is.
+    :ivar renewed: the number of answers that it encrypted with the newest key.
+    :ivar current: the number of those that were encrypted with it before.
+    :ivar unreadable: the instance and the handler of each answer that none of the keys decrypts; it is unchanged.
     """
 
     renewed: int = 0
@@ -62,7 +63,7 @@ class Rotation:
 
 
 class PinAdmin:
-    """The pins of an existing store of our schema; safe while servers use them."""
+    """Works on the pins of an existing store, safely while servers use them."""
 
     def __init__(self, store: PinStore, cipher: PinCipher) -> None:
         self.store = store
@@ -71,8 +72,8 @@ class PinAdmin:
     async def page(self, limit: int, after: str, handler: str | None) -> tuple[list[Row], bool]:
         """List pins in the order of their instances.
 
-        :param limit: how many, and a few more when it would part an instance's.
-        :param after: the last instance of the page before; empty for the first page.
+        :param limit: how many; a few more, so that all pins of an instance are on one page.
+        :param after: the last instance of the previous page; empty for the first page.
         :returns: the rows, and whether there are more.
         """
         rows = await self.store.page(limit, (after, ""), handler=handler)
@@ -90,7 +91,7 @@ class PinAdmin:
         return found
 
     async def each(self, instances: Sequence[str] | None = None, handler: str | None = None) -> AsyncIterator[Row]:
-        """Go through all pins; what is pinned or forgotten meanwhile may be missing or not."""
+        """Yield all pins; those pinned or forgotten meanwhile may be among them or not."""
         after = ("", "")
         while rows := await self.store.page(PAGE, after, instances, handler):
             for row in rows:
@@ -98,25 +99,25 @@ class PinAdmin:
             after = (rows[-1].instance_id, rows[-1].handler)
 
     async def forget(self, rows: Sequence[Row]) -> None:
-        """Forget pins, at once for every worker and host."""
+        """Delete pins, with immediate effect in every worker and host."""
         keys = [(row.instance_id, row.handler) for row in rows]
         for start in range(0, len(keys), PAGE):
             await self.store.forget(keys[start : start + PAGE])
 
     def answer(self, row: Row) -> str:
-        """Give the answer itself.
+        """Return the answer in a row.
 
         :raises ConfigError: none of the keys decrypts it.
         """
         try:
-            return self.cipher.unseal(row.instance_id, row.handler, stored(row)).decode()
+            return self.cipher.decrypt(row.instance_id, row.handler, stored(row)).decode()
         except PinsUnavailable as error:
             raise ConfigError(f"instance {row.instance_id}, handler {row.handler}: {error.message}") from None
 
     async def export(self) -> AsyncIterator[bytes]:
-        """Give all pins, decrypted, each as a line of JSON.
+        """Yield all pins, decrypted, each as a line of JSON.
 
-        The answer is a string, since its bytes matter, and another program would write the same JSON differently.
+        The answer is a string, because its bytes matter: another program would write the same JSON differently.
 
         :raises ConfigError: one of them cannot be decrypted.
         """
@@ -130,44 +131,44 @@ class PinAdmin:
             yield json.dumps(members).encode("ascii") + b"\n"
 
     async def load(self, lines: Iterable[bytes]) -> tuple[int, int]:
-        """Pin what :meth:`export` gave, except where something is pinned already.
+        """Pin the lines of :meth:`export`, except where something is pinned already.
 
-        :returns: how many are new, and how many were there.
-        :raises ConfigError: a line is no pin; those before it are pinned.
+        :returns: how many were imported, and how many existed.
+        :raises ConfigError: a line is not a pin; those before it are imported.
         """
-        new = there = 0
+        imported = existing = 0
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
                 instance_id, handler, pinned_at, answer = read_line(line)
             except ValueError as error:
-                raise ConfigError(f"line {number} {error}; of the lines before it {new} were new") from None
+                raise ConfigError(f"line {number} {error}; {imported} pins were imported before it") from None
             if await self.add(instance_id, handler, pinned_at, answer):
-                new += 1
+                imported += 1
             else:
-                there += 1
-        return new, there
+                existing += 1
+        return imported, existing
 
     async def add(self, instance_id: str, handler: str, pinned_at: float, answer: bytes) -> bool:
         if await self.store.get(instance_id, handler):
             return False
-        sealed = self.cipher.seal(instance_id, handler, answer)
-        await self.store.add(instance_id, handler, sealed, pinned_at)
+        encrypted = self.cipher.encrypt(instance_id, handler, answer)
+        await self.store.add(instance_id, handler, encrypted, pinned_at)
         row = await self.store.get(instance_id, handler)
-        return row is not None and row.answer == sealed
+        return row is not None and row.answer == encrypted
 
     async def rotate(self) -> Rotation:
-        """Encrypt every answer with the newest key that is not yet.
+        """Encrypt every answer with the newest key.
 
         :raises ConfigError: there is no key.
         """
         if self.cipher.newest is None:
-            raise ConfigError("[pins] encryption_keys: there is no key to encrypt with")
+            raise ConfigError("[pins] encryption_keys: required; the answers are encrypted with the first key")
         rotation = Rotation()
         async for row in self.each():
             try:
-                renewed = self.cipher.renew(row.instance_id, row.handler, stored(row))
+                renewed = self.cipher.reencrypt(row.instance_id, row.handler, stored(row))
             except PinsUnavailable:
                 rotation.unreadable.append((row.instance_id, row.handler))
                 continue
@@ -181,51 +182,52 @@ class PinAdmin:
 
 @asynccontextmanager
 async def open_pins(settings: Settings) -> AsyncIterator[PinAdmin]:
-    """Open the store that a configuration names, if it is there and has our schema; close it in the end.
+    """Open the existing store that a configuration names, and close it at the end.
 
-    :raises ConfigError: it is not, or it does not answer, now or later.
+    :raises ConfigError: it does not exist, its schema is of another version, or it does not answer, now or later.
     """
     async with open_store(settings) as store:
-        path = sqlite_path(store.url)
-        if path and is_missing(path):
-            raise ConfigError(f"there are no pins yet: {path} does not exist")
-        await verify(store)
+        file = store.database.file
+        if file and is_missing(file):
+            raise ConfigError(f"there are no pins yet: {file} does not exist")
+        await translate_errors(verify(store.database))
         yield PinAdmin(store, PinCipher(settings.encryption_keys))
 
 
 async def upgrade_pins(settings: Settings) -> None:
-    """Create the store's table, or bring it to our schema.
+    """Create the tables of the database, or migrate them to this version.
 
     :raises ConfigError: the database refuses, does not answer, or is of a newer version.
     """
     async with open_store(settings) as store:
-        await upgrade(store)
+        await upgrade(store.database)
 
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[PinStore]:
-    store = PinStore(async_url(settings.database), TIMEOUT)
+    store = PinStore(Database(async_url(settings.database), TIMEOUT))
     try:
-        if store.in_memory:
-            raise ConfigError("[database] connection: these pins are in the server's memory, and end with it")
+        if store.database.in_memory:
+            raise ConfigError("[database] connection: sqlite:// is the server's memory; no other process reads it")
         yield store
     except PinsUnavailable as error:
-        reason = f": {reason_of(error.__cause__)}" if error.__cause__ else ""
+        cause = error.__cause__
+        reason = f": {cause.reason}" if isinstance(cause, DatabaseUnavailable) else ""
         raise ConfigError(f"{error.message}{reason}") from None
     finally:
         await store.close()
 
 
 def read_line(line: bytes) -> tuple[str, str, float, bytes]:
-    """Read a line of an export.
+    """Return the instance, the handler, the time and the answer in a line of an export.
 
-    :raises ValueError: it is none; does not quote it.
+    :raises ValueError: says what is wrong with the line, and does not quote it.
     """
     members: Any = parse(line)
     if not isinstance(members, dict) or members.keys() != MEMBERS or {*map(type, members.values())} != {str}:
-        raise ValueError(f"is no object of the strings {', '.join(sorted(MEMBERS))}")
+        raise ValueError(f"is not an object with the strings {', '.join(sorted(MEMBERS))}")
     if not UUID.fullmatch(members["instance_id"]) or not NAME.fullmatch(members["handler"].removesuffix(CLOUD_INIT)):
-        raise ValueError("has no UUID as its instance_id, or no handler's name")
+        raise ValueError("has an instance_id that is not a UUID, or a handler that is not a name")
     answer = members["answer"].encode()
     try:
         parse(answer)
@@ -238,14 +240,14 @@ def read_time(text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
-        raise ValueError("has no time in ISO 8601 as its pinned_at") from None
+        raise ValueError("has a pinned_at that is not a time in ISO 8601") from None
 
 
 def stored(row: Row) -> bytes:
-    assert row.answer is not None  # the store lists no claims
+    assert row.answer is not None  # pages hold no claims
     return row.answer
 
 
 def shown_time(row: Row) -> str:
-    assert row.pinned_at is not None  # nor here
+    assert row.pinned_at is not None  # pages hold no claims
     return datetime.fromtimestamp(row.pinned_at, UTC).isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""What a pinned answer looks like at rest: sealed with the operator's keys, or plain when there are none."""
+"""Pinned answers at rest: encrypted with the operator's keys, or plain when there are none."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from vendorsrv.errors import ConfigError, PinsUnavailable
 
+#: The first byte of what is stored.
 PLAIN: Final = b"0"
-SEALED: Final = b"1"
+ENCRYPTED: Final = b"1"
 
 
 class PinCipher:
-    """PrioritySemaphore answers into what is stored, and back.
+    """Turns answers into the stored bytes, and back.
 
-    An encrypted answer is bound to its instance and handler: whoever can write to the store cannot give one
+    An encrypted answer is bound to its instance and handler: nobody who can write to the database can give one
     instance the answer of another.
 
     :param keys: Fernet keys (``cryptography.fernet.Fernet.generate_key()``), newest first; none: nothing is encrypted.
-    :raises ConfigError: one of them is no key.
+    :raises ConfigError: one of them is not a key.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
@@ -33,50 +34,50 @@ class PinCipher:
         self.fernet = MultiFernet(fernets) if fernets else None
         self.newest = fernets[0] if fernets else None
 
-    def seal(self, instance_id: str, handler: str, body: bytes) -> bytes:
-        """Give what is stored of an answer."""
+    def encrypt(self, instance_id: str, handler: str, body: bytes) -> bytes:
+        """Return the bytes to store: encrypted if there is a key."""
         if self.fernet is None:
             return PLAIN + body
-        return SEALED + self.fernet.encrypt(owner_of(instance_id, handler) + body)
+        return ENCRYPTED + self.fernet.encrypt(prefix_of(instance_id, handler) + body)
 
-    def unseal(self, instance_id: str, handler: str, stored: bytes) -> bytes:
-        """Give the answer.
+    def decrypt(self, instance_id: str, handler: str, stored: bytes) -> bytes:
+        """Return the answer.
 
-        :raises PinsUnavailable: it was encrypted with a key that is not among ours, or for another instance.
+        :raises PinsUnavailable: none of the keys decrypts it, or it is the answer of another instance or handler.
         """
         kind, content = stored[:1], stored[1:]
         if kind == PLAIN:
             return content
         try:
-            if kind != SEALED or self.fernet is None:
+            if kind != ENCRYPTED or self.fernet is None:
                 raise InvalidToken
             plain = self.fernet.decrypt(content)
         except InvalidToken:
             raise PinsUnavailable("the pinned answer cannot be decrypted") from None
-        prefix = owner_of(instance_id, handler)
+        prefix = prefix_of(instance_id, handler)
         if not plain.startswith(prefix):
             raise PinsUnavailable("the pinned answer belongs to another instance")
         return plain[len(prefix) :]
 
-    def renew(self, instance_id: str, handler: str, stored: bytes) -> bytes | None:
-        """Give what is stored of the same answer with the newest key; None when that is what is stored.
+    def reencrypt(self, instance_id: str, handler: str, stored: bytes) -> bytes | None:
+        """Return the bytes to store, encrypted with the newest key; None when they are already.
 
-        :raises PinsUnavailable: see :meth:`unseal`.
+        :raises PinsUnavailable: see :meth:`decrypt`.
         """
-        body = self.unseal(instance_id, handler, stored)
+        body = self.decrypt(instance_id, handler, stored)
         try:
-            if is_sealed(stored) and self.newest:
+            if is_encrypted(stored) and self.newest:
                 self.newest.decrypt(stored[1:])
                 return None
         except InvalidToken:
             pass
-        return self.seal(instance_id, handler, body)
+        return self.encrypt(instance_id, handler, body)
 
 
-def is_sealed(stored: bytes) -> bool:
-    """Say whether what is stored is encrypted."""
-    return stored[:1] == SEALED
+def is_encrypted(stored: bytes) -> bool:
+    """Whether a stored answer is encrypted."""
+    return stored[:1] == ENCRYPTED
 
 
-def owner_of(instance_id: str, handler: str) -> bytes:
+def prefix_of(instance_id: str, handler: str) -> bytes:
     return f"{instance_id} {handler}\0".encode()

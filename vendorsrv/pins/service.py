@@ -1,4 +1,4 @@
-"""The pin store as the server uses it: opened, checked, swept."""
+"""The pins in the life of a server: opened, checked, purged."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from vendorsrv.concurrency import HAS_PRIORITY
-from vendorsrv.database.schema import is_missing, prepare, sqlite_path
-from vendorsrv.database.url import async_url
+from vendorsrv.database.engine import Database
+from vendorsrv.database.schema import is_missing, prepare
+from vendorsrv.database.url import async_url, sqlite_path
 from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.pins.pin import Pins
-from vendorsrv.pins.store import PinStore
+from vendorsrv.pins.store import PinStore, translate_errors
 from vendorsrv.pins.table import Condition, claimed_before, pinned_before
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
 
-#: Rows that one statement deletes, and seconds between two: neither locks nor load are felt.
+#: Rows that one statement deletes, and seconds between two: requests notice neither locks nor load.
 BATCH: Final = 500
 PAUSE: Final = 0.05
-#: Seconds after which a claim is surely nobody's any more.
+#: Seconds after which the worker of a claim is certainly dead.
 ABANDONED: Final = 60.0
 DAY: Final = 86_400.0
-#: Seconds between two sweeps.
-SWEEP_EVERY: Final = 3600.0
-#: Seconds that one statement may take: two of them have to fit into a request.
+#: Seconds between two purges, on average.
+PURGE_EVERY: Final = 3600.0
+#: Seconds that one statement may take: a request has time for two.
 STATEMENT_TIMEOUT: Final = 1.5
-#: Seconds by which a claim outlives the longest run.
+#: Seconds by which a claim outlasts the longest run.
 MARGIN: Final = 1.0
 
 
 class PinService:
-    """The pins of a worker, with the life of their store.
+    """The pins of a worker and their store.
 
-    :param store: of the pins; by default the one that ``[database]`` names.
+    :param store: by default the one that ``[database]`` names.
     :raises ConfigError: ``[database]`` or ``[pins]`` is wrong.
     """
 
     def __init__(self, settings: Settings, store: PinStore | None = None, metrics: Metrics | None = None) -> None:
         metrics = metrics or Metrics()
         self.purged = metrics.counter("vendorsrv_pins_purged_total")
-        self.store = store or PinStore(async_url(settings.database), STATEMENT_TIMEOUT)
+        self.store = store or PinStore(Database(async_url(settings.database), STATEMENT_TIMEOUT))
         self.cipher = PinCipher(settings.encryption_keys)
         self.pins = Pins(self.store, self.cipher, settings.request_timeout + MARGIN, self.check_schema, metrics)
         self.purge_after = settings.purge_after
@@ -55,13 +56,13 @@ class PinService:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Check the schema, and sweep in the background. A store that is away now is checked when it is back.
+        """Check the schema, and purge in the background. A store that is unavailable now is checked later.
 
-        :raises ConfigError: the schema is not ours.
+        :raises ConfigError: the schema is of another version.
         """
         try:
             await self.prepare_if_there()
-            async with self.sweeping():
+            async with self.purging():
                 yield
         finally:
             await self.store.close()
@@ -73,18 +74,18 @@ class PinService:
             LOG.warning("not ready yet: %s", error.message)
 
     @asynccontextmanager
-    async def sweeping(self) -> AsyncIterator[None]:
-        sweep = asyncio.create_task(self.sweep_for_ever(float(self.purge_after or 0) * DAY))
+    async def purging(self) -> AsyncIterator[None]:
+        purging = asyncio.create_task(self.purge_for_ever(float(self.purge_after or 0) * DAY))
         try:
             yield
         finally:
-            sweep.cancel()
-            await asyncio.wait([sweep])  # its connection has to be given back
+            purging.cancel()
+            await asyncio.wait([purging])  # it has to return its connection
 
     async def check(self) -> None:
-        """Find out whether the store can be used now, before all who wait for it: a busy server is no lost one.
+        """Check that the store can be used now, with priority: a busy server stays ready.
 
-        :raises PinsUnavailable: it does not answer, or its schema is not ours.
+        :raises PinsUnavailable: it does not answer, or its schema is of another version.
         """
         HAS_PRIORITY.set(True)
         if self.is_checked:
@@ -93,24 +94,24 @@ class PinService:
             await self.check_schema()
 
     async def check_schema(self) -> None:
-        """Make sure that the schema was ours once: nothing is read of another, when the store comes back with one.
+        """Check the schema unless it was right before, so that nothing is read from another version's tables.
 
-        :raises PinsUnavailable: it does not answer, or its schema is not ours.
+        :raises PinsUnavailable: the store does not answer, or its schema is of another version.
         """
         try:
             if not self.is_checked:
                 await self.prepare()
         except ConfigError as error:
             LOG.error("%s", error)
-            raise PinsUnavailable("the pin store is not of this version") from None
+            raise PinsUnavailable("the schema of the pin store is of another version") from None
 
     async def prepare(self) -> None:
-        await prepare(self.store)
+        await translate_errors(prepare(self.store.database))
         self.is_checked = True
 
-    async def sweep_for_ever(self, older_than: float) -> None:
+    async def purge_for_ever(self, older_than: float) -> None:
         while older_than:  # 0 is never
-            await asyncio.sleep(SWEEP_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - workers apart, no secret
+            await asyncio.sleep(PURGE_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - workers apart, no secret
             with suppress(PinsUnavailable):
                 count = await purge(self.store, older_than)
                 self.purged.inc(count)
@@ -118,10 +119,10 @@ class PinService:
 
 
 async def purge(store: PinStore, older_than: float) -> int:
-    """Delete the answers that were pinned so many seconds ago or earlier, in small batches.
+    """Delete the answers that are older than a number of seconds, and abandoned claims, in small batches.
 
-    :returns: how many.
-    :raises PinsUnavailable: the store does not answer; what is deleted is deleted.
+    :returns: the number of answers.
+    :raises PinsUnavailable: the store does not answer; some may have been deleted.
     """
     now = time.time()
     count = await purge_where(store, pinned_before(now - older_than))
@@ -139,7 +140,7 @@ async def purge_where(store: PinStore, condition: Condition) -> int:
 
 
 def make_missing(settings: Settings) -> None:
-    """Create the SQLite file that ``[database]`` names, if it names one that does not exist; it takes its own loop.
+    """Create the SQLite file that ``[database]`` names if it does not exist, on an event loop of its own.
 
     :raises ConfigError: it cannot be created.
     """

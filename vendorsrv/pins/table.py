@@ -1,28 +1,25 @@
-"""The table of pins, the clock that its times are by, and how its rows are chosen."""
+"""The table of pins, the database's clock, and conditions on rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Double, Index, LargeBinary, MetaData, String, Table, and_, true
+from sqlalchemy import Column, ColumnElement, Double, Index, LargeBinary, String, Table, and_, true
 from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-#: The revision of vendorsrv/migrations that this code reads and writes.
-SCHEMA: Final = "0001"
-VERSION_TABLE: Final = "vendorsrv_version"
+from vendorsrv.database.schema import METADATA
 
 Condition = ColumnElement[bool]
 
-METADATA: Final = MetaData()
 PINS: Final = Table(
     "pins",
     METADATA,
     Column("instance_id", String(36), primary_key=True),
     Column("handler", String(63), primary_key=True),
-    # Null while a worker is making the answer: `owner` is that run, `claimed_at` when it began.
+    # Null while a worker runs the handler: `owner` is the id of its claim, `claimed_at` the time of it.
     Column("answer", LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb")),
     Column("owner", String(32)),
     Column("claimed_at", Double, nullable=False),
@@ -32,7 +29,7 @@ PINS: Final = Table(
 
 
 class Now(FunctionElement[float]):
-    """Seconds since the epoch by the clock of the store, which all workers and hosts share."""
+    """Seconds since the epoch by the database's clock, which all workers and hosts share."""
 
     type = Double()
     inherit_cache = True
@@ -51,17 +48,17 @@ def now_of_postgresql(*_: Any, **__: Any) -> str:
 @compiles(Now, "mysql")
 @compiles(Now, "mariadb")
 def now_of_mariadb(*_: Any, **__: Any) -> str:
-    # Not unix_timestamp(now(6)): the local time of the server goes back an hour each autumn.
+    # Not unix_timestamp(now(6)): the server's local time goes back an hour each autumn.
     return "(CAST(timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) AS double) / 1000000)"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the store holds for one instance and handler.
+    """A row of the table: an answer, or a claim.
 
-    :ivar answer: the bytes as they were stored, or None while a run has claimed them.
-    :ivar owner: that run.
-    :ivar claim_age: seconds since the claim; negative when the clock of the store was set back.
+    :ivar answer: the stored bytes; None in a claim.
+    :ivar owner: the id of the claim; None beside an answer.
+    :ivar claim_age: seconds since the claim; negative after the database's clock was set back.
     :ivar pinned_at: seconds since the epoch.
     """
 
@@ -73,7 +70,7 @@ class Row:
     pinned_at: float | None
 
 
-EACH: Final = true()
+ANY: Final = true()
 KEY: Final = (PINS.c.instance_id, PINS.c.handler)
 COLUMNS: Final = (
     PINS.c.instance_id,
@@ -86,14 +83,14 @@ COLUMNS: Final = (
 
 
 def pinned_before(at: float) -> Condition:
-    """Select the answers that are older than this, in seconds since the epoch."""
+    """Select the answers that were pinned before a time, in seconds since the epoch."""
     return PINS.c.pinned_at < at
 
 
 def claimed_before(at: float) -> Condition:
-    """Select the claims that nobody took over since: their workers died, and their instances never asked again."""
+    """Select the claims made before a time that were not taken over: the worker died, and nobody asked again."""
     return and_(PINS.c.pinned_at.is_(None), PINS.c.claimed_at < at)
 
 
-def of(instance_id: str, handler: str) -> Condition:
+def has_key(instance_id: str, handler: str) -> Condition:
     return and_(PINS.c.instance_id == instance_id, PINS.c.handler == handler)

@@ -8,6 +8,7 @@ from typing import TypeVar
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from vendorsrv.database.engine import Database
 from vendorsrv.pins.store import PinStore
 from vendorsrv.pins.table import Row
 from vendorsrv.testing.stores import StoreSwitch
@@ -15,30 +16,38 @@ from vendorsrv.testing.stores import StoreSwitch
 T = TypeVar("T")
 
 
-class SwitchedPinStore(PinStore):
-    """The table of pins in a real SQLite, behind a switch.
-
-    One that loses gives each pinned answer once more, and then has forgotten it, as after its database was restored.
-    """
+class SwitchedDatabase(Database):
+    """A real SQLite database behind a switch."""
 
     def __init__(self, url: URL, timeout: float, switch: StoreSwitch) -> None:
         super().__init__(url, timeout)
         self.switch = switch
 
+    async def attempt(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Execute a statement, unless the switch says that the database fails."""
+        await self.switch.hang()
+        if self.switch.behaviour == "failing":
+            raise OSError("the test has taken the store away")
+        return await super().attempt(work)
+
+
+class SwitchedPinStore(PinStore):
+    """The table of pins behind a switch.
+
+    With ``losing``, it returns each pinned answer once more and then forgets it, as after a restore of the database.
+    """
+
+    def __init__(self, database: SwitchedDatabase) -> None:
+        super().__init__(database)
+        self.switch = database.switch
+
     def peek(self, _instance_id: str, _handler: str) -> bytes | None:
-        """Give nothing: each answer is read by what looks at the switch."""
+        """Return None: each answer is read by :meth:`get`, which looks at the switch."""
         return None
 
     async def get(self, instance_id: str, handler: str) -> Row | None:
-        """Read one row."""
+        """Return a row."""
         row = await super().get(instance_id, handler)
         if row and row.answer is not None and self.switch.behaviour == "losing":
             await self.forget([(instance_id, handler)])
         return row
-
-    async def once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Do one statement, if the store is there."""
-        await self.switch.hang()
-        if self.switch.behaviour == "failing":
-            raise OSError("the test has taken the store away")
-        return await super().once(work)

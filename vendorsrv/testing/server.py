@@ -58,10 +58,10 @@ class Switched(Application):
         """Give the pins that are configured, behind their switch."""
         # As the application does: SQLAlchemy is for those who pin.
         from vendorsrv.pins.service import STATEMENT_TIMEOUT, PinService
-        from vendorsrv.testing.pin_store import SwitchedPinStore
+        from vendorsrv.testing.pin_store import SwitchedDatabase, SwitchedPinStore
 
-        store = SwitchedPinStore(async_url(settings.database), STATEMENT_TIMEOUT, self.pins_switch)
-        return PinService(settings, store, self.metrics)
+        database = SwitchedDatabase(async_url(settings.database), STATEMENT_TIMEOUT, self.pins_switch)
+        return PinService(settings, SwitchedPinStore(database), self.metrics)
 
 
 class Server:

@@ -1,1 +1,1 @@
-"""The schema of the pin store, by alembic; ``vendorsrv db upgrade`` runs it."""
+"""The migrations of the database's schema, which ``vendorsrv db upgrade`` runs with alembic."""

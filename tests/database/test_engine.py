@@ -1,4 +1,4 @@
-"""Statements that wait: for a connection, for a file that somebody else writes to, for a table that is gone."""
+"""Statements that wait for a connection, a locked file or a lost table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from sqlalchemy import text
 
 from tests.support.databases import KINDS as DATABASES
 from tests.support.databases import database
-from tests.support.pin_stores import KINDS, database_url, execute, make_table, with_store
+from tests.support.pin_stores import KINDS, database_url, execute, make_table, with_database, with_store
+from vendorsrv.database.engine import Database, DatabaseUnavailable
 from vendorsrv.errors import PinsUnavailable
 from vendorsrv.pins.store import PinStore
 from vendorsrv.pins.table import Row, claimed_before
@@ -22,47 +23,46 @@ from vendorsrv.pins.table import Row, claimed_before
 
 @pytest.fixture(scope="module", params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A store that these tests share."""
+    """A store that the tests share."""
     with database_url(request.param, tmp_path_factory.mktemp("pins")) as made:
         make_table(made)
         yield made
 
 
 @pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
-def test_all_connections_taken_is_no_pin_in_time(url: str) -> None:
-    """A statement waits no longer than it may take, the wait for a connection included."""
+def test_waiting_for_a_connection_counts_as_time_of_the_statement(url: str) -> None:
+    """A statement that gets no connection within its timeout fails."""
 
     async def work(store: PinStore) -> None:
         async with AsyncExitStack() as stack:
             for _ in range(5):
-                await stack.enter_async_context(store.engine.connect())
+                await stack.enter_async_context(store.database.engine.connect())
             await store.get("i", "mail")
 
     with pytest.raises(PinsUnavailable, match=r"^the pin store does not answer \(TimeoutError\)$"):
         with_store(url, work, timeout=0.3)
 
 
-def test_a_statement_waits_for_a_connection_as_long_as_others_end(url: str) -> None:
-    """A hundred with five connections, or four, take longer together than one may."""
+def test_a_statement_waits_for_its_turn_as_long_as_others_end(url: str) -> None:
+    """Statements that queue for a connection do not fail while the database answers, however long the queue is."""
 
-    async def work(store: PinStore) -> list[None]:
-        await store.get("i", "mail")
-        return await asyncio.gather(*(store.run(slow) for _ in range(110)))
+    async def work(database: Database) -> list[None]:
+        return await asyncio.gather(*(database.run(slow) for _ in range(110)))
 
     async def slow(_: object) -> None:
         await asyncio.sleep(0.1)
 
-    assert [None] * 110 == with_store(url, work, timeout=2.0)
+    assert [None] * 110 == with_database(url, work, timeout=2.0)
 
 
-def test_a_table_that_is_gone(tmp_path: Path) -> None:
-    """The store does not answer, as long as there is none."""
+def test_a_missing_table_makes_the_store_unavailable_until_it_is_back(tmp_path: Path) -> None:
+    """While the table of pins is missing, statements fail; once it is back, they succeed."""
 
     async def work(store: PinStore) -> Row | None:
-        await execute(store, "ALTER TABLE pins RENAME TO gone")
+        await execute(store.database, "ALTER TABLE pins RENAME TO gone")
         with pytest.raises(PinsUnavailable, match=r"^the pin store does not answer \(OperationalError\)$"):
             await store.get("i", "mail")
-        await execute(store, "ALTER TABLE gone RENAME TO pins")
+        await execute(store.database, "ALTER TABLE gone RENAME TO pins")
         return await store.get("i", "mail")
 
     url = f"sqlite:///{tmp_path}/pins.db"
@@ -72,7 +72,7 @@ def test_a_table_that_is_gone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", DATABASES)
 def test_connections_that_the_server_closed_are_replaced_at_once(kind: str) -> None:
-    """All of them, though the first error is of one."""
+    """After the server has closed every connection, all statements succeed on new ones."""
 
     async def work(store: PinStore) -> list[Row | None]:
         await asyncio.gather(*(store.get("i", "mail") for _ in range(5)))
@@ -85,12 +85,12 @@ def test_connections_that_the_server_closed_are_replaced_at_once(kind: str) -> N
 
 
 @pytest.mark.parametrize(("url", "sleep"), [("postgresql", "pg_sleep"), ("mariadb", "sleep")], indirect=["url"])
-def test_what_was_given_up_in_the_middle_is_read_by_nobody(url: str, sleep: str) -> None:
-    """Its connection is closed; the next statement has another one."""
+def test_the_connection_of_a_statement_that_timed_out_is_not_used_again(url: str, sleep: str) -> None:
+    """A statement after one that timed out runs on another connection, and reads its own result."""
 
     async def work(store: PinStore) -> Row | None:
-        with pytest.raises(PinsUnavailable, match=r"^the pin store does not answer \(TimeoutError\)$"):
-            await store.run(lambda connection: connection.execute(text(f"SELECT {sleep}(60)")))
+        with pytest.raises(DatabaseUnavailable, match=r"^the database does not answer \(TimeoutError\): no answer in"):
+            await store.database.run(lambda connection: connection.execute(text(f"SELECT {sleep}(60)")))
         return await store.get("i", "mail")
 
     assert with_store(url, work, timeout=1.5) is None
@@ -98,7 +98,7 @@ def test_what_was_given_up_in_the_middle_is_read_by_nobody(url: str, sleep: str)
 
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[tuple[str, sqlite3.Connection]]:
-    """A store in a file that somebody else is writing to."""
+    """A SQLite store, and another connection that holds its write lock."""
     url = f"sqlite:///{tmp_path}/pins.db"
     make_table(url)
     with closing(sqlite3.connect(tmp_path / "pins.db", isolation_level=None)) as other:
@@ -106,8 +106,8 @@ def locked(tmp_path: Path) -> Iterator[tuple[str, sqlite3.Connection]]:
         yield url, other
 
 
-def test_a_file_that_is_locked_is_written_to_as_soon_as_it_can_be(locked: tuple[str, sqlite3.Connection]) -> None:
-    """Many wait in line; reading goes on meanwhile."""
+def test_writes_wait_for_a_locked_file_while_reads_go_on(locked: tuple[str, sqlite3.Connection]) -> None:
+    """Writes to a locked SQLite file succeed once the lock is released, and reads succeed meanwhile."""
 
     async def work(store: PinStore) -> int:
         claims = [asyncio.create_task(store.claim(str(number), "mail", "me", None)) for number in range(20)]
@@ -122,8 +122,8 @@ def test_a_file_that_is_locked_is_written_to_as_soon_as_it_can_be(locked: tuple[
     assert 20 == with_store(url, work)
 
 
-def test_a_file_that_stays_locked(locked: tuple[str, sqlite3.Connection]) -> None:
-    """All wait no longer together than one may, and what was given up keeps nobody from ending."""
+def test_writes_to_a_file_that_stays_locked_fail_together(locked: tuple[str, sqlite3.Connection]) -> None:
+    """When the lock stays, all queued writes fail after one timeout, and the store can be closed."""
 
     async def work(store: PinStore) -> None:
         for _ in range(2):
