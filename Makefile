@@ -26,7 +26,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: help install run test coverage compat bench bench-storm check format lock clean
+.PHONY: help install run unit test coverage compat bench bench-storm check format lock clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z-]*\): [^#]*## \(.*\)/\1|\2/p' Makefile | \
@@ -39,6 +39,10 @@ install: $(STAMPS)/install ## set up .venv with the vendorsrv command and the ex
 run: $(STAMPS)/install ## set up, then a real Keystone, the server and two boots (Ctrl-C stops)
 	@echo "Running vendorsrv demo $(ARGS)" >&2
 	@$(BIN)/vendorsrv demo $(ARGS)
+
+unit: $(STAMPS)/unit ## set up and run the unit tests alone: they need no service, and a minute (ARGS=tests/cache)
+	@echo "Testing units$(if $(ARGS), of $(ARGS))"
+	@sh scripts/unit.sh $(BIN)/python $(ARGS)
 
 ifeq ($(CI),true)
 # Coverage's tracer makes the tests take half as long again: CI has the time.
@@ -103,12 +107,22 @@ $(STAMPS)/uv: requirements/uv.txt
 	@mkdir -p $(STAMPS)
 	@touch $@
 
-$(STAMPS)/install: $(STAMPS)/uv requirements/demo.txt pyproject.toml vendorsrv/__init__.py \
-		$(wildcard examples/*/pyproject.toml)
+# vendorsrv and its examples, in the environment that a task needs.
+EXAMPLES := $(wildcard examples/*/pyproject.toml)
+SOURCES := pyproject.toml vendorsrv/__init__.py $(EXAMPLES)
+EDITABLE = $(UV) pip install --quiet --no-deps --no-build-isolation --reinstall --editable . \
+	$(foreach example,$(EXAMPLES),--editable $(dir $(example)))
+
+$(STAMPS)/unit: $(STAMPS)/uv requirements/unit.txt $(SOURCES)
+	@echo "Installing vendorsrv, its examples and what their unit tests need, as locked in requirements/unit.txt" >&2
+	@$(UV) pip install --quiet --no-build --require-hashes --requirement requirements/unit.txt
+	@$(EDITABLE)
+	@touch $@
+
+$(STAMPS)/install: $(STAMPS)/uv requirements/demo.txt $(SOURCES)
 	@echo "Installing vendorsrv, its examples and what they need, as locked in requirements/demo.txt" >&2
 	@$(UV) pip install --quiet --no-build --require-hashes --requirement requirements/demo.txt
-	@$(UV) pip install --quiet --no-deps --no-build-isolation --reinstall --editable . \
-		$(foreach example,$(wildcard examples/*/pyproject.toml),--editable $(dir $(example)))
+	@$(EDITABLE)
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/install requirements/dev.txt scripts/debian-packages.sh

@@ -26,6 +26,7 @@ compile_all() {
     compile dev pyproject.toml --all-extras --group build --group dev "$@" &&
         compile demo pyproject.toml --extra demo --group build --constraint requirements/dev.txt "$@" &&
         compile runtime pyproject.toml $STORES --constraint requirements/dev.txt "$@" &&
+        compile unit pyproject.toml $TESTED --constraint requirements/dev.txt "$@" &&
         compile uv --group uv "$@" &&
         compile_compat
 }

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
 import pytest
 
 from tests.support import real_peers as peers
 from tests.support.fixtures import authenticator_of, clock, fake, house
 
 __all__ = ["authenticator_of", "clock", "fake", "house"]
+
+#: All tests there need a real peer.
+PEERS: Final = Path(__file__).with_name("peers")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--unit``."""
+    parser.addoption("--unit", action="store_true", help="run unit tests only: those that ask for no real peer")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say which tests are wanted before the first module is imported."""
+    peers.Wanted.peers = not config.getoption("--unit")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Import nothing of tests/peers when only unit tests are wanted."""
+    return True if collection_path == PEERS and not peers.Wanted.peers else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

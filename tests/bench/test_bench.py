@@ -18,9 +18,9 @@ from bench.bare import serving_bare
 from bench.contenders import CONTENDERS, Contender, bodies
 from bench.cores import on_core
 from bench.goals import at_least, at_most, exactly
-from bench.wrk import Run, drive, is_there, parse, script
+from bench.wrk import Run, drive, parse, script
 from tests.support.pages import code, page, prose, rows, section
-from tests.support.real_peers import missing
+from tests.support.real_peers import require, require_program
 
 #: What wrk 4.1 prints, and the script below it.
 OUTPUT = """\
@@ -134,6 +134,7 @@ def test_the_statement_that_is_explained() -> None:
 
 def test_the_machine_is_described() -> None:
     """What it is, what runs on it, and when."""
+    require("gunicorn", "no gunicorn: make test installs it")
     found = machine.kind()
     assert {"cpu", "cores", "memory", "kernel", "python", "versions", "commit", "date", "load"} == set(found)
     assert "Intel(R) Xeon(R) Processor" == machine.model("processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Processor\n")
@@ -166,8 +167,7 @@ def test_a_process_has_a_core_of_its_own() -> None:
 
 def test_a_contender_is_driven(tmp_path: Path) -> None:
     """The floor answers wrk for a second, without an error."""
-    if not is_there():
-        missing("no wrk: sh scripts/debian-packages.sh test")
+    require_program("wrk")
     with serving_bare(tmp_path, "floor") as url:
         run = drive(f"{url}/mail", "gAAAA", bodies(10), seconds=1, connections=4)
     assert (True, {}) == (run.rate > 100, run.errors)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from shutil import which
 
 import trustme
 
@@ -15,13 +14,12 @@ from bench.scaling_hosts import cloud, recommended, why_not
 from tests.support.databases import database
 from tests.support.peers.server import Options
 from tests.support.pin_stores import make_table
-from tests.support.real_peers import missing
+from tests.support.real_peers import ask, missing, require_program
 
 
 def test_haproxy_accepts_what_the_page_recommends(tmp_path: Path) -> None:
     """With certificates where it names some."""
-    if which("haproxy") is None:
-        missing("no haproxy: sh scripts/debian-packages.sh test")
+    require_program("haproxy")
     authority = trustme.CA()
     authority.issue_cert("vendordata.example.org").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "own"))
     authority.cert_pem.write_to_path(str(tmp_path / "ca"))
@@ -34,6 +32,7 @@ def test_haproxy_accepts_what_the_page_recommends(tmp_path: Path) -> None:
 
 def test_answers_stay_single_when_a_host_is_cut_off(tmp_path: Path) -> None:
     """What was on its way to it fails, everything else goes on, and it serves again when it is back."""
+    ask()
     if reason := why_not():
         missing(f"no hosts: {reason}")
     runs = tmp_path / "runs"

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 from pathlib import Path
 
-import pytest
-import uvicorn
 from click.testing import CliRunner
-from keystoneauth1.session import Session
 
 from tests.support.fake_keystone import FakeKeystone
 from tests.support.serving import running, write_config
-from vendorsrv import ConfigError
 from vendorsrv.cli.main import main
-from vendorsrv.demo.run import boot, serve_and_boot
-from vendorsrv.nova.credentials import anonymous
 
 
 def test_help_lists_the_commands() -> None:
@@ -36,23 +29,6 @@ def test_a_command_that_is_none() -> None:
 def test_the_module_runs_nothing_when_it_is_imported() -> None:
     """As spawned workers import it."""
     assert main is importlib.import_module("vendorsrv.__main__").main
-
-
-def test_the_demo_says_when_nova_would_not_keep_the_answer() -> None:
-    """Nobody answers there."""
-    with pytest.raises(ConfigError, match=r"^Nova would not keep the answer: "):
-        boot(anonymous(), "http://127.0.0.1:9", "member", lambda _: None)
-
-
-def test_the_demo_says_when_its_server_does_not_start() -> None:
-    """The lines above say why."""
-
-    async def broken(scope: object, receive: object, send: object) -> None:
-        raise RuntimeError(f"broken: {scope}, {receive}, {send}")
-
-    server = uvicorn.Server(uvicorn.Config(broken, lifespan="on", port=0, log_config=None))
-    with pytest.raises(ConfigError, match=r"^the server did not start"):
-        asyncio.run(serve_and_boot(server, Session(), lambda _: None, lambda _: None, None))
 
 
 def test_what_holds_only_for_now_is_answered_and_not_pinned(tmp_path: Path, fake: FakeKeystone) -> None:

@@ -223,5 +223,6 @@ def test_a_machine_without_cloud_init(python: str) -> None:
 
 def needs_cloud_init() -> None:
     """Skip where there is none."""
+    peers.ask()
     if installed_schema() is None:
         peers.missing("no real cloud-init: install Debian's package cloud-init")

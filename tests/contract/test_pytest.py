@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.support import real_peers as peers
 from tests.support.faulty import NOVA, error, serving
 from vendorsrv.contract.pytest import contract_tests
 from vendorsrv.errors import ConfigError
@@ -40,6 +41,7 @@ filterwarnings =
 
 def outcomes(text: str, directory: Path) -> dict[str, str]:
     """Run a file of tests, and give what became of each."""
+    peers.ask()
     (directory / "test_rack.py").write_text(text)
     (directory / "pytest.ini").write_text(INI)
     report = directory / "report.xml"

@@ -1,24 +1,23 @@
-"""``vendorsrv demo``: everything for real, and nothing of it stays behind."""
+"""``vendorsrv demo``: what it prints, the command line that it suggests, and that nothing stays behind."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.peers.conftest import NO_KEYSTONE
-from tests.support.processes import processes_of
+from tests.support.processes import ROOT, processes_of
 from tests.support.real_peers import require
 from tests.support.waiting import wait_until
 
@@ -45,9 +44,9 @@ ENDS: Final[Mapping[signal.Signals, int]] = {signal.SIGINT: 130, signal.SIGTERM:
 
 
 class Demo:
-    """``vendorsrv demo`` in a terminal of its own, as a context manager.
+    """``vendorsrv demo`` in a session of its own, started in the checkout; a context manager.
 
-    :param directory: for its output, and for temporary files of it and of all that it starts.
+    :param directory: for its output, and for the temporary files of all its processes.
     """
 
     def __init__(self, directory: Path, *options: str) -> None:
@@ -63,6 +62,7 @@ class Demo:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
+                cwd=ROOT,
                 env={**os.environ, "TMPDIR": str(self.temporary)},
                 start_new_session=True,
             )
@@ -72,18 +72,18 @@ class Demo:
         self.process.kill()
         self.process.wait(60)
 
-    def invitation(self) -> str:
-        """Wait until it serves, and give the command line that it asks to try next."""
-        wait_until(lambda: self.invitations() or self.process.poll() is not None, STARTING)
-        assert self.invitations(), f"the demo ended: {self.errors.read_text()[-2000:]}"
-        return self.invitations()[0]
+    def suggestion(self) -> str:
+        """Wait until it serves, and return the command line that it suggests."""
+        wait_until(lambda: self.suggestions() or self.process.poll() is not None, STARTING)
+        assert self.suggestions(), f"the demo ended: {self.errors.read_text()[-2000:]}"
+        return self.suggestions()[0]
 
-    def invitations(self) -> list[str]:
-        """The command lines that it has printed so far."""
-        return re.findall(r"\n  (OS_AUTH_URL=.* vendorsrv call .*)\n", self.output.read_text())
+    def suggestions(self) -> list[str]:
+        """Return the command lines that it has printed so far."""
+        return re.findall(r"\n  (.* call .*)\n\nCtrl-C here .* log:\n", self.output.read_text())
 
     def end(self, number: signal.Signals) -> int:
-        """End it, as Ctrl-C does the whole foreground of its terminal, and give the exit status."""
+        """Send a signal, SIGINT to all its processes as Ctrl-C does; return the exit status."""
         if number == signal.SIGINT:
             os.killpg(self.process.pid, number)
         else:
@@ -93,7 +93,7 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[signal.Signals, Demo]]:
-    """Three demos that serve, side by side, one for each end."""
+    """Three demos that serve at the same time, one for each signal."""
     with ExitStack() as stack:
         demos = {number: Demo(tmp_path_factory.mktemp(number.name)) for number in ENDS}
         for demo in demos.values():
@@ -101,23 +101,30 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[signal.Sign
         yield demos
 
 
-def called(line: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run a printed command line, as a shell would in which the command is found."""
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["env", *shlex.split(line), *options],
-        env={**os.environ, "PATH": path},
+class Pasted(NamedTuple):
+    """What the suggested command line did in a fresh shell, and the demo's log before and after."""
+
+    result: subprocess.CompletedProcess[str]
+    log_before: str
+    log_after: str
+
+
+@pytest.fixture(scope="module")
+def pasted(demos: dict[signal.Signals, Demo]) -> Pasted:
+    """Paste the line of one demo into a fresh shell in the checkout, before any of the demos is ended."""
+    demo = demos[signal.SIGTERM]
+    line, before = demo.suggestion(), demo.errors.read_text()
+    result = subprocess.run(
+        ["env", "-i", "sh", "-c", line],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=STARTING,
         check=False,
     )
-
-
-@pytest.fixture(scope="module")
-def invited(demos: dict[signal.Signals, Demo]) -> subprocess.CompletedProcess[str]:
-    """What the command line that one of them prints gives, before any of them is ended."""
-    return called(demos[signal.SIGTERM].invitation(), "--json")
+    wait_until(lambda: "mailserver" in demo.errors.read_text())
+    return Pasted(result, before, demo.errors.read_text())
 
 
 def listeners(url: str) -> list[str]:
@@ -128,7 +135,7 @@ def listeners(url: str) -> list[str]:
 
 
 def test_once(tmp_path: Path) -> None:
-    """With --once --json two boots are all that it prints, it ends well, and nothing stays."""
+    """``vendorsrv demo --once --json`` prints the two boots and nothing else, and leaves nothing behind."""
     with Demo(tmp_path, "--once", "--json") as demo:
         assert 0 == demo.process.wait(STARTING)
     printed: Any = json.loads(demo.output.read_text())
@@ -139,19 +146,24 @@ def test_once(tmp_path: Path) -> None:
     assert [] == list(demo.temporary.iterdir())
 
 
-def test_the_invitation(invited: subprocess.CompletedProcess[str]) -> None:
-    """The printed command line works, and shows another mail server."""
-    assert 0 == invited.returncode
-    assert "mx2.example.org" in invited.stdout
-    assert "" == invited.stderr
+def test_the_suggested_line_works_in_a_fresh_shell(pasted: Pasted) -> None:
+    """The suggested command line, pasted into a shell without any environment, boots another mail server."""
+    assert 0 == pasted.result.returncode, pasted.result.stderr
+    assert "mx2.example.org" in pasted.result.stdout
 
 
-@pytest.mark.usefixtures("invited")
+def test_the_log_follows_its_heading(pasted: Pasted) -> None:
+    """The server logs nothing before the heading "The server's log", and the user's request after it."""
+    assert "" == pasted.log_before
+    assert "mailserver" in pasted.log_after
+
+
+@pytest.mark.usefixtures("pasted")
 @pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
 def test_nothing_stays_behind(demos: dict[signal.Signals, Demo], number: signal.Signals) -> None:
-    """However a serving demo ends: Keystone, server and files are gone, and there is no traceback."""
+    """After any signal the demo's Keystone, server and files are gone, and no traceback was printed."""
     demo = demos[number]
-    url = demo.invitation().rpartition(" ")[2]
+    url = demo.suggestion().rpartition(" ")[2]
     [listener] = listeners(url)
     assert ENDS[number] == demo.end(number)
     wait_until(lambda: not processes_of(demo.temporary))

@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 from click.testing import CliRunner
 
+from tests.support import real_peers as peers
 from tests.support.processes import ROOT
 from vendorsrv.cli.main import main
 
@@ -38,6 +39,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def installed(package: Path) -> dict[str, str]:
     """The environment in which it is installed: a wheel is an archive of what Python has to find."""
+    peers.ask()
     run(package, "-m", "hatchling", "build", "-t", "wheel")
     (wheel,) = (package / "dist").glob("*.whl")
     zipfile.ZipFile(wheel).extractall(package / "dist" / "installed")
@@ -86,7 +88,8 @@ def test_its_configuration_is_right(package: Path, installed: dict[str, str]) ->
 
 
 def test_its_code_is_clean(package: Path) -> None:
-    """By our own rules and in our own format, and strictly typed."""
+    """The new package has our format, breaks none of our rules, and is strictly typed."""
+    peers.require("mypy", "no mypy: make test installs it")
     config = str(ROOT / "pyproject.toml")
     run(package, "-m", "ruff", "check", "--config", config, "--no-cache", ".")
     run(package, "-m", "ruff", "format", "--check", "--config", config, "--no-cache", ".")

@@ -96,6 +96,7 @@ def database(kind: str) -> Iterator[Database]:
 
     The test is skipped when there is no such server.
     """
+    peers.ask()
     variable, default = SERVERS[kind]
     server = make_url(os.environ.get(variable, default))
     try:

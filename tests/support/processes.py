@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import real_peers as peers
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +29,7 @@ def listening(
     :param says: finds the URL in that, as its first group.
     :param answers: whether it serves at this URL; to say the URL is enough by default.
     """
+    peers.ask()
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

@@ -1,38 +1,65 @@
-"""Which real peers a test run had: what is missing is skipped, and on CI it fails."""
+"""The real peers of the tests: other programs and packages, such as Keystone, PostgreSQL and cloud-init.
+
+A test that needs a peer, or a server in a process of its own, asks for it here. All other tests are unit tests:
+``--unit`` skips those that ask.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
 import os
-from typing import NoReturn
+from shutil import which
+from typing import Final, NoReturn
 
 import pytest
 
-#: What :func:`require` found, name to version, in the order of first use.
-RAN: dict[str, str] = {}
+#: The peers that tests have used so far, name to version.
+RAN: Final[dict[str, str]] = {}
+
+
+class Wanted:
+    """Which tests this run is for.
+
+    :cvar peers: whether tests that ask for a peer run; ``--unit`` sets it to False.
+    """
+
+    peers = True
+
+
+def ask() -> None:
+    """Skip the test, or the module that is being imported, when only unit tests are wanted."""
+    if not Wanted.peers:
+        pytest.skip("not a unit test: it needs a real peer or a server process", allow_module_level=True)
 
 
 def require(name: str, reason_if_missing: str) -> str:
-    """Return the version of a peer's package, imported by the same name, and note that the tests ran with it.
+    """Return the version of a peer's package, which has the name of its module, and note that a test uses it.
 
-    When it is missing the test, or at import time the module, is skipped with this reason. With ``CI=true``
-    it fails: nobody reads a list of skipped tests there.
+    See :func:`missing` for what happens when it is not installed.
     """
+    ask()
     if importlib.util.find_spec(name) is None:
         missing(reason_if_missing)
     RAN[name] = importlib.metadata.version(name)
     return RAN[name]
 
 
+def require_program(name: str) -> None:
+    """Go on when there is such a program; see :func:`missing` for what happens otherwise."""
+    ask()
+    if which(name) is None:
+        missing(f"no {name}: make test installs it")
+
+
 def missing(reason: str) -> NoReturn:
-    """Skip the test, or at import time the module, for want of a peer; fail with ``CI=true``."""
+    """Skip the test, or the module that is being imported, for want of a peer; fail it with ``CI=true``."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason} (CI=true: all peers must be there)", pytrace=False)
     pytest.skip(reason, allow_module_level=True)
 
 
 def summary() -> str:
-    """Say in one line which peers ran: ``real peers: Keystone 30.0.0, Nova 34.0.0``."""
+    """Return the peers that ran, in one line: ``real peers: Keystone 30.0.0, Nova 34.0.0``."""
     peers = ", ".join(f"{name[0].upper()}{name[1:]} {version}" for name, version in RAN.items())
     return f"real peers: {peers or 'none'}"

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
+from tests.support import real_peers as peers
 from tests.support.fake_keystone import ACCOUNT, PASSWORD, FakeKeystone
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
@@ -139,6 +140,7 @@ class Process:
     """
 
     def __init__(self, config: Path, port: int) -> None:
+        peers.ask()
         self.port = port
         self.log = config.with_name("serve.log")
         modules = config.parent  # handlers may stand beside the configuration

@@ -8,7 +8,6 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from shutil import which
 from typing import Self
 
 import redis
@@ -29,8 +28,7 @@ class OwnStore:
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        if which(self.program) is None:
-            peers.missing(f"no {self.program}: make test installs it")
+        peers.require_program(self.program)
         peers.RAN.setdefault(self.program, self.version())
         with ExitStack() as undo:
             undo.callback(self.stop)

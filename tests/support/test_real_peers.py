@@ -7,8 +7,9 @@ from tests.support import real_peers as peers
 
 @pytest.fixture(autouse=True)
 def no_peers_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the run's own list of peers as it is, and start without CI."""
+    """Keep this run's list of peers as it is, and start without CI and with peers wanted."""
     monkeypatch.setattr(peers, "RAN", {})
+    monkeypatch.setattr(peers.Wanted, "peers", True)
     monkeypatch.delenv("CI", raising=False)
 
 
@@ -23,6 +24,21 @@ def test_a_missing_peer_skips_with_its_reason() -> None:
     with pytest.raises(pytest.skip.Exception, match=r"^no real Nosuch$"):
         peers.require("nosuchpeer", "no real Nosuch")
     assert peers.summary() == "real peers: none"
+
+
+def test_a_unit_test_has_no_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --unit a test that asks for a peer is skipped, although the peer is there."""
+    monkeypatch.setattr(peers.Wanted, "peers", False)
+    with pytest.raises(pytest.skip.Exception, match=r"^not a unit test: "):
+        peers.require("pytest", "never missing here")
+    with pytest.raises(pytest.skip.Exception, match=r"^not a unit test: "):
+        peers.require_program("sh")
+
+
+def test_a_missing_program_is_named() -> None:
+    """Without the program the test is skipped, and the report says which one it needs."""
+    with pytest.raises(pytest.skip.Exception, match=r"^no nosuchprogram: make test installs it$"):
+        peers.require_program("nosuchprogram")
 
 
 def test_a_missing_peer_fails_on_ci(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,9 @@ def test_the_cached_time_changes_with_the_second() -> None:
 
 
 @pytest.mark.parametrize(
-    "formatter", [None, logging.Formatter("%(message)s"), JSONFormatter(), oslo(datefmt="")], ids=repr
+    "formatter",
+    [None, logging.Formatter("%(message)s"), JSONFormatter(), oslo(datefmt="")],
+    ids=lambda formatter: type(formatter).__name__,
 )
 def test_other_formatters_are_kept(formatter: logging.Formatter | None) -> None:
     """JSON, Python's own formatter and a format without a date are formatted by their formatter."""

@@ -1,14 +1,18 @@
-"""The whole thing for real, on loopback: a Keystone, the mail-server example, and two boots as Nova asks for them."""
+"""Run a real Keystone and the mail-server example on loopback, and boot two instances as Nova does."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import secrets
+import shlex
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import uvicorn
@@ -23,13 +27,13 @@ from vendorsrv.server.serve import uvicorn_config
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.logs import set_up_logging
 
-#: Each boot's name, and the roles that its user has.
+#: The name of each boot, and the roles of the user who boots the instance.
 BOOTS: Final = {"mail-admin": "member,mail-admin", "member": "member"}
 
 CONFIGURATION: Final = """
 [DEFAULT]
 use_stderr = true
-default_log_levels = alembic=WARN,uvicorn=WARN,keystonemiddleware=ERROR,keystoneauth=WARN,urllib3=WARN,vendorsrv={level}
+default_log_levels = alembic=WARN,uvicorn=WARN,keystonemiddleware=ERROR,keystoneauth=WARN,urllib3=WARN,vendorsrv=WARN
 
 [vendorsrv]
 port = 0
@@ -53,32 +57,46 @@ domain = example.org
 relayhost = relay.example.org
 """
 
+#: The cloud of the command line that the demo suggests; quoted, as a password may look like a number.
+CLOUDS: Final = """
+clouds:
+  demo:
+    auth:
+      auth_url: {url}
+      username: nova
+      password: "{password}"
+      user_domain_id: default
+      project_name: service
+      project_domain_id: default
+"""
+
 Say = Callable[[str], None]
 Booted = Callable[[dict[str, Any]], None]
 
 
 def run_demo(say: Say, booted: Booted, *, once: bool) -> None:
-    """Start everything, play the two boots, and serve until SIGINT or SIGTERM unless ``once``.
+    """Start everything, boot two instances, and serve until SIGINT or SIGTERM unless ``once``.
 
-    :param say: takes what a person wants to read, a line or more at a time.
-    :param booted: takes, for each of :data:`BOOTS`, what the instance would see in ``vendor_data2.json``.
-    :raises ConfigError: the keystone package or the example is missing, or Nova would not have kept an answer.
+    :param say: prints one step of the demo, a line or more.
+    :param booted: receives what each instance of :data:`BOOTS` finds in its ``vendor_data2.json``.
+    :raises ConfigError: the keystone package or the example is not installed, or Nova would drop an answer.
     """
     with ended_by_sigterm(), LocalKeystone() as keystone:
         say(f"A real Keystone answers at {keystone.url}.")
         passwords = add_accounts(keystone)
-        settings = Settings.from_file(in_memory(configuration(keystone.url, passwords["vendorsrv"], quiet=once)))
+        config = in_memory("vendorsrv.conf", CONFIGURATION.format(url=keystone.url, password=passwords["vendorsrv"]))
+        clouds = in_memory("clouds.yaml", CLOUDS.format(url=keystone.url, password=passwords["nova"]))
+        settings = Settings.from_file(config)
         set_up_logging(settings.conf)
         server = uvicorn.Server(uvicorn_config(settings, create_app(settings), workers=1))
         nova = keystone.session("nova", passwords["nova"], "service")
-        invitation = try_next(keystone.url, passwords["nova"])
-        end = asyncio.run(serve_and_boot(server, nova, say, booted, None if once else invitation))
+        end = asyncio.run(serve_and_boot(server, nova, say, booted, None if once else clouds))
         if end:
             raise end
 
 
 def add_accounts(keystone: LocalKeystone) -> dict[str, str]:
-    """Make the project ``service`` with its two accounts, as a cloud has them; give their passwords."""
+    """Create the project ``service`` and the accounts of Nova and vendorsrv; return their passwords by name."""
     keystone.create_project("service")
     passwords = {name: secrets.token_urlsafe(12) for name in ("nova", "vendorsrv")}
     for name, password in passwords.items():
@@ -87,19 +105,27 @@ def add_accounts(keystone: LocalKeystone) -> dict[str, str]:
 
 
 async def serve_and_boot(
-    server: uvicorn.Server, nova: Session, say: Say, booted: Booted, invitation: Callable[[str], str] | None
+    server: uvicorn.Server, nova: Session, say: Say, booted: Booted, clouds: str | None
 ) -> SystemExit | None:
+    """Serve, boot the instances, and go on serving if there is a file with the user's credentials.
+
+    :return: see :func:`serve`.
+    """
     serving = asyncio.create_task(serve(server))
     try:
         while not server.started:
             if serving.done():
                 raise ConfigError("the server did not start; the lines above say why")
             await asyncio.sleep(0.02)
-        url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        say(f"vendorsrv serves the example at {url}/mailserver.")
+        url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/mailserver"
+        say(f"vendorsrv serves the example at {url}.")
         booted({name: await asyncio.to_thread(boot, nova, url, roles, say) for name, roles in BOOTS.items()})
-        if invitation:
-            say(f"Now it is your turn, in another terminal (Ctrl-C here stops everything):\n  {invitation(url)}")
+        if clouds:
+            say("Now it is your turn. Boot another instance from a second terminal, in this folder:")
+            say(f"  {suggestion(clouds, url)}")
+            say("Ctrl-C here stops everything. The server's log:")
+            # Until now its lines would have stood between those of the demo.
+            logging.getLogger("vendorsrv").setLevel(logging.INFO)
             await serving
     finally:
         server.should_exit = True
@@ -108,7 +134,7 @@ async def serve_and_boot(
 
 
 async def serve(server: uvicorn.Server) -> SystemExit | None:
-    """Serve until told to stop, and give what the signal's handler raised, if it did.
+    """Serve until told to stop; return the exception that the signal's handler raised, if it did.
 
     uvicorn raises each signal again when it has stopped. An exit in the middle of the loop would leave threads behind
     that keep the process alive.
@@ -121,43 +147,46 @@ async def serve(server: uvicorn.Server) -> SystemExit | None:
 
 
 def boot(nova: Session, url: str, roles: str, say: Say) -> dict[str, Any]:
-    """Ask as Nova does when a user with these roles boots an instance; give the entry that the instance sees."""
-    result = ask(nova, Target("mailserver", f"{url}/mailserver"), build_payload(hostname="mx1", boot_roles=roles))
+    """Call the server as Nova does when a user with these roles boots an instance; return what the instance sees."""
+    result = ask(nova, Target("mailserver", url), build_payload(hostname="mx1", boot_roles=roles))
     if result.dropped:
-        raise ConfigError(f"Nova would not keep the answer: {result.dropped}")
+        raise ConfigError(f"Nova would drop the answer: {result.dropped}")
     seen = {"mailserver": result.value}
     say(f"A user with the roles {roles} boots an instance; its vendor_data2.json has\n{json.dumps(seen, indent=2)}")
     return seen
 
 
-def try_next(keystone_url: str, password: str) -> Callable[[str], str]:
-    """Give what makes the command line that asks the demo's server, once its URL is known."""
-    variables = {
-        "OS_AUTH_URL": keystone_url,
-        "OS_USERNAME": "nova",
-        "OS_PASSWORD": password,
-        "OS_PROJECT_NAME": "service",
-        "OS_USER_DOMAIN_ID": "default",
-        "OS_PROJECT_DOMAIN_ID": "default",
-    }
-    environment = " ".join(f"{name}={value}" for name, value in variables.items())
-    return lambda url: f"{environment} vendorsrv call --boot-roles member,mail-admin --hostname mx2 {url}/mailserver"
+def suggestion(clouds: str, url: str) -> str:
+    """Return the command line that boots another mail server.
+
+    :param clouds: the path of a ``clouds.yaml`` with Nova's account.
+    """
+    options = "--os-cloud demo --boot-roles member,mail-admin --hostname mx2"
+    return f"OS_CLIENT_CONFIG_FILE={clouds} {this_command(sys.argv[0])} call {options} {url}"
 
 
-def configuration(url: str, password: str, *, quiet: bool) -> str:
-    return CONFIGURATION.format(url=url, password=password, level="WARN" if quiet else "INFO")
+def this_command(program: str) -> str:
+    """Return how a fresh shell in the current folder runs the ``vendorsrv`` command that was started as ``program``.
+
+    The path is given in full or from the folder: the command is on no fresh shell's PATH when it is in a ``.venv``.
+    """
+    if Path(program).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m vendorsrv"
+    path, folder = Path(program).absolute(), Path.cwd()
+    inside = folder in path.parents and folder != path.parent
+    return shlex.quote(str(path.relative_to(folder) if inside else path))
 
 
-def in_memory(text: str) -> str:
-    """Give the path of a file that goes with this process, however it ends."""
-    descriptor = os.memfd_create("vendorsrv.conf")
+def in_memory(name: str, text: str) -> str:
+    """Return the path of a new file, readable by this user's processes, that vanishes when this process ends."""
+    descriptor = os.memfd_create(name)
     os.write(descriptor, text.encode())
-    return f"/proc/self/fd/{descriptor}"
+    return f"/proc/{os.getpid()}/fd/{descriptor}"
 
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind what is open, as Ctrl-C does."""
+    """Let SIGTERM raise an exception, as Ctrl-C does, so that all context managers end."""
 
     def leave(*_: object) -> NoReturn:
         raise SystemExit(128 + signal.SIGTERM)
