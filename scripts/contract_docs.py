@@ -14,8 +14,8 @@ WIDTH: Final = 118
 HEAD: Final = """\
 # The contract
 
-What Nova and cloud-init need of a vendordata server, in whatever language it is written, as cases that a program
-tries. The program is the command `vendorsrv contract`, and it needs nothing of the server but its URL.
+The contract is what Nova and cloud-init need of a vendordata server, as a list of test cases. `vendorsrv contract`
+runs them against any server, in whatever language it is written; it needs only the server's URL.
 
 ```sh
 vendorsrv contract https://rack.example.org:8443/data
@@ -24,44 +24,51 @@ vendorsrv contract --os-cloud service-nova --skip again-same --junit contract.xm
 vendorsrv contract --list
 ```
 
-## What it does
+## What a run does
 
-It posts what Nova posts, [with the same library](admin-guide.md#ask-it-yourself) and Nova's own timeouts, reads what
-comes as Nova reads it, and prints a row for each case and the reason behind each failure. It makes some forty
-requests, one after the other but for six at once, follows no redirect, reads at most 8 MiB of an answer, and begins
-no request after two minutes. It prints no token, and of answers no more than their type, their size and the names of
-members.
+The command posts what Nova posts, [with the same library](admin-guide.md#ask-it-yourself) and Nova's timeouts, and
+reads each answer as Nova does. It prints a row for each case, and explains each failure: what was sent, what was
+received, what Nova makes of it, and why it matters. On a terminal, failures have colours: red for `must`, yellow for
+`should`, cyan for `info`.
 
-**Instances are made up**, a new one for most cases, with the hostname `vendorsrv-contract`. A server that enrols,
-pins or bills what it is asked for does so for about a dozen of them. One that knows only real instances gets one by
-`--instance-id` and `--project-id`, or a whole body by `--payload`; then no other instance is asked for.
+A run sends about forty requests, at most six at once, within two minutes. It follows no redirect and reads at most 8
+MiB of an answer. It prints no token, and of an answer only the type, the size and the names of members.
 
-**Tokens** are taken as `vendorsrv call` takes them: from `OS_*` variables, `--os-cloud` or `--nova-conf`. With
-`--anonymous`, or when there are no `OS_*` variables, there is none: a server that asks for one is then held to little
-more than that it does. `--tenant-os-cloud` names a cloud of clouds.yaml with the account of somebody who must not be
-let in. What cannot be tested says what to give.
+**Instances** are invented, a new one for most cases, with the hostname `vendorsrv-contract`. A server that enrols,
+pins or bills instances does so for about a dozen of them. For a server that knows only real instances, give one with
+`--instance-id` and `--project-id`, or a whole body with `--payload`; the run then uses no other instance.
 
-**Outcomes** are `passed`, `failed` and `not tested`. What follows from another failure is not tested: a server that
-refuses Nova's usual body fails `answer-status`, and not twenty others.
+**Tokens** come from the same options as for `vendorsrv call`: `OS_*` variables, `--os-cloud` or `--nova-conf`. With
+`--anonymous`, or without any `OS_*` variables, no valid token is sent, and little can be tested of a server that
+requires one. `--tenant-os-cloud` names a cloud of clouds.yaml with an account that the server must refuse.
 
-| severity | means | counts |
+**Outcomes** are `passed`, `failed` and `not tested`. A case that cannot be tested says why, and which option would
+help. A consequence of another failure is not tested: a server that refuses Nova's usual body fails `answer-status`,
+and not twenty other cases. [again-other-instance](#again-other-instance) is not tested when both instances get an
+empty answer, such as `{}`: that may be right.
+
+| severity | a failure means | counts |
 |---|---|---|
-| `must` | Nova or an instance breaks, or somebody gets in who must not | always |
-| `should` | what hurts those who run such servers | with `--strict` |
-| `info` | good to know | never |
+| `must` | Nova or an instance breaks, or somebody is let in who must be refused | always |
+| `should` | the server is hard to operate | with `--strict` |
+| `info` | something to know | never |
 
-The exit status is 0 when nothing that counts has failed, 1 when something has, and 2 when the server could not be
-asked: a wrong URL, a Keystone that gives no token, a connection that is refused, a certificate that is not trusted.
-`--only` and `--skip` take ids and the names of groups, and can be given many times. `--json` prints one object with
-everything, `--junit FILE` writes what CI systems read. In it a failed `should` is a skipped test unless `--strict` is
-given, so that it says what the exit status says.
+| exit status | means |
+|---|---|
+| 0 | nothing that counts failed |
+| 1 | something that counts failed |
+| 2 | the server could not be called: wrong URL, no token from Keystone, no connection, untrusted certificate |
 
-The cases of [cloud-init safety](#cloud-init-safety) are for a target of the name `cloud-init`.
+`--only` and `--skip` take ids of cases and names of groups, and can be repeated. `--json` prints the whole report as
+one object. `--junit FILE` also writes JUnit XML for CI systems; there, a failed `should` is a skipped test unless
+`--strict` is given, so that the CI system agrees with the exit status.
+
+The cases of [cloud-init safety](#cloud-init-safety) apply to a target named `cloud-init`.
 
 ## From Python
 
 ```python
-from vendorsrv.contract.suite import check
+from vendorsrv.contract import check
 from vendorsrv.nova.credentials import from_environment
 
 report = check("rack@https://rack.example.org:8443/data", caller=from_environment("service-nova"))
@@ -72,7 +79,7 @@ assert report.passes(), [verdict.found for verdict in report.failures("must")]
 
 ## As tests of your own
 
-With `vendorsrv[testing]` each case is a test, in one line:
+With `vendorsrv[testing]` installed, one line makes a test of each case:
 
 ```python
 from vendorsrv.contract.pytest import contract_tests
@@ -80,12 +87,12 @@ from vendorsrv.contract.pytest import contract_tests
 test_contract = contract_tests("rack@http://127.0.0.1:9090/rack")
 ```
 
-For a server that the tests start, name the fixture that gives its URL, or a `Subject` with tokens:
+For a server that your tests start, give the name of a fixture that returns its URL, or a `Subject` with tokens:
 
 ```python
 import pytest
 
-from vendorsrv.contract.suite import Subject
+from vendorsrv.contract import Subject
 from vendorsrv.contract.pytest import contract_tests
 
 
@@ -97,13 +104,13 @@ def rack(server):
 test_contract = contract_tests("rack", skip=["cloud-init"])
 ```
 
-A failed `must` fails its test; a failed `should` is an expected failure (`xfail`) with the reason, or fails with
-`strict=True`; an `info` never fails; and what cannot be tested is skipped.
+A failed `must` fails its test. A failed `should` is an expected failure (`xfail`) with the reason, or fails with
+`strict=True`. An `info` never fails. A case that cannot be tested is skipped.
 
 ## Ids
 
-They stay: a case may be added, but none is renamed, and none gets stricter under the same id without a word in the
-[changelog](../CHANGELOG.md). An id begins with its group.
+An id begins with its group and never changes. A new version may add cases; it makes an existing case stricter only
+with a note in the [changelog](../CHANGELOG.md).
 
 """
 

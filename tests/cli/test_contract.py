@@ -39,7 +39,7 @@ def run(*args: str) -> Result:
 def test_a_must_that_failed_exits_with_1(url: str) -> None:
     """The rows are on standard output, and nothing on standard error."""
     done = run(url)
-    assert "caller-no-token          must      failed      no token is let in" in done.stdout.splitlines()
+    assert "caller-no-token          must      failed      no token is accepted" in done.stdout.splitlines()
     assert (1, "") == (done.exit_code, done.stderr)
 
 
@@ -85,7 +85,7 @@ def test_the_body_that_is_given(url: str, tmp_path: Path) -> None:
     """It is asked about no other instance."""
     (tmp_path / "body.json").write_text('{"instance-id": "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"}')
     done = run(url, "--payload", str(tmp_path / "body.json"), "--only", "again-other-instance", "--json")
-    assert "only the instance that was given is asked for" == json.loads(done.stdout)["cases"][0]["found"]
+    assert "only the given instance is used" == json.loads(done.stdout)["cases"][0]["found"]
 
 
 def test_a_list_of_all_cases() -> None:
@@ -102,7 +102,7 @@ def test_a_list_of_all_cases() -> None:
         (["http://127.0.0.1:9/", "--only", "cloudinit"], "there is no case cloudinit; did you mean cloud-init?"),
         (
             ["http://127.0.0.1:9/", "--only", "again-same", "--skip", "again"],
-            "no case is left: --skip has all that is wanted",
+            "no case is left: --skip excludes all of them",
         ),
         (["http://127.0.0.1:9/", "--os-cloud", "zz"], "the credentials cannot be used: Cloud zz was not found."),
         (["http://127.0.0.1:9/", "--tenant-os-cloud", "zz"], "the credentials cannot be used: Cloud zz was not found."),
@@ -133,11 +133,11 @@ def test_options_by_environment_are_no_credentials(url: str, monkeypatch: pytest
 def test_a_ca_that_is_not_there() -> None:
     """It is the caller's mistake, too."""
     done = run("https://127.0.0.1:9/", "--ssl-certfile", "/nowhere")
-    assert "vendorsrv: https://127.0.0.1:9/ cannot be asked: Could not find a suitable TLS CA" in done.stderr
+    assert "vendorsrv: https://127.0.0.1:9/ cannot be called: Could not find a suitable TLS CA" in done.stderr
     assert 2 == done.exit_code
 
 
 def test_nobody_listens() -> None:
     """The server could not be asked."""
     done = run(f"http://127.0.0.1:{free_port()}/", "--anonymous")
-    assert (2, True) == (done.exit_code, " cannot be asked: no answer: the connection was refused" in done.stderr)
+    assert (2, True) == (done.exit_code, " cannot be called: no answer: the connection was refused" in done.stderr)

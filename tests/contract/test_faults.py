@@ -71,7 +71,7 @@ def dying() -> Fault:
     return behave
 
 
-AGAIN: dict[str, tuple[Fault, set[str]]] = {
+REPEAT: dict[str, tuple[Fault, set[str]]] = {
     "another answer each time": (
         lambda asked, usual: Reply(200, json.dumps(uuid.uuid4().hex)) if asked.good else usual,
         {"again-same"},
@@ -146,10 +146,10 @@ def test_faults_in_what_is_answered(fault: str) -> None:
     assert ANSWERS[fault][1] == ids(held(ANSWERS[fault][0])) - {CONSTANT}
 
 
-@pytest.mark.parametrize("fault", AGAIN)
+@pytest.mark.parametrize("fault", REPEAT)
 def test_faults_in_asking_again(fault: str) -> None:
     """Answers that differ where they must not."""
-    assert AGAIN[fault][1] == ids(held(AGAIN[fault][0]))
+    assert REPEAT[fault][1] == ids(held(REPEAT[fault][0]))
 
 
 def test_two_runs_at_once() -> None:

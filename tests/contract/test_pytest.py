@@ -65,7 +65,7 @@ def test_one_line(tmp_path: Path) -> None:
     with serving() as url:
         found = outcomes(ONE_LINE.replace("URL", url), tmp_path)
     assert (52, "passed") == (len(found), found["test_contract[caller-no-token]"])
-    assert found["test_contract[caller-valid-token]"].startswith("skip: it needs a valid token: give the credentials")
+    assert found["test_contract[caller-valid-token]"].startswith("skip: this needs a valid token: give the credentials")
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -76,7 +76,7 @@ def test_a_server_of_the_tests(strict: bool, tmp_path: Path) -> None:
     assert 20 == len(found)
     assert found["test_contract[second-caller-valid-token]"].startswith("failure: Failed: caller-valid-token (must): ")
     assert found["test_contract[first-caller-challenge]"].startswith(
-        "failure: Failed: caller-challenge (should): " if strict else "xfail: there is no WWW-Authenticate"
+        "failure: Failed: caller-challenge (should): " if strict else "xfail: there is no WWW-Authenticate header"
     )
     assert "passed" == found["test_contract[first-caller-no-token]"]
 

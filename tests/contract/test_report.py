@@ -14,7 +14,7 @@ from vendorsrv.contract.report import as_json, explain, shape, summary
 from vendorsrv.contract.suite import Report, check
 
 SECRET = "planted-secret"
-WHATEVER = "whatever vendordata_dynamic_failure_fatal says"
+NOT_FATAL = "even with vendordata_dynamic_failure_fatal off"
 
 
 def report_of(fault: Fault = lambda _, usual: usual, *only: str) -> Report:
@@ -33,21 +33,21 @@ def test_a_failure_is_explained() -> None:
     refused = report_of(instead(error(500, "no such rack")), "answer-status")
     first, sent, came, nova, why = lines_of(refused)
     assert first.startswith("answer-status (must): Nova's usual request is answered with 2xx: failed: status 500, ")
-    assert "  sent:  POST Nova's usual body, a valid token" == sent
-    assert came.startswith("  came:  status 500, application/json, 38 bytes, 0.")
+    assert "  sent:      POST Nova's usual body, a valid token" == sent
+    assert came.startswith("  received:  status 500, application/json, 38 bytes, 0.")
     assert came.endswith(" s: no such rack (HTTP 500) (Request-ID: req-1)")
     assert (
-        "  Nova:  puts {} in its place: the server answered 500; with vendordata_dynamic_failure_fatal it raises "
+        "  Nova:      uses {} instead: the server answered 500; with vendordata_dynamic_failure_fatal it raises "
         "InternalServerError, and an instance with a config drive is ERROR" == nova
     )
-    assert why.startswith("  why:   Every other status is {} for the instance")
+    assert why.startswith("  why:       With any other status the instance gets {}")
 
 
 def test_what_was_not_tested_is_explained() -> None:
     """With the reason."""
     first, why = lines_of(report_of(instead(error(500)), "answer-json"))
     assert "not tested: Nova's usual request has no good answer: status 500" in first
-    assert why.startswith("  why:   ")
+    assert why.startswith("  why:       ")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_was_not_tested_is_explained() -> None:
         (
             answer("[" * 100_000 + "]" * 100_000),
             "answer-json",
-            f"raises RecursionError, {WHATEVER}: its JSON is nested too deep for Nova's parser",
+            f"raises RecursionError, {NOT_FATAL}: its JSON is nested too deep for Nova's parser",
         ),
         (
             instead(Reply(307, "", {"Location": "http://elsewhere.example/"})),
@@ -67,13 +67,13 @@ def test_what_was_not_tested_is_explained() -> None:
         (
             answer(json.dumps("x" * 9 * 2**20)),
             "answer-size",
-            "goes on reading, since it has no limit of size, and of time only for each read",
+            "reads on: it has no limit of size, and its time limit is for each read",
         ),
     ],
 )
 def test_what_nova_makes_of_it(fault: Fault, case: str, nova: str) -> None:
     """In words, for each kind of answer."""
-    assert f"  Nova:  {nova}" == lines_of(report_of(fault, case))[3]
+    assert f"  Nova:      {nova}" == lines_of(report_of(fault, case))[3]
 
 
 @pytest.mark.parametrize(
@@ -119,15 +119,15 @@ def test_json() -> None:
     )
     assert ("POST Nova's usual body, a valid token", "keeps an object of 0 members") == (failed["sent"], failed["nova"])
     assert (200, "application/json", 0, "") == tuple(
-        failed["came"][name] for name in ("status", "content_type", "bytes", "error")
+        failed["received"][name] for name in ("status", "content_type", "bytes", "error")
     )
-    assert (None, None, None) == tuple(found["cases"][0][name] for name in ("sent", "came", "nova"))
+    assert (None, None, None) == tuple(found["cases"][0][name] for name in ("sent", "received", "nova"))
 
 
 def test_json_without_a_content_type() -> None:
     """There is none then."""
     found = as_json(report_of(answer("{}", Content_Type=""), "answer-status"))
-    assert found["cases"][0]["came"]["content_type"] is None
+    assert found["cases"][0]["received"]["content_type"] is None
 
 
 def junit_of(fault: Fault, *only: str, strict: bool = False) -> ElementTree.Element:
@@ -156,7 +156,7 @@ def test_a_must_is_a_failure_in_junit() -> None:
     assert failure is not None
     assert "must" == failure.get("type")
     assert (failure.get("message") or "").startswith("status 500, ")
-    assert "  Nova:  puts {} in its place" in (failure.text or "")
+    assert "  Nova:      uses {} instead" in (failure.text or "")
 
 
 @pytest.mark.parametrize(("strict", "element"), [(False, "skipped"), (True, "failure")])

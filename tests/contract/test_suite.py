@@ -13,7 +13,7 @@ from keystoneauth1.session import Session
 from tests.support.faulty import NOVA, TENANT, Asked, Reply, error, serving, well
 from tests.support.serving import free_port
 from vendorsrv.contract.case import Judgement
-from vendorsrv.contract.session import Talk
+from vendorsrv.contract.session import ContractSession
 from vendorsrv.contract.suite import CASES, Case, Report, Subject, Verdict, check, judge, select
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import Limits
@@ -103,7 +103,7 @@ def test_nobody_listens() -> None:
     """The server cannot be held to anything."""
     url = f"http://127.0.0.1:{free_port()}/mail"
     with pytest.raises(
-        ConfigError, match=f"^{url} cannot be asked: no answer: the connection was refused or broke off, "
+        ConfigError, match=f"^{url} cannot be called: no answer: the connection was refused or broke off, "
     ):
         check(url)
 
@@ -144,7 +144,7 @@ def test_the_instance_that_is_given(url: str, recorder: Recorder) -> None:
     report = check(url, caller=NOVA, payload=given)
     sent = [json.loads(asked.body) for asked in recorder.asked if asked.body not in {b"", b"[]"} and asked.good]
     assert {given["instance-id"]} == {payload["instance-id"] for payload in sent}
-    assert "only the instance that was given is asked for" == of(report, "again-other-instance").found
+    assert "only the given instance is used" == of(report, "again-other-instance").found
 
 
 def test_a_server_that_knows_its_instances() -> None:
@@ -159,8 +159,8 @@ def test_a_server_that_knows_its_instances() -> None:
         report = check(f"{base}/mail", caller=NOVA, only=["time-at-once", "again"])
         given = check(f"{base}/mail", caller=NOVA, payload={"instance-id": known[0]})
     assert ["time-at-once"] == [verdict.case.id for verdict in report.failures()]
-    assert "not all were answered: see time-at-once" == of(report, "again-at-once").found
-    assert of(report, "again-other-instance").found.startswith("it is refused: status 404, ")
+    assert "some calls got no answer: see time-at-once" == of(report, "again-at-once").found
+    assert of(report, "again-other-instance").found.startswith("this body is refused: status 404, ")
     assert () == given.failures()
 
 
@@ -168,8 +168,10 @@ def test_without_credentials(url: str) -> None:
     """What needs a token is not tested, and says what to give."""
     report = check(url)
     assert {"not tested"} == {verdict.outcome for verdict in report.verdicts if verdict.case.group == "body"}
-    assert of(report, "body-unicode").found.startswith("it needs a valid token: give the credentials of Nova's account")
-    assert of(report, "caller-tenant-token").found.startswith("it needs a tenant's valid token: name a cloud")
+    assert of(report, "body-unicode").found.startswith(
+        "this needs a valid token: give the credentials of Nova's account"
+    )
+    assert of(report, "caller-tenant-token").found.startswith("this needs a tenant's valid token: name a cloud")
 
 
 def test_a_session_without_an_account(url: str) -> None:
@@ -186,7 +188,7 @@ def test_a_server_that_asks_for_no_token() -> None:
     }
     unicode = of(report, "body-unicode").exchange
     assert unicode is not None
-    assert "POST Nova's body with metadata in other scripts, no token" == unicode.question.words
+    assert "POST Nova's body with metadata in other scripts, no token" == unicode.request.description
 
 
 def test_an_answer_for_the_token_s_project_only() -> None:
@@ -239,27 +241,27 @@ def test_nothing_is_learnt_of_a_server_that_never_answers() -> None:
     with serving(lambda _, __: silent) as base:
         report = check(f"{base}/mail", caller=NOVA, limits=Limits(read_timeout=0.2))
     assert ({"time-answer"}, True) == ({verdict.case.id for verdict in report.failures()}, report.requests < 10)
-    assert "there was nothing for 0.2 s" == of(report, "time-answer").found
+    assert "there was no answer within 0.2 s" == of(report, "time-answer").found
 
 
 def test_an_answer_at_the_end_of_nova_s_depth(url: str) -> None:
     """A case that cannot look into it is not tested; the run goes on."""
 
-    def deep(_: Talk) -> Judgement:
+    def deep(_: ContractSession) -> Judgement:
         value: list[object] = []
         for _level in range(100_000):
             value = [value]
         raise AssertionError(json.dumps(value))
 
     case = Case("again-deep", "again", "info", "It is deep", "nothing", "It may be", deep)
-    verdict = judge(case, Talk(Subject(url)))
+    verdict = judge(case, ContractSession(Subject(url)))
     assert ("not tested", "its JSON is nested too deep: see answer-strict") == (verdict.outcome, verdict.found)
 
 
 def test_the_time_is_bounded(url: str) -> None:
     """When it is up no further request is made; what is left is not tested."""
     report = check(url, caller=NOVA, budget=0)
-    assert (1, "not tested", "the run had taken its 0 s") == (
+    assert (1, "not tested", "the time limit of 0 s was reached") == (
         report.requests,
         of(report, "caller-valid-token").outcome,
         of(report, "caller-valid-token").found,

@@ -10,7 +10,7 @@ import trustme
 
 from tests.support.misbehaviour import PATIENCE, limits_for
 from tests.support.misbehaviour import asked as called
-from vendorsrv.contract.wire import Exchange, Question, Wire
+from vendorsrv.contract.wire import Exchange, Request, Wire
 from vendorsrv.nova.client import NOVA_DEFAULTS, Limits, Target
 from vendorsrv.testing.misbehaviour import BEHAVIOURS
 from vendorsrv.testing.upstream import FakeUpstream
@@ -29,7 +29,7 @@ def peer() -> Iterator[FakeUpstream]:
 
 def asked(url: str, limits: Limits = NOVA_DEFAULTS) -> Exchange:
     """Ask once."""
-    return Wire(Target("rack", url), limits).send(Question("something", url, b"{}"))
+    return Wire(Target("rack", url), limits).send(Request("something", url, b"{}"))
 
 
 def asked_of(peer: FakeUpstream, name: str) -> Exchange:
@@ -112,6 +112,6 @@ def test_a_connection_is_used_again(peer: FakeUpstream) -> None:
     """For calls in a row, and not for others."""
     wire = Wire(Target("rack", peer.url), Limits())
     before = peer.connections
-    wire.row(Question("something", peer.url, b"{}"), 3)
-    wire.burst(Question("something", peer.url, b"{}"), 3)
+    wire.sequence(Request("something", peer.url, b"{}"), 3)
+    wire.burst(Request("something", peer.url, b"{}"), 3)
     assert 4 == peer.connections - before

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.misbehaviour import asked
 from vendorsrv.nova.client import Limits
-from vendorsrv.nova.pitfalls import Exchange, Observed, find_pitfalls
+from vendorsrv.nova.pitfalls import Hop, Observed, find_pitfalls
 from vendorsrv.testing.misbehaviour import body, raw
 from vendorsrv.testing.upstream import FakeUpstream
 
@@ -69,7 +69,7 @@ def test_an_answer_at_the_end_of_nova_s_depth() -> None:
     value: list[object] = []
     for _ in range(100_000):
         value = [value]
-    hops = [Exchange("http://rack.example", 200)]
+    hops = [Hop("http://rack.example", 200)]
     seen = Observed("rack", "http://rack.example", hops, False, 0, 5, b"[]", "[]", value)
     assert ("the answer is nested as deeply as Nova can parse: other parsers may fail",) == (
         find_pitfalls(seen, kept=True)

@@ -160,7 +160,7 @@ def test_a_server_over_tls(keystone: Keystone, served_by_tls: Server, authoritie
     status, report = run(url, "--only", "answer", "--ssl-certfile", str(authorities.ours))
     assert (0, set()) == (status, failed(report))
     done = CliRunner().invoke(contract, [url, "--os-cloud", "nova"])
-    assert (2, f"vendorsrv: {url} cannot be asked: no answer: the TLS connection failed, ") == (
+    assert (2, f"vendorsrv: {url} cannot be called: no answer: the TLS connection failed, ") == (
         done.exit_code,
         done.stderr.rpartition(", ")[0] + ", ",
     )

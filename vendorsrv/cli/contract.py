@@ -21,8 +21,8 @@ from vendorsrv.errors import ConfigError
 from vendorsrv.nova.credentials import from_environment, open_session
 from vendorsrv.telemetry.logs import quiet
 
-#: Variables that are no credentials: where clouds.yaml is, and oslo.config's own (OS_GROUP__OPTION).
-NO_CREDENTIALS: Final = "OS_CLIENT_CONFIG_FILE"
+#: The path of clouds.yaml. It is not a credential; neither are oslo.config's variables, OS_GROUP__OPTION.
+CLOUDS_YAML: Final = "OS_CLIENT_CONFIG_FILE"
 
 
 def show_list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -31,20 +31,22 @@ def show_list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         context.exit()
 
 
-@click.command(short_help="Hold any vendordata server to what Nova needs.")
-@click.option("--tenant-os-cloud", metavar="CLOUD", help="A tenant's credentials, which must not be let in.")
-@click.option("--only", metavar="ID", multiple=True, help="A case's id, or a group's; can be given many times.")
-@click.option("--skip", metavar="ID", multiple=True, help="A case's id, or a group's; can be given many times.")
-@click.option("--strict", is_flag=True, help="Let what fails a should count, too.")
-@click.option("--junit", type=FILE, help="Write JUnit XML to this file as well.")
-@click.option("--json", "to_json", is_flag=True, help="Print everything as one JSON object.")
+@click.command(short_help="Check any vendordata server against what Nova needs.")
+@click.option("--tenant-os-cloud", metavar="CLOUD", help="An account that the server must refuse.")
+@click.option("--only", metavar="ID", multiple=True, help="Run only this case or group; can be repeated.")
+@click.option("--skip", metavar="ID", multiple=True, help="Do not run this case or group; can be repeated.")
+@click.option("--strict", is_flag=True, help="Count failures of severity should as well.")
+@click.option("--junit", type=FILE, help="Also write JUnit XML to this file.")
+@click.option("--json", "to_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=show_list, help="List the cases.")
 def contract(target: str, name: str | None, **options: Any) -> NoReturn:
-    """Hold the vendordata server at URL, in whatever language it is written, to what Nova and cloud-init need.
+    """Check the vendordata server at URL, in whatever language it is written, against what Nova and cloud-init need.
 
-    It makes some forty requests, no more than six at once, for instances that do not exist. The cases that need a
-    token take it from where `vendorsrv call` does; without any credentials they are not tested. The exit status is 0
-    when no must failed (with --strict, no should either), 1 when one did, and 2 when the server could not be asked.
+    A run sends about forty requests, at most six at once, for instances that do not exist. Cases that need a token
+    take it from the same options as `vendorsrv call`; without credentials they are not tested.
+
+    The exit status is 0 when no must failed (with --strict, no should either), 1 when one failed, and 2 when the
+    server could not be called.
     """
     try:
         with quiet():
@@ -60,8 +62,8 @@ def contract(target: str, name: str | None, **options: Any) -> NoReturn:
     sys.exit(0 if report.passes(strict=options["strict"]) else 1)
 
 
-# What is sent, and with whose token, is said as it is to `vendorsrv call`; one default is another.
-image_id = click.Option(["--image-id"], metavar="ID", help="By default a random one.")
+# The request and its token have the same options as in `vendorsrv call`; only the default of the image differs.
+image_id = click.Option(["--image-id"], metavar="ID", help="A random one by default.")
 contract.params[:0] = [
     image_id if parameter.name == image_id.name else parameter
     for parameter in call.params
@@ -88,7 +90,7 @@ def caller_of(options: dict[str, Any]) -> Credentials:
 
 
 def has_credentials() -> bool:
-    return any(name.startswith("OS_") and "__" not in name and name != NO_CREDENTIALS for name in os.environ)
+    return any(name.startswith("OS_") and "__" not in name and name != CLOUDS_YAML for name in os.environ)
 
 
 def write(path: Path, document: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a case of the contract is, and how it is declared on the function that judges it."""
+"""The contract's cases, and the decorator that declares one on the function that judges it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from vendorsrv.contract.session import NotTested, Talk
+from vendorsrv.contract.session import ContractSession, NotTested
 from vendorsrv.contract.wire import Exchange
 
 Severity = Literal["must", "should", "info"]
 Group = Literal["caller", "body", "answer", "time", "again", "cloud-init"]
 
-#: What each group is about, in the order in which they are tried.
+#: The title of each group, in the order of a run.
 GROUPS: Final[dict[Group, str]] = {
     "caller": "who may call",
     "body": "what Nova sends",
     "answer": "what Nova can read",
     "time": "time",
-    "again": "asking again",
+    "again": "repeated calls",
     "cloud-init": "cloud-init safety",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a case found.
+    """The judgement of a case on a server.
 
-    :ivar found: in words; empty when there is nothing to say.
-    :ivar exchange: the request that decided it, or the last one.
+    :ivar found: the fault or a remark; may be empty.
+    :ivar exchange: the request that decided the case, or the last one.
     """
 
     passed: bool
@@ -36,18 +36,18 @@ class Judgement:
     exchange: Exchange
 
 
-#: Decides a case in a talk; raises NotTested when it cannot.
-Judge = Callable[[Talk], Judgement]
+#: Judges a server by its answers; raises NotTested when it cannot.
+Judge = Callable[[ContractSession], Judgement]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing that a vendordata server has to do.
+    """One requirement of a vendordata server.
 
-    :ivar id: stable, and begins with the group.
+    :ivar id: stable; begins with the group.
     :ivar title: what a good server does.
-    :ivar sends: what is sent to find out.
-    :ivar reason: why it matters, and who says so.
+    :ivar sends: the requests that test it.
+    :ivar reason: why it matters, with the source.
     """
 
     id: str
@@ -67,7 +67,7 @@ class Cases(list[Case]):
         self.group: Group = group
 
     def case(self, name: str, severity: Severity, title: str, sends: str, reason: str) -> Callable[[Judge], Judge]:
-        """Declare a case; its id is the group's name and its own."""
+        """Declare a case, whose id is the group's name and its own."""
 
         def declare(judge: Judge) -> Judge:
             self.append(Case(f"{self.group}-{name}", self.group, severity, title, sends, reason, judge))
@@ -77,21 +77,21 @@ class Cases(list[Case]):
 
 
 def passed(exchange: Exchange, found: str = "") -> Judgement:
-    """Judge that the server does well."""
+    """Return the judgement that the server passes."""
     return Judgement(True, found, exchange)
 
 
 def failed(exchange: Exchange, found: str) -> Judgement:
-    """Judge that the server has the fault; what was found is the end of "it fails: …"."""
+    """Return the judgement that the server fails, and what was found."""
     return Judgement(False, found, exchange)
 
 
-def readable(talk: Talk) -> Exchange:
-    """Give the good answer, when Nova can read something of it.
+def readable(session: ContractSession) -> Exchange:
+    """Return the answer to Nova's usual body, if Nova can read it.
 
-    :raises NotTested: there is none, it is empty, or Nova cannot read it.
+    :raises NotTested: there is no good answer, it is empty, or Nova cannot read it.
     """
-    exchange = talk.good
+    exchange = session.good
     if not exchange.text:
         raise NotTested("the answer is empty: see answer-empty")
     if exchange.nova is None or exchange.nova.dropped:

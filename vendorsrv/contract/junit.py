@@ -1,4 +1,4 @@
-"""What the contract's cases found, as the JUnit XML that CI systems read."""
+"""A run of the contract as JUnit XML, which CI systems read."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from vendorsrv.contract.case import GROUPS, Group
 from vendorsrv.contract.report import explain, summary
 from vendorsrv.contract.suite import Report, Verdict
 
-#: How a failed case that does not count stands there: a CI system would take a failure for the whole run's.
+#: The element of a failed case that does not count: for a ``failure`` a CI system would fail the whole run.
 NOT_COUNTED: Final = "skipped"
 
 
 def as_junit(report: Report, *, strict: bool = False) -> bytes:
-    """Give a whole document, with a suite for each group.
+    """Return a whole document, with a suite for each group.
 
-    A failed ``should`` is a failure only when strict, and else a skipped test, so that the CI system and the exit
-    status say the same; a failed ``info`` is a passed test.
+    A failed ``should`` is a failure when strict and a skipped test otherwise, so that the CI system agrees with the
+    exit status. A failed ``info`` is a passed test.
     """
     root = Element("testsuites", name="vendorsrv contract")
     for group, title in GROUPS.items():
@@ -59,7 +59,7 @@ def add_case(suite: Element, verdict: Verdict, *, strict: bool) -> None:
 
 
 def count(element: Element) -> None:
-    """Count the tests below a suite, or below all of them."""
+    """Set the numbers of tests in a suite, or in all suites."""
     numbers = {
         "tests": len(list(element.iter("testcase"))),
         "failures": len(list(element.iter("failure"))),

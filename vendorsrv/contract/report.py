@@ -1,4 +1,4 @@
-"""What the contract's cases found, for people and for programs; nothing in it is secret."""
+"""A run of the contract in sentences and as JSON; neither contains a secret."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from vendorsrv.contract.wire import Exchange
 from vendorsrv.nova.client import Result
 from vendorsrv.nova.credentials import one_line
 from vendorsrv.nova.outcomes import MODES, outcome
-from vendorsrv.nova.pitfalls import Exchange as Hop
-from vendorsrv.nova.pitfalls import redirect_pitfalls
+from vendorsrv.nova.pitfalls import Hop, redirect_pitfalls
 
-#: Names of members that are shown.
-NAMES: Final = 6
+#: The number of member names that are shown.
+MAX_NAMES: Final = 6
 
 
 def explain(verdict: Verdict) -> Iterator[str]:
-    """Give the lines that explain a verdict; the first one says what it is."""
+    """Yield the lines that explain a verdict; the first one states it."""
     case, exchange = verdict.case, verdict.exchange
     yield f"{case.id} ({case.severity}): {case.title}: {verdict.outcome}{verdict.found and f': {verdict.found}'}."
     if exchange is not None:
-        yield f"  sent:  {exchange.question.words}"
-        yield f"  came:  {exchange}{(error := error_of(exchange)) and f': {error}'}"
-        yield f"  Nova:  {made_of(exchange)}"
-    yield f"  why:   {case.reason}"
+        yield f"  sent:      {exchange.request.description}"
+        yield f"  received:  {exchange}{(error := error_of(exchange)) and f': {error}'}"
+        yield f"  Nova:      {effect(exchange)}"
+    yield f"  why:       {case.reason}"
 
 
 def summary(report: Report) -> str:
-    """Give the numbers in a sentence."""
+    """Return the totals in one line."""
     outcomes = [verdict.outcome for verdict in report.verdicts]
     severities = [verdict.case.severity for verdict in report.failures()]
     which = ", ".join(f"{severities.count(each)} {each}" for each in ("must", "should", "info"))
@@ -42,7 +41,7 @@ def summary(report: Report) -> str:
 
 
 def as_json(report: Report, *, strict: bool = False) -> dict[str, Any]:
-    """Give everything for ``--json``.
+    """Return the whole report for ``--json``.
 
     :param strict: see :meth:`Report.passes`.
     """
@@ -65,14 +64,14 @@ def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
         "title": case.title,
         "outcome": verdict.outcome,
         "found": verdict.found,
-        "sent": exchange and exchange.question.words,
-        "came": exchange and came(exchange),
-        "nova": exchange and made_of(exchange),
+        "sent": exchange and exchange.request.description,
+        "received": exchange and received(exchange),
+        "nova": exchange and effect(exchange),
         "reason": case.reason,
     }
 
 
-def came(exchange: Exchange) -> dict[str, Any]:
+def received(exchange: Exchange) -> dict[str, Any]:
     content_type = exchange.headers.get("Content-Type")
     return {
         "status": exchange.status,
@@ -84,20 +83,20 @@ def came(exchange: Exchange) -> dict[str, Any]:
 
 
 def error_of(exchange: Exchange) -> str:
-    """Give what an error says to Nova, without the token if it has it; nothing for what is no error."""
+    """Return the message that Nova finds in an error, without the token; empty for other answers."""
     result = exchange.nova
     if result is None or exchange.status is None or exchange.status < 400:
         return ""
     return exchange.shown(result.error or "")
 
 
-def made_of(exchange: Exchange) -> str:
-    """Say what Nova makes of an answer, without what is in it."""
+def effect(exchange: Exchange) -> str:
+    """Describe what Nova makes of an answer, without its content."""
     if exchange.cut:
-        return "goes on reading, since it has no limit of size, and of time only for each read"
+        return "reads on: it has no limit of size, and its time limit is for each read"
     if exchange.nova is None:
-        hop = Hop(exchange.question.url, exchange.status or 0, exchange.headers["Location"])
-        return "; ".join(redirect_pitfalls([hop], with_token=exchange.question.token is not None)).removeprefix("Nova ")
+        hop = Hop(exchange.request.url, exchange.status or 0, exchange.headers["Location"])
+        return "; ".join(redirect_pitfalls([hop], with_token=exchange.request.token is not None)).removeprefix("Nova ")
     if exchange.nova.dropped is not None:
         return dropped(exchange.nova)
     return exchange.shown(f"keeps {shape(exchange.nova.value)}")
@@ -105,10 +104,10 @@ def made_of(exchange: Exchange) -> str:
 
 def dropped(result: Result) -> str:
     if result.always_raises:
-        return f"raises {result.raises}, whatever vendordata_dynamic_failure_fatal says: {result.dropped}"
+        return f"raises {result.raises}, even with vendordata_dynamic_failure_fatal off: {result.dropped}"
     fatal = outcome(MODES[0], "config drive", fatal=True)
     return (
-        f"puts {{}} in its place: {result.dropped}; with vendordata_dynamic_failure_fatal it raises {result.raises}, "
+        f"uses {{}} instead: {result.dropped}; with vendordata_dynamic_failure_fatal it raises {result.raises}, "
         f"and an instance with a config drive is {fatal.state}"
     )
 
@@ -117,7 +116,7 @@ def shape(value: Any) -> str:
     """Describe a value by its type, its size, and the names of its members."""
     if isinstance(value, dict):
         names = list(value)
-        shown = ", ".join([*names[:NAMES], *(["…"] if len(names) > NAMES else [])])
+        shown = ", ".join([*names[:MAX_NAMES], *(["…"] if len(names) > MAX_NAMES else [])])
         return f"an object of {len(names)} members{shown and f': {shown}'}"
     if isinstance(value, list):
         return f"a list of {len(value)}"

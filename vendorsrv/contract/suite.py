@@ -1,4 +1,4 @@
-"""Hold any vendordata server to what Nova and cloud-init need of it: all cases, and what each one found."""
+"""Check any vendordata server against the contract: run the cases, and report what each one found."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vendorsrv.contract.cases.answer import ANSWER
 from vendorsrv.contract.cases.body import BODY
 from vendorsrv.contract.cases.caller import CALLER
 from vendorsrv.contract.cases.cloudinit import CLOUD_INIT
-from vendorsrv.contract.cases.repeat import AGAIN
+from vendorsrv.contract.cases.repeat import REPEAT
 from vendorsrv.contract.cases.time import TIME
-from vendorsrv.contract.session import BUDGET, Credentials, NotTested, Subject, Talk
+from vendorsrv.contract.session import BUDGET, ContractSession, Credentials, NotTested, Subject
 from vendorsrv.contract.wire import Exchange
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import NOVA_DEFAULTS, Limits
@@ -23,17 +23,17 @@ from vendorsrv.suggest import did_you_mean
 __all__ = ["CASES", "Case", "Outcome", "Report", "Subject", "Verdict", "check", "judge", "select"]
 
 Outcome = Literal["passed", "failed", "not tested"]
-#: Every case, in the order in which they are tried.
-CASES: Final[tuple[Case, ...]] = (*CALLER, *BODY, *ANSWER, *TIME, *AGAIN, *CLOUD_INIT)
+#: Every case, in the order of a run.
+CASES: Final[tuple[Case, ...]] = (*CALLER, *BODY, *ANSWER, *TIME, *REPEAT, *CLOUD_INIT)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one case found.
+    """The outcome of one case.
 
-    :ivar found: in words: the fault, a remark, or why it was not tested.
-    :ivar exchange: the request that decided it; None when it was not tested.
-    :ivar seconds: for all of its requests that were not made before.
+    :ivar found: the fault, a remark, or why the case was not tested.
+    :ivar exchange: the request that decided the case; None when it was not tested.
+    :ivar seconds: for the requests that this case was the first to send.
     """
 
     case: Case
@@ -45,10 +45,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What all cases found.
+    """The outcomes of a run.
 
-    :ivar requests: how many were sent.
-    :ivar seconds: for everything.
+    :ivar requests: the number of requests sent.
+    :ivar seconds: for the whole run.
     """
 
     target: str
@@ -58,12 +58,12 @@ class Report:
     seconds: float
 
     def failures(self, *severities: Severity) -> tuple[Verdict, ...]:
-        """Give the verdicts of failed cases, of all severities or of some."""
+        """Return the verdicts of failed cases, of all severities or only some."""
         wanted = severities or ("must", "should", "info")
         return tuple(each for each in self.verdicts if each.outcome == "failed" and each.case.severity in wanted)
 
     def passes(self, *, strict: bool = False) -> bool:
-        """Say whether no must has failed; when strict, no should either."""
+        """Whether no ``must`` failed; when strict, no ``should`` either."""
         return not self.failures("must", *(("should",) if strict else ()))
 
 
@@ -79,42 +79,43 @@ def check(
     only: Collection[str] = (),
     skip: Collection[str] = (),
 ) -> Report:
-    """Hold a server to the contract, by some forty requests at most, of which no more than six come at once.
+    """Check a server against the contract, with about forty requests, at most six of them at once.
 
-    :param target: ``URL`` or ``NAME@URL``; the cases of cloud-init's safety are for the name ``cloud-init``.
-    :param caller: whose token Nova sends: a keystoneauth1 session (:mod:`vendorsrv.nova.credentials`) or a token.
-        Without, a server that asks for one is held to little more than that it does.
-    :param tenant: a session or token that is valid, and has no business here.
+    :param target: ``URL`` or ``NAME@URL``; the cases of cloud-init safety are for the name ``cloud-init``.
+    :param caller: the account whose token Nova sends: a keystoneauth1 session (:mod:`vendorsrv.nova.credentials`) or a
+        token. Without one, little can be tested of a server that requires a token.
+    :param tenant: a session or token that is valid and must be refused.
     :param payload: members of Nova's body, see :class:`Subject`.
-    :param budget: seconds after which no further request is made.
-    :param only: the ids of cases, or names of groups, that are wanted; all by default.
-    :param skip: those that are not.
-    :raises ConfigError: there is no such case or target, Keystone gives no token, or the server cannot be reached.
+    :param budget: seconds after which no further request is sent.
+    :param only: ids of cases, or names of groups, to run; all by default.
+    :param skip: ids of cases, or names of groups, not to run.
+    :raises ConfigError: there is no such case, the target is invalid, Keystone gives no token, or the server cannot be
+        reached.
     """
     started = time.monotonic()
     wanted = select(only, skip)
-    talk = Talk(Subject(target, name, caller, tenant, limits, payload or {}, budget))
-    verdicts = tuple(judge(case, talk) for case in wanted)
-    return Report(talk.target.url, talk.target.name, verdicts, talk.requests, time.monotonic() - started)
+    session = ContractSession(Subject(target, name, caller, tenant, limits, payload or {}, budget))
+    verdicts = tuple(judge(case, session) for case in wanted)
+    return Report(session.target.url, session.target.name, verdicts, session.requests, time.monotonic() - started)
 
 
-def judge(case: Case, talk: Talk) -> Verdict:
-    """Try one case."""
+def judge(case: Case, session: ContractSession) -> Verdict:
+    """Run one case."""
     started = time.monotonic()
     try:
-        judgement = case.judge(talk)
+        judgement = case.judge(session)
     except NotTested as reason:
         return Verdict(case, "not tested", str(reason), None, time.monotonic() - started)
-    except RecursionError:  # at the level or two that Nova can still read
+    except RecursionError:  # one or two levels below the limit of Nova's parser
         return Verdict(case, "not tested", "its JSON is nested too deep: see answer-strict", None, 0.0)
     outcome: Outcome = "passed" if judgement.passed else "failed"
     return Verdict(case, outcome, judgement.found, judgement.exchange, time.monotonic() - started)
 
 
 def select(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Case]:
-    """Give the cases that are wanted, by their ids and groups.
+    """Return the cases to run, by their ids and groups.
 
-    :raises ConfigError: an id is none, and which one may be meant; or no case is left.
+    :raises ConfigError: there is no such id, or no case is left.
     """
     known = {*GROUPS, *(case.id for case in CASES)}
     for name in [*only, *skip]:
@@ -122,7 +123,7 @@ def select(only: Collection[str] = (), skip: Collection[str] = ()) -> list[Case]
             raise ConfigError(f"there is no case {name}{did_you_mean(name, known)}")
     wanted = [case for case in CASES if (not only or named(case, only)) and not named(case, skip)]
     if not wanted:
-        raise ConfigError("no case is left: --skip has all that is wanted")
+        raise ConfigError("no case is left: --skip excludes all of them")
     return wanted
 
 

@@ -1,4 +1,4 @@
-"""Requests of the contract's cases, bounded in time and size, and what Nova would make of each answer."""
+"""Send the contract's requests, bounded in time and size, and record what Nova makes of each answer."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from vendorsrv.nova.client import HEADERS, Limits, Result, Target, ask
 from vendorsrv.nova.credentials import one_line
 from vendorsrv.nova.pitfalls import REDIRECTS as FOLLOWED
 
-#: Bytes of an answer that are read; Nova reads all there is.
-MOST: Final = 8 * 2**20
-AT_ONCE: Final = 65536
-#: Characters of what the server said that are shown.
-LONG: Final = 160
+#: Bytes of an answer that are read; Nova reads without a limit.
+MAX_BYTES: Final = 8 * 2**20
+CHUNK: Final = 65536
+#: Characters of the server's own text that are shown.
+MAX_SHOWN: Final = 160
 REDIRECTS: Final = range(300, 400)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Request:
     """One request.
 
-    :ivar words: what is sent, for people; never a token or user-data.
-    :ivar token: the value of ``X-Auth-Token``; None for no such header.
+    :ivar description: for people; it contains neither a token nor user-data.
+    :ivar token: the value of ``X-Auth-Token``; None to send no such header.
     """
 
-    words: str
+    description: str
     url: str
     body: bytes = field(repr=False)
     token: str | None = field(default=None, repr=False)
@@ -45,19 +45,19 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and all that came back.
+    """One request and its response.
 
-    :ivar status: of the response, or None when there was none.
-    :ivar body: what was read of it, decompressed; may be secret.
-    :ivar first: seconds until the response began, or until it was known that there is none.
-    :ivar elapsed: seconds for everything.
+    :ivar status: the response's status, or None without a response.
+    :ivar body: what was read of the body, decompressed; may be secret.
+    :ivar first: seconds until the response began, or failed.
+    :ivar elapsed: seconds for the whole exchange.
     :ivar error: what :mod:`requests` raises for Nova, or None.
-    :ivar timed_out: the server was silent for longer than Nova waits.
-    :ivar cut: where we stopped reading, and Nova would not: after how many bytes or seconds; or nothing.
-    :ivar nova: what Nova makes of it; None for a redirect, which it follows, and for what was cut.
+    :ivar timed_out: whether the server was silent for longer than Nova waits.
+    :ivar cut: the bytes or seconds after which reading stopped, where Nova would read on; or empty.
+    :ivar nova: what Nova makes of the answer; None for a redirect, which Nova follows, and for a cut answer.
     """
 
-    question: Question
+    request: Request
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=CaseInsensitiveDict)
     body: bytes = field(default=b"", repr=False)
@@ -70,33 +70,33 @@ class Exchange:
 
     @property
     def answered(self) -> bool:
-        """Whether the server took the request for a good one, and its answer came whole."""
+        """Whether the server accepted the request and its answer was complete."""
         return self.status is not None and self.status // 100 == 2 and self.error is None and not self.cut
 
     @property
     def text(self) -> str:
-        """What Nova reads the bytes as."""
+        """The body as Nova decodes it."""
         return rebuilt(self).text
 
     @property
     def value(self) -> Any:
-        """What Nova puts under the target's name; ``{}`` when it drops the answer."""
+        """What Nova stores under the target's name; ``{}`` when it drops the answer."""
         return self.nova.value if self.nova else {}
 
     @property
     def never_connected(self) -> bool:
-        """Whether the request never got as far as the server."""
+        """Whether no connection to the server could be made."""
         if isinstance(self.error, requests.exceptions.SSLError):
             return True
         return self.error is not None and isinstance(next(iter(self.error.args), None), MaxRetryError)
 
     def shown(self, text: str) -> str:
-        """Make what the server said fit to be shown: one line, not long, and without the token if it is in it."""
-        token = self.question.token
-        return one_line(text.replace(token, "<token>") if token else text)[:LONG]
+        """Return text of the server as one short line, in which the token is replaced."""
+        token = self.request.token
+        return one_line(text.replace(token, "<token>") if token else text)[:MAX_SHOWN]
 
     def __str__(self) -> str:
-        """What came back, without anything of the answer's content."""
+        """Describe the response without its content."""
         dropped = self.nova.dropped if self.nova else None
         if self.status is None:
             return f"no answer: {dropped}, {self.elapsed:.2f} s"
@@ -112,10 +112,10 @@ class Exchange:
 
 
 class Wire:
-    """Asks one server, with Nova's headers and without following redirects: a token goes nowhere else.
+    """Sends requests to one server, with Nova's headers. It follows no redirect, so the token goes nowhere else.
 
-    :param client: the session whose client certificate is shown, if there is one.
-    :raises ConfigError: from whatever asks: the file of a CA or of the certificate is not there.
+    :param client: a session with the client certificate to use, or None.
+    :raises ConfigError: from each method that sends: the file of a CA or a certificate does not exist.
     """
 
     def __init__(self, target: Target, limits: Limits, client: Session | None = None) -> None:
@@ -123,58 +123,61 @@ class Wire:
         self.limits = limits
         self.certificate = client.cert if client else None
 
-    def send(self, question: Question) -> Exchange:
-        """Ask once, over a connection of its own."""
-        return self.row(question, 1)[0]
+    def send(self, request: Request) -> Exchange:
+        """Send a request once, over a new connection."""
+        return self.sequence(request, 1)[0]
 
-    def row(self, question: Question, times: int) -> list[Exchange]:
-        """Ask several times, one after the other and over one connection, as Nova does for a config drive."""
+    def sequence(self, request: Request, times: int) -> list[Exchange]:
+        """Send a request several times in sequence over one connection, as Nova does for a config drive."""
         with requests.Session() as session:
-            return [self.exchange(session, question) for _ in range(times)]
+            return [self.exchange(session, request) for _ in range(times)]
 
-    def burst(self, question: Question, times: int) -> list[Exchange]:
-        """Ask several times at once."""
+    def burst(self, request: Request, times: int) -> list[Exchange]:
+        """Send a request several times at once."""
         with ThreadPoolExecutor(times) as pool:
-            return list(pool.map(self.send, [question] * times))
+            return list(pool.map(self.send, [request] * times))
 
-    def exchange(self, session: requests.Session, question: Question) -> Exchange:
+    def exchange(self, session: requests.Session, request: Request) -> Exchange:
         started = time.monotonic()
-        headers = dict(HEADERS) if question.token is None else {**HEADERS, "X-Auth-Token": question.token}
-        url = question.url
+        headers = dict(HEADERS) if request.token is None else {**HEADERS, "X-Auth-Token": request.token}
+        url = request.url
         try:
-            asked = requests.Request(question.method, url, headers=headers, data=question.body)
+            unprepared = requests.Request(request.method, url, headers=headers, data=request.body)
             verify = (self.limits.ssl_certfile or True) if url.startswith("https://") else False
             settings = session.merge_environment_settings(url, {}, True, verify, self.certificate)
             timeout = (self.limits.connect_timeout, self.limits.read_timeout)
-            # Past the session's own send(), which reads the whole body of a redirect that it does not follow.
+            # Not the session's own send(): it reads the whole body of a redirect that it does not follow.
             adapter = session.get_adapter(url)
-            with adapter.send(session.prepare_request(asked), timeout=timeout, **settings) as response:
-                found = self.receive(question, response, started)
+            with adapter.send(session.prepare_request(unprepared), timeout=timeout, **settings) as response:
+                found = self.receive(request, response, started)
         except OSError as error:
-            if not isinstance(error, requests.RequestException):  # a file of a CA or a certificate that is not there
-                raise ConfigError(f"{one_line(url)} cannot be asked: {one_line(error)}") from None
+            if not isinstance(error, requests.RequestException):  # the file of a CA or a certificate does not exist
+                raise ConfigError(f"{one_line(url)} cannot be called: {one_line(error)}") from None
             spent = time.monotonic() - started
             timed_out = isinstance(error, requests.ReadTimeout)
-            found = Exchange(question, first=spent, elapsed=spent, error=error, timed_out=timed_out)
+            found = Exchange(request, first=spent, elapsed=spent, error=error, timed_out=timed_out)
         return replace(found, nova=self.judged(found))
 
-    def receive(self, question: Question, response: requests.Response, started: float) -> Exchange:
-        """Read a response to its end, to its first fault, or to what is too much.
+    def receive(self, request: Request, response: requests.Response, started: float) -> Exchange:
+        """Read a response to its end, its first fault, or the limit of bytes or time.
 
-        A server that sends a byte now and then could else keep us for ever, as it keeps Nova.
+        Without the limit of time, a server that sends a byte now and then would block the run, as it blocks Nova.
         """
         begun = time.monotonic()
         patience = 2 * self.limits.read_timeout
         body, cut, timed_out, failed = bytearray(), "", False, None
         try:
-            while not cut and (chunk := response.raw.read1(AT_ONCE, decode_content=True)):
+            while not cut and (chunk := response.raw.read1(CHUNK, decode_content=True)):
                 body += chunk
                 elapsed = time.monotonic() - begun
-                cut = f"{MOST} bytes" if len(body) > MOST else f"{elapsed:.1f} s" if elapsed > patience else ""
+                if len(body) > MAX_BYTES:
+                    cut = f"{MAX_BYTES} bytes"
+                elif elapsed > patience:
+                    cut = f"{elapsed:.1f} s"
         except HTTPError as error:
             failed, timed_out = as_requests(error), isinstance(error, ReadTimeoutError)
         return Exchange(
-            question,
+            request,
             response.status_code,
             response.headers,
             bytes(body),
@@ -186,7 +189,7 @@ class Wire:
         )
 
     def judged(self, found: Exchange) -> Result | None:
-        """Let ``vendorsrv call`` read the recorded answer; what is not final it cannot judge."""
+        """Return what ``vendorsrv call`` makes of the recorded answer, or None if that is not final."""
         if found.cut or (found.status in FOLLOWED and "Location" in found.headers):
             return None
         with requests.Session() as session:
@@ -198,20 +201,20 @@ class Wire:
 
 
 class Replay(BaseAdapter):
-    """Answers with what another request got."""
+    """Answers every request with a recorded exchange."""
 
     def __init__(self, found: Exchange) -> None:
         super().__init__()
         self.found = found
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Give the recorded response, or raise the recorded error."""
+        """Return the recorded response, or raise the recorded error."""
         if self.found.error is not None:
             raise self.found.error
         return rebuilt(self.found, request)
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is no connection."""
 
 
 def rebuilt(found: Exchange, request: requests.PreparedRequest | None = None) -> requests.Response:
@@ -226,7 +229,7 @@ def rebuilt(found: Exchange, request: requests.PreparedRequest | None = None) ->
 
 
 def as_requests(error: HTTPError) -> requests.RequestException:
-    """Translate as :meth:`requests.Response.iter_content` does, by which Nova reads."""
+    """Translate an error as :meth:`requests.Response.iter_content` does, with which Nova reads."""
     if isinstance(error, ReadTimeoutError):
         return requests.ConnectionError(error)
     if isinstance(error, DecodeError):

@@ -19,7 +19,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.credentials import authenticate, one_line, open_nova_conf
-from vendorsrv.nova.pitfalls import Exchange, Observed, find_pitfalls
+from vendorsrv.nova.pitfalls import Hop, Observed, find_pitfalls
 
 HEADERS: Final = {
     "Content-Type": "application/json",
@@ -233,7 +233,7 @@ def observe(
     return Observed(
         name=target.name,
         url=target.url,
-        exchanges=tuple(Exchange(one.url, one.status_code, one.headers.get("Location")) for one in responses),
+        hops=tuple(Hop(one.url, one.status_code, one.headers.get("Location")) for one in responses),
         with_token=any("X-Auth-Token" in one.request.headers for one in responses),
         elapsed=elapsed,
         read_timeout=limits.read_timeout,

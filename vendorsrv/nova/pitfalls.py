@@ -21,7 +21,7 @@ EMPTY: Final = "Nova takes an empty answer for {} without logging it, even with 
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class Hop:
     """One request of the call and the head of its response.
 
     :ivar location: the ``Location`` header, or None.
@@ -38,7 +38,7 @@ class Observed:
 
     :ivar name: the target's name in nova.conf.
     :ivar url: the target's URL.
-    :ivar exchanges: every request of the call, in order.
+    :ivar hops: every request of the call, in order: the first, those after redirects, and a second try after 401.
     :ivar with_token: whether a token was sent.
     :ivar elapsed: seconds for the whole call.
     :ivar read_timeout: seconds that Nova waits for each read.
@@ -49,7 +49,7 @@ class Observed:
 
     name: str
     url: str
-    exchanges: Sequence[Exchange]
+    hops: Sequence[Hop]
     with_token: bool
     elapsed: float
     read_timeout: float
@@ -65,9 +65,9 @@ def find_pitfalls(seen: Observed, *, kept: bool) -> tuple[str, ...]:
     :returns: sentences without a full stop, which contain neither a token nor anything of the value.
     """
     # The last redirect of a kept answer was not followed: it has no Location, or there were too many.
-    followed = seen.exchanges[:-1] if kept else seen.exchanges
+    followed = seen.hops[:-1] if kept else seen.hops
     found = [*name_pitfalls(seen), *redirect_pitfalls(followed, with_token=seen.with_token)]
-    if seen.with_token and any(exchange.status == 401 for exchange in seen.exchanges):
+    if seen.with_token and any(hop.status == 401 for hop in seen.hops):
         found.append("after a 401 Nova gets a new token from Keystone and posts again")
     if kept:
         found += [*body_pitfalls(seen), *value_pitfalls(seen)]
@@ -81,15 +81,15 @@ def name_pitfalls(seen: Observed) -> Iterator[str]:
         yield "Nova splits vendordata_dynamic_targets at every comma, and this URL contains one"
 
 
-def redirect_pitfalls(followed: Sequence[Exchange], *, with_token: bool) -> Iterator[str]:
+def redirect_pitfalls(followed: Sequence[Hop], *, with_token: bool) -> Iterator[str]:
     """Describe redirects, which keystoneauth1 follows as a whole POST (``Session._send_request``)."""
     sent = "the instance's data and the token" if with_token else "the instance's data"
-    for exchange in followed:
-        if exchange.status in REDIRECTS and exchange.location:
-            (scheme, server), (new_scheme, new_server) = origin(exchange.url), origin(exchange.location)
-            sentence = f"Nova follows a {exchange.status} as a POST with {sent}"
+    for hop in followed:
+        if hop.status in REDIRECTS and hop.location:
+            (scheme, server), (new_scheme, new_server) = origin(hop.url), origin(hop.location)
+            sentence = f"Nova follows a {hop.status} as a POST with {sent}"
             if not new_server:
-                sentence = f"Nova cannot follow a {exchange.status} whose Location is not an absolute URL"
+                sentence = f"Nova cannot follow a {hop.status} whose Location is not an absolute URL"
             elif new_server != server:
                 sentence += ", here to another server"
             if (scheme, new_scheme) == ("http", "https"):
@@ -106,7 +106,7 @@ def origin(url: str) -> tuple[str, str]:
 
 
 def body_pitfalls(seen: Observed) -> Iterator[str]:
-    status = seen.exchanges[-1].status
+    status = seen.hops[-1].status
     if not seen.text:
         yield EMPTY
     elif status in NO_ERROR:

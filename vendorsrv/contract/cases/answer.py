@@ -1,4 +1,4 @@
-"""The contract's cases of what Nova can read: answers, and the errors that come in their place."""
+"""The contract's cases of answers: what Nova can read, and the errors that it may get instead."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Final
 
 from vendorsrv.cloudinit.text import type_of
 from vendorsrv.contract.case import Cases, Judgement, failed, passed, readable
-from vendorsrv.contract.session import CUT, NotTested, Talk
+from vendorsrv.contract.session import CUT, ContractSession, NotTested
 from vendorsrv.contract.wire import REDIRECTS, Exchange
-from vendorsrv.nova.pitfalls import Exchange as Hop
-from vendorsrv.nova.pitfalls import Observed, encoding_pitfalls, redirect_pitfalls
+from vendorsrv.nova.pitfalls import Hop, Observed, encoding_pitfalls, redirect_pitfalls
 from vendorsrv.strictjson import StrictJSONError, parse
 
 ANSWER: Final = Cases("answer")
-#: Bytes; nobody needs more, and six copies of it stand on each config drive.
-MANY: Final = 2**20
-#: What an error says of the server's inside.
+#: Bytes; larger answers are hardly useful, and each config drive has six copies.
+MAX_BYTES: Final = 2**20
+#: Details of the server that an error must not show.
 INTERNALS: Final = {
     "a traceback": re.compile(
         r"Traceback \(most recent call last\)|File \"[^\"]+\", line \d+|goroutine \d+ \[|\tat [\w.$]+\("
@@ -34,19 +33,19 @@ INTERNALS: Final = {
     "must",
     "Nova's usual request is answered with 2xx",
     "Nova's usual body",
-    "Every other status is {} for the instance, or with vendordata_dynamic_failure_fatal the end of its boot. A server "
+    "With any other status the instance gets {}, or with vendordata_dynamic_failure_fatal its boot fails. A server "
     "that knows only real instances needs the id of one: give it with --instance-id or --payload.",
 )
-def status(talk: Talk) -> Judgement:
-    exchange = talk.usual
+def status(session: ContractSession) -> Judgement:
+    exchange = session.usual
     if exchange.timed_out:
-        raise NotTested("there is no answer in time: see time-answer")
+        raise NotTested("there was no answer in time: see time-answer")
     if exchange.status in {401, 403}:
         raise NotTested("the token is refused: see caller-valid-token")
     if exchange.status in REDIRECTS:
-        raise NotTested("it is a redirect: see answer-redirect")
+        raise NotTested("the answer is a redirect: see answer-redirect")
     if exchange.cut:
-        raise NotTested(f"it was read for {exchange.cut}: see answer-size and time-whole")
+        raise NotTested(f"reading stopped after {exchange.cut}: see answer-size and time-whole")
     return passed(exchange) if exchange.answered else failed(exchange, str(exchange))
 
 
@@ -56,14 +55,14 @@ def status(talk: Talk) -> Judgement:
     "Nothing is redirected",
     "Nova's usual body",
     "keystoneauth1 follows a redirect as a POST with the instance's data and the token, to any host, and from http to "
-    "https without checking the certificate; the body of a 300 it takes for the answer.",
+    "https without checking the certificate. It takes the body of a 300 for the answer.",
 )
-def redirect(talk: Talk) -> Judgement:
-    exchange = talk.usual if talk.can_ask else talk.ask_with("none")
+def redirect(session: ContractSession) -> Judgement:
+    exchange = session.usual if session.can_ask else session.ask_with("none")
     if exchange.status not in REDIRECTS:
         return passed(exchange)
-    hop = Hop(talk.target.url, exchange.status or 0, exchange.headers.get("Location"))
-    told = list(redirect_pitfalls([hop], with_token=exchange.question.token is not None))
+    hop = Hop(session.target.url, exchange.status or 0, exchange.headers.get("Location"))
+    told = list(redirect_pitfalls([hop], with_token=exchange.request.token is not None))
     return failed(exchange, "; ".join(told) or f"Nova takes the body of a {exchange.status} for the answer")
 
 
@@ -72,31 +71,31 @@ def redirect(talk: Talk) -> Judgement:
     "should",
     "An answer has a body",
     "Nova's usual body",
-    "204 and an empty body are {} to Nova without a word in its log, with vendordata_dynamic_failure_fatal on too. Who "
-    "has nothing for an instance says {}.",
+    "Nova takes a 204 or an empty body for {} without logging it, even with vendordata_dynamic_failure_fatal on. A "
+    "server that has nothing for an instance answers {}.",
 )
-def empty(talk: Talk) -> Judgement:
-    exchange = talk.good
+def empty(session: ContractSession) -> Judgement:
+    exchange = session.good
     return passed(exchange) if exchange.text else failed(exchange, "the answer is empty")
 
 
 @ANSWER.case(
     "json",
     "must",
-    "The answer is JSON that Nova's parser takes",
+    "The answer is JSON that Nova's parser accepts",
     "Nova's usual body",
-    "Plain text, such as a bare #cloud-config, HTML, white space and a byte order mark are {} to Nova. JSON nested "
-    "some thousand levels deep raises RecursionError, although failures are not fatal.",
+    "Nova takes plain text, such as a bare #cloud-config, HTML, white space and a byte order mark for {}. JSON that is "
+    "nested thousands of levels deep raises RecursionError, although failures are not fatal.",
 )
-def is_json(talk: Talk) -> Judgement:
-    exchange = talk.good
+def is_json(session: ContractSession) -> Judgement:
+    exchange = session.good
     if exchange.nova is None or not exchange.nova.dropped:
         return passed(exchange)
     hint = ""
     if exchange.text.startswith("\ufeff"):
-        hint = "; there is a byte order mark before it"
+        hint = "; it begins with a byte order mark"
     elif type_of(exchange.text):
-        hint = "; it is bare text for cloud-init, and has to be a JSON string"
+        hint = "; it is bare text for cloud-init, which must be a JSON string"
     return failed(exchange, exchange.nova.dropped + hint)
 
 
@@ -105,11 +104,11 @@ def is_json(talk: Talk) -> Judgement:
     "must",
     "Numbers are finite",
     "Nova's usual body",
-    "Nova takes NaN and Infinity, and writes them on: the instance's whole vendor_data2.json is no JSON then.",
+    "Nova accepts NaN and Infinity and passes them on: the instance's whole vendor_data2.json is then invalid JSON.",
 )
-def finite(talk: Talk) -> Judgement:
-    exchange = readable(talk)
-    return passed(exchange) if is_finite(exchange) else failed(exchange, "there is NaN or Infinity in it")
+def finite(session: ContractSession) -> Judgement:
+    exchange = readable(session)
+    return passed(exchange) if is_finite(exchange) else failed(exchange, "the answer contains NaN or Infinity")
 
 
 def is_finite(exchange: Exchange) -> bool:
@@ -123,14 +122,14 @@ def is_finite(exchange: Exchange) -> bool:
 @ANSWER.case(
     "encoding",
     "must",
-    "Nova reads the text that was meant",
+    "Nova reads the text as it was meant",
     "Nova's usual body",
-    "A text/* type without a charset is read as Latin-1 (RFC 2616; requests), so that UTF-8 becomes mojibake, and for "
-    "bytes that are no UTF-8 there is U+FFFD.",
+    "requests decodes a text/* type without a charset as Latin-1 (RFC 2616), which garbles UTF-8, and replaces bytes "
+    "that are not UTF-8 with U+FFFD.",
 )
-def encoding(talk: Talk) -> Judgement:
-    exchange = readable(talk)
-    seen = Observed(talk.target.name, talk.target.url, (), False, 0, 0, exchange.body, exchange.text, None)
+def encoding(session: ContractSession) -> Judgement:
+    exchange = readable(session)
+    seen = Observed(session.target.name, session.target.url, (), False, 0, 0, exchange.body, exchange.text, None)
     wrong = list(encoding_pitfalls(seen))
     return failed(exchange, wrong[0]) if wrong else passed(exchange)
 
@@ -140,17 +139,17 @@ def encoding(talk: Talk) -> Judgement:
     "should",
     "The JSON means the same to every parser",
     "Nova's usual body",
-    "On duplicate members, lone surrogates, numbers out of range and more than 64 levels parsers disagree (RFC 7493); "
-    "cloud-init fails at a lone surrogate.",
+    "Parsers disagree on duplicate members, lone surrogates, numbers out of range and more than 64 levels (RFC 7493), "
+    "and cloud-init fails at a lone surrogate.",
 )
-def strict(talk: Talk) -> Judgement:
-    exchange = readable(talk)
+def strict(session: ContractSession) -> Judgement:
+    exchange = readable(session)
     if not is_finite(exchange):
-        raise NotTested("there is NaN or Infinity in it: see answer-finite")
+        raise NotTested("the answer contains NaN or Infinity: see answer-finite")
     try:
         parse(exchange.text.encode("utf-8", "replace"))
     except StrictJSONError as error:
-        return failed(exchange, f"it {error}")
+        return failed(exchange, f"the answer {error}")
     return passed(exchange)
 
 
@@ -159,17 +158,17 @@ def strict(talk: Talk) -> Judgement:
     "should",
     "The answer is declared as application/json",
     "Nova's usual body",
-    "Nova asks for it by Accept, and only for this type it reads UTF-8 without being told.",
+    "Nova asks for this type with Accept, and decodes only this type as UTF-8 without a charset.",
 )
-def content_type(talk: Talk) -> Judgement:
-    exchange = talk.good
+def content_type(session: ContractSession) -> Judgement:
+    exchange = session.good
     if not exchange.text:
         raise NotTested("the answer is empty: see answer-empty")
     declared = exchange.headers.get("Content-Type", "")
     media_type, _, parameters = declared.partition(";")
     charset = parameters.partition("=")[2].strip(' "').lower()
     if media_type.strip().lower() != "application/json" or charset not in {"", "utf-8", "utf8"}:
-        return failed(exchange, "it is declared as something else" if declared else "it is declared as nothing")
+        return failed(exchange, "the Content-Type is another one" if declared else "there is no Content-Type")
     return passed(exchange)
 
 
@@ -178,42 +177,43 @@ def content_type(talk: Talk) -> Judgement:
     "should",
     "The answer has at most 1 MiB",
     "Nova's usual body",
-    "Nova has no limit, keeps each answer in memory several times over, and writes it six times onto a config drive, "
+    "Nova sets no limit, keeps several copies of each answer in memory, and writes it six times to a config drive, "
     "which holds 64 MiB. cloud-init needs seconds for each MiB.",
 )
-def size(talk: Talk) -> Judgement:
-    exchange = talk.usual
+def size(session: ContractSession) -> Judgement:
+    exchange = session.usual
     if exchange.status is None or exchange.status // 100 != 2:
         raise NotTested(f"Nova's usual request has no good answer: {exchange}")
-    return failed(exchange, f"it has {len(exchange.body)} bytes") if len(exchange.body) > MANY else passed(exchange)
+    length = len(exchange.body)
+    return failed(exchange, f"the answer has {length} bytes") if length > MAX_BYTES else passed(exchange)
 
 
-def errors(talk: Talk) -> Iterator[Exchange]:
-    """Give the errors that strangers and broken bodies get."""
-    yield talk.ask_with("none")
-    if talk.can_ask and talk.usual.answered:
-        yield talk.ask("a body that is cut short", CUT, talk.kind)
-        yield talk.ask("an empty list", b"[]", talk.kind)
+def errors(session: ContractSession) -> Iterator[Exchange]:
+    """Yield the answers to requests without a token or with an invalid body."""
+    yield session.ask_with("none")
+    if session.can_ask and session.usual.answered:
+        yield session.ask("a body that is cut short", CUT, session.token_kind)
+        yield session.ask("an empty list", b"[]", session.token_kind)
 
 
-def seen_errors(talk: Talk) -> list[Exchange]:
-    found = [exchange for exchange in errors(talk) if exchange.status is not None and exchange.status >= 400]
+def seen_errors(session: ContractSession) -> list[Exchange]:
+    found = [exchange for exchange in errors(session) if exchange.status is not None and exchange.status >= 400]
     if not found:
-        raise NotTested("no error was seen")
+        raise NotTested("the server answered with no error")
     return found
 
 
 @ANSWER.case(
     "error-shape",
     "should",
-    "Errors are JSON whose message Nova can log",
+    "Errors are JSON with a message that Nova can log",
     "Nova's usual body without X-Auth-Token, one that is cut short, and an empty list",
     'keystoneauth1 finds the message only in application/json with {"error": {"message": …}} or '
-    '{"errors": [{"title": …}]} (exceptions/http.py). All else is "Unrecognized schema in response body." '
-    "in Nova's log, or nothing.",
+    '{"errors": [{"title": …}]} (exceptions/http.py). Otherwise Nova logs "Unrecognized schema in response body." or '
+    "nothing.",
 )
-def error_shape(talk: Talk) -> Judgement:
-    found = seen_errors(talk)
+def error_shape(session: ContractSession) -> Judgement:
+    found = seen_errors(session)
     for exchange in found:
         if not has_message(exchange):
             return failed(exchange, f"the {exchange.status} has no message that Nova can find")
@@ -234,17 +234,17 @@ def has_message(exchange: Exchange) -> bool:
 @ANSWER.case(
     "error-text",
     "should",
-    "Errors say nothing of the server's inside",
+    "Errors reveal nothing about the server's internals",
     "Nova's usual body without X-Auth-Token, one that is cut short, and an empty list",
-    "With vendordata_dynamic_failure_fatal the tenant reads this text in the instance's fault: no traceback, no "
-    "exception, no path.",
+    "With vendordata_dynamic_failure_fatal the tenant reads this text in the instance's fault. It should contain no "
+    "traceback, no exception and no path.",
 )
-def error_text(talk: Talk) -> Judgement:
-    found = seen_errors(talk)
+def error_text(session: ContractSession) -> Judgement:
+    found = seen_errors(session)
     for exchange in found:
         for what, pattern in INTERNALS.items():
             if pattern.search(exchange.text):
-                return failed(exchange, f"the {exchange.status} has {what} in it")
+                return failed(exchange, f"the {exchange.status} contains {what}")
     return passed(found[-1])
 
 
@@ -253,11 +253,11 @@ def error_text(talk: Talk) -> Judgement:
     "info",
     "A response has a request id",
     "Nova's usual body",
-    "With X-Openstack-Request-Id, as all services of OpenStack have it, Nova's log leads to the line in the server's.",
+    "With X-Openstack-Request-Id, which all OpenStack services send, a line of Nova's log leads to the server's.",
 )
-def request_id(talk: Talk) -> Judgement:
-    exchange = talk.usual if talk.can_ask else talk.ask_with("none")
+def request_id(session: ContractSession) -> Judgement:
+    exchange = session.usual if session.can_ask else session.ask_with("none")
     if exchange.status is None:
-        raise NotTested(f"there is {exchange}")
+        raise NotTested(f"the call got {exchange}")
     there = exchange.headers.get("X-Openstack-Request-Id")
     return passed(exchange) if there else failed(exchange, "there is no X-Openstack-Request-Id")

@@ -1,4 +1,4 @@
-"""The contract's cases of what Nova sends: every body that is legal, and some that are none."""
+"""The contract's cases of request bodies: all kinds that Nova sends, and some that are invalid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 from keystoneauth1.session import Session
 
 from vendorsrv.contract.case import Cases, Judgement, failed, passed
-from vendorsrv.contract.session import CUT, Talk, encoded
+from vendorsrv.contract.session import CUT, ContractSession, encoded
 from vendorsrv.contract.wire import Exchange
 
 BODY: Final = Cases("body")
@@ -20,185 +20,185 @@ NULLABLE: Final = ("project-id", "image-id", "hostname")
 
 
 def accepted(exchange: Exchange) -> Judgement:
-    return passed(exchange) if exchange.answered else failed(exchange, f"it is refused: {exchange}")
+    return passed(exchange) if exchange.answered else failed(exchange, f"this body is refused: {exchange}")
 
 
 def withstood(exchange: Exchange) -> Judgement:
-    """Judge what came for a body that Nova never sends; a server that does not look at the body may answer it."""
+    """Judge the answer to a body that Nova never sends; a server that does not read the body may accept it."""
     if exchange.status is None or exchange.status >= 500:
-        return failed(exchange, f"it is more than the server can take: {exchange}")
-    return passed(exchange, "it is answered as if nothing were wrong" if exchange.answered else "")
+        return failed(exchange, f"the server failed: {exchange}")
+    return passed(exchange, "the server accepts this body" if exchange.answered else "")
 
 
 @BODY.case(
     "other-project",
     "must",
     "The instance's project need not be the token's",
-    "Nova's usual body, whose project-id is not the project of the token; if it is refused, one whose project-id is",
-    "The token is Nova's, of the project service as a rule; whose instance it is, only the body says.",
+    "Nova's usual body, whose project-id is not the token's project; if it is refused, one whose project-id is",
+    "The token is Nova's, usually of the project service; only the body says whose instance it is.",
 )
-def other_project(talk: Talk) -> Judgement:
-    caller = talk.subject.caller
+def other_project(session: ContractSession) -> Judgement:
+    caller = session.subject.caller
     own = caller.get_project_id() if isinstance(caller, Session) and caller.auth else None
-    if not talk.usual.answered and own:
-        body = encoded({**talk.payload, "project-id": own})
-        if talk.ask("Nova's body with the token's own project", body, talk.kind).answered:
-            return failed(talk.usual, "it is refused, and answered for the project of the token")
-    return passed(talk.good)
+    if not session.usual.answered and own:
+        body = encoded({**session.payload, "project-id": own})
+        if session.ask("Nova's body with the token's own project", body, session.token_kind).answered:
+            return failed(session.usual, "this body is refused, but accepted with the token's project")
+    return passed(session.good)
 
 
 @BODY.case(
     "user-data-null",
     "must",
-    "An instance without user-data is answered",
+    "An instance without user-data gets an answer",
     "Nova's body with user-data null",
-    "user-data is null whenever the user gave none (nova/api/metadata/vendordata_dynamic.py).",
+    "user-data is null when the user gave none (nova/api/metadata/vendordata_dynamic.py).",
 )
-def user_data_null(talk: Talk) -> Judgement:
-    return accepted(talk.vary("with user-data null", {"user-data": None}))
+def user_data_null(session: ContractSession) -> Judgement:
+    return accepted(session.vary("with user-data null", {"user-data": None}))
 
 
 @BODY.case(
     "user-data-largest",
     "must",
-    "The largest user-data is taken",
+    "The largest user-data is accepted",
     "Nova's body with user-data of 65,535 characters",
-    "Nova lets a user give that much, in base64.",
+    "Nova allows that much, in base64.",
 )
-def user_data_largest(talk: Talk) -> Judgement:
-    return accepted(talk.vary("with user-data of 65,535 characters", {"user-data": "A" * USER_DATA}))
+def user_data_largest(session: ContractSession) -> Judgement:
+    return accepted(session.vary("with user-data of 65,535 characters", {"user-data": "A" * USER_DATA}))
 
 
 @BODY.case(
     "image-id-empty",
     "must",
-    "An instance that was booted from a volume is answered",
+    "An instance that was booted from a volume gets an answer",
     "Nova's body with image-id an empty string",
-    "Such an instance has no image, and Nova then sends an empty string.",
+    "Such an instance has no image, so Nova sends an empty string.",
 )
-def image_id_empty(talk: Talk) -> Judgement:
-    return accepted(talk.vary("with an empty image-id", {"image-id": ""}))
+def image_id_empty(session: ContractSession) -> Judgement:
+    return accepted(session.vary("with an empty image-id", {"image-id": ""}))
 
 
 @BODY.case(
     "metadata-empty",
     "must",
-    "An instance without metadata is answered",
+    "An instance without metadata gets an answer",
     "Nova's body with metadata an empty object",
     "Most instances have none.",
 )
-def metadata_empty(talk: Talk) -> Judgement:
-    return accepted(talk.vary("with metadata empty", {"metadata": {}}))
+def metadata_empty(session: ContractSession) -> Judgement:
+    return accepted(session.vary("with metadata empty", {"metadata": {}}))
 
 
 @BODY.case(
     "unicode",
     "must",
-    "Metadata in any script is taken",
+    "Metadata in any script is accepted",
     "Nova's body with metadata in Latin, Greek, Chinese and emoji, as \\u escapes",
-    "Users write it as they like. Nova's JSON is ASCII, so that a character may come as two escapes.",
+    "Users write it in any language. Nova's JSON is ASCII, so one character may be sent as two escapes.",
 )
-def unicode(talk: Talk) -> Judgement:
+def unicode(session: ContractSession) -> Judgement:
     metadata = {"caf\u00e9": "\u03b1\u03b2\u03b3", "\u4e2d\u6587": "\U0001f4e7"}
-    return accepted(talk.vary("with metadata in other scripts", {"metadata": metadata}))
+    return accepted(session.vary("with metadata in other scripts", {"metadata": metadata}))
 
 
 @BODY.case(
     "largest",
     "must",
-    "The largest body that Nova's default limits let through is taken",
+    "The largest body that Nova's default limits allow is accepted",
     "Nova's body with 128 items of metadata of 255 + 255 characters beyond ASCII, and the largest user-data (460 KB)",
-    "A limit on bodies below 1 MiB turns some instances away, and Nova gives them {}.",
+    "A limit on bodies below 1 MiB refuses some instances, and Nova gives them {}.",
 )
-def largest(talk: Talk) -> Judgement:
+def largest(session: ContractSession) -> Judgement:
     metadata = {f"{number:03}".ljust(TEXT, "\u00e9"): "\u00e9" * TEXT for number in range(ITEMS)}
-    return accepted(talk.vary("of the largest size", {"metadata": metadata, "user-data": "A" * USER_DATA}))
+    return accepted(session.vary("of the largest size", {"metadata": metadata, "user-data": "A" * USER_DATA}))
 
 
 @BODY.case(
     "many-roles",
     "must",
-    "A user with many roles is answered",
+    "A user with many roles gets an answer",
     "Nova's body with boot-roles of 120 names",
-    "Nova never cuts the list, and implied roles make it long.",
+    "Nova never truncates the list, and implied roles make it long.",
 )
-def many_roles(talk: Talk) -> Judgement:
+def many_roles(session: ContractSession) -> Judgement:
     roles = ",".join(f"role-number-{number:03}" for number in range(120))
-    return accepted(talk.vary("with 120 boot-roles", {"boot-roles": roles}))
+    return accepted(session.vary("with 120 boot-roles", {"boot-roles": roles}))
 
 
 @BODY.case(
     "boot-roles-missing",
     "should",
-    "An older Nova's body is taken",
+    "An older Nova's body is accepted",
     "Nova's body without boot-roles",
-    "Novas before Ocata send none.",
+    "Nova before Ocata sends none.",
 )
-def boot_roles_missing(talk: Talk) -> Judgement:
-    return accepted(talk.vary("without boot-roles", {}, without=["boot-roles"]))
+def boot_roles_missing(session: ContractSession) -> Judgement:
+    return accepted(session.vary("without boot-roles", {}, without=["boot-roles"]))
 
 
 @BODY.case(
     "unknown-members",
     "should",
-    "A newer Nova's body is taken",
+    "A newer Nova's body is accepted",
     "Nova's body with two more members",
-    "boot-roles came later than the others; the next one must not end every boot.",
+    "boot-roles was added later than the others; the next new member must not break every boot.",
 )
-def unknown_members(talk: Talk) -> Judgement:
+def unknown_members(session: ContractSession) -> Judgement:
     more: dict[str, Any] = {"flavor-id": "m1.small", "availability-zone": {"name": "nova", "hints": [1, None]}}
-    return accepted(talk.vary("with two unknown members", more))
+    return accepted(session.vary("with two unknown members", more))
 
 
 @BODY.case(
     "null-members",
     "should",
-    "What may be null in Nova's object is taken as null",
+    "Members that may be null are accepted as null",
     "Nova's body with project-id, image-id and hostname null",
-    "nova.objects.Instance lets all three be null.",
+    "nova.objects.Instance allows null for all three.",
 )
-def null_members(talk: Talk) -> Judgement:
+def null_members(session: ContractSession) -> Judgement:
     words = f"with {', '.join(NULLABLE)} null"
-    return accepted(talk.vary(words, dict.fromkeys(NULLABLE)))
+    return accepted(session.vary(words, dict.fromkeys(NULLABLE)))
 
 
 @BODY.case(
     "not-json",
     "should",
-    "A body that is no JSON is refused, in time and not with a 5xx",
+    "A body that is not JSON is refused, in time and not with a 5xx",
     "a body that is cut short",
-    "Something between Nova and the server may cut or change a body. A 500 for it is a fault that the server did not "
-    "foresee, and often has the text of an exception.",
+    "A proxy between Nova and the server may cut or change a body. A 500 is then a fault that the server did not "
+    "foresee, and often contains the text of an exception.",
 )
-def not_json(talk: Talk) -> Judgement:
-    talk.insist()
-    return withstood(talk.ask("a body that is cut short", CUT, talk.kind))
+def not_json(session: ContractSession) -> Judgement:
+    session.require_good_answer()
+    return withstood(session.ask("a body that is cut short", CUT, session.token_kind))
 
 
 @BODY.case(
     "wrong-types",
     "should",
-    "JSON of another form is refused, and not with a 5xx",
-    "an empty list; and Nova's body with instance-id a number, metadata a list and user-data an object",
-    "As for what is no JSON.",
+    "JSON of another structure is refused, and not with a 5xx",
+    "an empty list, and Nova's body with instance-id a number, metadata a list and user-data an object",
+    "As for a body that is not JSON.",
 )
-def wrong_types(talk: Talk) -> Judgement:
-    talk.insist()
-    wrong = json.dumps({**talk.payload, "instance-id": 17, "metadata": ["x"], "user-data": {}}).encode()
-    first = withstood(talk.ask("an empty list", b"[]", talk.kind))
-    return withstood(talk.ask("members of other types", wrong, talk.kind)) if first.passed else first
+def wrong_types(session: ContractSession) -> Judgement:
+    session.require_good_answer()
+    wrong = json.dumps({**session.payload, "instance-id": 17, "metadata": ["x"], "user-data": {}}).encode()
+    first = withstood(session.ask("an empty list", b"[]", session.token_kind))
+    return withstood(session.ask("members of other types", wrong, session.token_kind)) if first.passed else first
 
 
 @BODY.case(
     "get",
     "info",
-    "What is no POST is refused",
+    "Other methods than POST are refused",
     "a GET without a body",
-    "Nova only posts. Whatever answers a GET does so without knowing for which instance.",
+    "Nova only posts. A server that answers a GET does not know for which instance.",
 )
-def get(talk: Talk) -> Judgement:
-    talk.insist()
-    exchange = talk.ask("nothing", b"", talk.kind, "GET")
+def get(session: ContractSession) -> Judgement:
+    session.require_good_answer()
+    exchange = session.ask("nothing", b"", session.token_kind, "GET")
     if exchange.status is not None and 400 <= exchange.status < 500:
         return passed(exchange)
-    return failed(exchange, f"a GET gives {exchange}")
+    return failed(exchange, f"a GET got {exchange}")

@@ -1,31 +1,31 @@
-"""The contract's cases of who may call: Nova with its token, and nobody else."""
+"""The contract's cases of authentication: Nova may call with its token, and nobody else."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from vendorsrv.contract.case import Cases, Judgement, failed, passed
-from vendorsrv.contract.session import CUT, KINDS, Kind, NotTested, Talk
+from vendorsrv.contract.session import CUT, TOKENS, ContractSession, NotTested, TokenKind
 from vendorsrv.contract.wire import Exchange
 
 CALLER: Final = Cases("caller")
-NO_TOKENS: Final[tuple[Kind, ...]] = ("none", "empty", "garbage", "spaced")
+NO_TOKENS: Final[tuple[TokenKind, ...]] = ("none", "empty", "garbage", "spaced")
 
 
-def answer_to(talk: Talk, kind: Kind) -> Exchange:
-    exchange = talk.ask_with(kind)
+def answer_to(session: ContractSession, kind: TokenKind) -> Exchange:
+    exchange = session.ask_with(kind)
     if exchange.status is None:
-        raise NotTested(f"with {KINDS[kind]} there is {exchange}")
+        raise NotTested(f"with {TOKENS[kind]} the call got {exchange}")
     return exchange
 
 
-def let_in(exchange: Exchange) -> bool:
+def accepted(exchange: Exchange) -> bool:
     return exchange.status is not None and exchange.status // 100 == 2
 
 
-def kept_out(talk: Talk, kind: Kind) -> Judgement:
-    exchange = answer_to(talk, kind)
-    return failed(exchange, f"{KINDS[kind]} is let in") if let_in(exchange) else passed(exchange)
+def refused_with(session: ContractSession, kind: TokenKind) -> Judgement:
+    exchange = answer_to(session, kind)
+    return failed(exchange, f"{TOKENS[kind]} is accepted") if accepted(exchange) else passed(exchange)
 
 
 @CALLER.case(
@@ -33,11 +33,11 @@ def kept_out(talk: Talk, kind: Kind) -> Judgement:
     "must",
     "A request without a token is refused",
     "Nova's usual body without X-Auth-Token",
-    "Whoever reaches the port could ask for the data of any instance. Nova always sends a token when "
+    "Otherwise anybody who reaches the port can get the data of any instance. Nova always sends a token when "
     "[vendordata_dynamic_auth] is set.",
 )
-def no_token(talk: Talk) -> Judgement:
-    return kept_out(talk, "none")
+def no_token(session: ContractSession) -> Judgement:
+    return refused_with(session, "none")
 
 
 @CALLER.case(
@@ -45,10 +45,10 @@ def no_token(talk: Talk) -> Judgement:
     "must",
     "An empty token is refused",
     "Nova's usual body with an empty X-Auth-Token",
-    "A check that only looks whether the header is there lets it in.",
+    "A check that only tests whether the header exists accepts it.",
 )
-def empty_token(talk: Talk) -> Judgement:
-    return kept_out(talk, "empty")
+def empty_token(session: ContractSession) -> Judgement:
+    return refused_with(session, "empty")
 
 
 @CALLER.case(
@@ -56,10 +56,10 @@ def empty_token(talk: Talk) -> Judgement:
     "must",
     "A token that Keystone never issued is refused",
     "Nova's usual body with a made-up token that looks like Keystone's",
-    "Only Keystone knows which tokens are valid; a server that does not ask it lets everybody in.",
+    "Only Keystone knows which tokens are valid; a server that does not ask it accepts everybody.",
 )
-def garbage_token(talk: Talk) -> Judgement:
-    return kept_out(talk, "garbage")
+def garbage_token(session: ContractSession) -> Judgement:
+    return refused_with(session, "garbage")
 
 
 @CALLER.case(
@@ -67,23 +67,23 @@ def garbage_token(talk: Talk) -> Judgement:
     "must",
     "A tenant's valid token is refused",
     "Nova's usual body with a valid token of a tenant's user",
-    "Every user of the cloud can get a valid token. keystonemiddleware alone admits them all; the server itself has to "
-    "look for Nova's account, by its role and project.",
+    "Every user of the cloud can get a valid token. keystonemiddleware alone accepts them all; the server itself must "
+    "check for Nova's account, by its role and project.",
 )
-def tenant_token(talk: Talk) -> Judgement:
-    return kept_out(talk, "tenant")
+def tenant_token(session: ContractSession) -> Judgement:
+    return refused_with(session, "tenant")
 
 
 @CALLER.case(
     "valid-token",
     "must",
-    "Nova's token is let in",
+    "Nova's token is accepted",
     "Nova's usual body with a valid token",
-    "After a 401 Nova gets a new token from Keystone, asks once more, and then gives the instance {} (keystoneauth1, "
+    "After a 401 Nova gets a new token from Keystone, tries once more, and then gives the instance {} (keystoneauth1, "
     "Session.request).",
 )
-def valid_token(talk: Talk) -> Judgement:
-    exchange = answer_to(talk, "valid")
+def valid_token(session: ContractSession) -> Judgement:
+    exchange = answer_to(session, "valid")
     if exchange.status in {401, 403}:
         return failed(exchange, f"status {exchange.status}")
     return passed(exchange)
@@ -92,51 +92,51 @@ def valid_token(talk: Talk) -> Judgement:
 @CALLER.case(
     "leaks-no-token",
     "must",
-    "No response holds the token that was sent",
+    "No response contains the token that was sent",
     "Nova's usual body, and one that is cut short, with a valid token",
-    "An answer ends in the instance, and with vendordata_dynamic_failure_fatal the text of an error ends in what the "
-    "tenant sees. Nova's token there is Nova's account there.",
+    "The instance reads the answer, and with vendordata_dynamic_failure_fatal the tenant reads an error's text. "
+    "Whoever finds Nova's token there can use Nova's account.",
 )
-def leaks_no_token(talk: Talk) -> Judgement:
-    answered = [talk.ask_with("valid"), talk.ask("a body that is cut short", CUT, "valid")]
+def leaks_no_token(session: ContractSession) -> Judgement:
+    answered = [session.ask_with("valid"), session.ask("a body that is cut short", CUT, "valid")]
     for exchange in answered:
-        token = exchange.question.token or ""
+        token = exchange.request.token or ""
         if token.encode() in exchange.body or any(token in value for value in exchange.headers.values()):
-            return failed(exchange, "the token is in it")
+            return failed(exchange, "the response contains the token")
     return passed(answered[-1])
 
 
 @CALLER.case(
     "refusal-401",
     "should",
-    "What is no valid token is answered with 401",
+    "An invalid token is answered with 401",
     "Nova's usual body with no token, an empty one, a made-up one, and one with a space in it",
-    "401 says that the token is the matter. A 403 or 503 in its place sends whoever reads Nova's log the wrong way, "
-    "and a 5xx rings an alarm for every stranger.",
+    "401 says that the token is the problem. A 403 or 503 instead misleads whoever reads Nova's log, and a 5xx raises "
+    "an alarm for every stranger.",
 )
-def refusal_401(talk: Talk) -> Judgement:
-    refused = [(kind, exchange) for kind in NO_TOKENS if not let_in(exchange := answer_to(talk, kind))]
+def refusal_401(session: ContractSession) -> Judgement:
+    refused = [(kind, exchange) for kind in NO_TOKENS if not accepted(exchange := answer_to(session, kind))]
     if not refused:
-        raise NotTested("everybody is let in")
+        raise NotTested("every request is accepted")
     for kind, exchange in refused:
         if exchange.status != 401:
-            return failed(exchange, f"{KINDS[kind]} is answered with {exchange.status}")
+            return failed(exchange, f"{TOKENS[kind]} is answered with {exchange.status}")
     return passed(refused[-1][1])
 
 
 @CALLER.case(
     "challenge",
     "should",
-    "A 401 says where tokens are from",
+    "A 401 says where to get a token",
     "Nova's usual body without X-Auth-Token",
     "A 401 must have WWW-Authenticate (RFC 9110, 15.5.2); OpenStack's clients read Keystone's address from it.",
 )
-def challenge(talk: Talk) -> Judgement:
-    exchange = answer_to(talk, "none")
+def challenge(session: ContractSession) -> Judgement:
+    exchange = answer_to(session, "none")
     if exchange.status != 401:
         raise NotTested("a request without a token is not answered with 401")
     if "WWW-Authenticate" not in exchange.headers:
-        return failed(exchange, "there is no WWW-Authenticate")
+        return failed(exchange, "there is no WWW-Authenticate header")
     return passed(exchange)
 
 
@@ -145,12 +145,12 @@ def challenge(talk: Talk) -> Judgement:
     "should",
     "The token is checked before the body",
     "a body that is cut short, without X-Auth-Token",
-    "A stranger shall cost no parsing, and learn nothing of what a good body is like.",
+    "A stranger should cause no parsing, and learn nothing about valid bodies.",
 )
-def before_body(talk: Talk) -> Judgement:
-    usual, broken = answer_to(talk, "none"), talk.ask("a body that is cut short", CUT, "none")
-    if let_in(usual):
-        raise NotTested("a request without a token is let in")
+def before_body(session: ContractSession) -> Judgement:
+    usual, broken = answer_to(session, "none"), session.ask("a body that is cut short", CUT, "none")
+    if accepted(usual):
+        raise NotTested("a request without a token is accepted")
     if usual.status != broken.status:
-        return failed(broken, f"a good body gets {usual.status} without a token, and a broken one {broken.status}")
+        return failed(broken, f"without a token a valid body got {usual.status}, and an invalid one {broken.status}")
     return passed(broken)

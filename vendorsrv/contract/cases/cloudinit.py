@@ -1,4 +1,4 @@
-"""The contract's cases of cloud-init safety: what stands under the name ``cloud-init`` in vendor_data2.json."""
+"""The contract's cases of cloud-init safety: the answer under the name ``cloud-init`` in vendor_data2.json."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from vendorsrv.cloudinit.guard import INCLUDES, Guard, host_of, included
 from vendorsrv.cloudinit.mime import read
 from vendorsrv.cloudinit.text import load_config, type_of
 from vendorsrv.contract.case import Cases, Judgement, failed, passed, readable
-from vendorsrv.contract.session import NotTested, Talk
+from vendorsrv.contract.session import ContractSession, NotTested
 from vendorsrv.contract.wire import Exchange
 from vendorsrv.errors import CloudInitError
 from vendorsrv.nova.pitfalls import NOTHING
 
 CLOUD_INIT: Final = Cases("cloud-init")
 NAME: Final = "cloud-init"
-#: Lists that users often have in a cloud-config of their own.
+#: Keys that users often have in their own cloud-config.
 OVERRIDDEN: Final = ("bootcmd", "packages", "runcmd", "users", "write_files")
 
 
-def for_cloud_init(talk: Talk) -> Exchange:
-    exchange = readable(talk)
-    if talk.target.name != NAME:
-        raise NotTested(f"the target's name is {talk.target.name}; cloud-init reads only the one named {NAME}")
+def for_cloud_init(session: ContractSession) -> Exchange:
+    exchange = readable(session)
+    if session.target.name != NAME:
+        raise NotTested(f"the target's name is {session.target.name}; cloud-init reads only the one named {NAME}")
     return exchange
 
 
-def text_for(talk: Talk) -> tuple[Exchange, str]:
-    exchange = for_cloud_init(talk)
+def text_for(session: ContractSession) -> tuple[Exchange, str]:
+    exchange = for_cloud_init(session)
     if not isinstance(exchange.value, str):
-        raise NotTested("the answer is no string: see cloud-init-string")
+        raise NotTested("the answer is not a string: see cloud-init-string")
     return exchange, exchange.value
 
 
 @CLOUD_INIT.case(
     "name",
     "info",
-    "What is for cloud-init is under the name cloud-init",
+    "An answer for cloud-init has the name cloud-init",
     "Nova's usual body",
-    "cloud-init looks at this key of vendor_data2.json only, and passes over all others without a word.",
+    "cloud-init reads only this key of vendor_data2.json, and ignores all others without a message.",
 )
-def name(talk: Talk) -> Judgement:
-    exchange = readable(talk)
-    if talk.target.name == NAME or not isinstance(exchange.value, str) or not type_of(exchange.value):
+def name(session: ContractSession) -> Judgement:
+    exchange = readable(session)
+    if session.target.name == NAME or not isinstance(exchange.value, str) or not type_of(exchange.value):
         return passed(exchange)
-    return failed(exchange, f"the answer is for cloud-init, and the target's name is {talk.target.name}")
+    return failed(exchange, f"the answer is for cloud-init, but the target's name is {session.target.name}")
 
 
 @CLOUD_INIT.case(
@@ -52,26 +52,26 @@ def name(talk: Talk) -> Judgement:
     "must",
     "The answer is one string, or nothing",
     "Nova's usual body",
-    "cloud-init ignores an object or a number. A list crashes its newer versions, and the user's own user-data is lost "
-    "with it. Nothing is {}, null or an empty string.",
+    "cloud-init ignores an object or a number. A list crashes newer versions, and the user's own user-data is lost. "
+    "Nothing is {}, null or an empty string.",
 )
-def string(talk: Talk) -> Judgement:
-    exchange = for_cloud_init(talk)
+def string(session: ContractSession) -> Judgement:
+    exchange = for_cloud_init(session)
     if isinstance(exchange.value, str) or exchange.value in NOTHING:
         return passed(exchange)
-    return failed(exchange, f"it is {'a list' if isinstance(exchange.value, list) else 'no string'}")
+    return failed(exchange, f"the answer is {'a list' if isinstance(exchange.value, list) else 'not a string'}")
 
 
 @CLOUD_INIT.case(
     "parts",
     "must",
-    "Each part is one that cloud-init takes, and cannot hurt the boot",
+    "cloud-init accepts each part, and no part can break the boot",
     "Nova's usual body",
-    "Without a header such as #cloud-config a part is ignored, with a key of the wrong type it can end the init stage, "
-    "and a lone surrogate always does.",
+    "A part without a header such as #cloud-config is ignored. A key of the wrong type can abort the init stage, and a "
+    "lone surrogate always does.",
 )
-def parts(talk: Talk) -> Judgement:
-    exchange, text = text_for(talk)
+def parts(session: ContractSession) -> Judgement:
+    exchange, text = text_for(session)
     try:
         Guard(hosts_of(text)).value(text, "target")
     except CloudInitError as error:
@@ -80,9 +80,9 @@ def parts(talk: Talk) -> Judgement:
 
 
 def hosts_of(text: str) -> set[str]:
-    """Give the hosts that are included from, which another case is about.
+    """Return the hosts of ``#include`` URLs; a case of their own judges them.
 
-    :raises CloudInitError: the text's parts cannot be told apart.
+    :raises CloudInitError: the text cannot be split into its parts.
     """
     urls = (url for part in read(text) if part.media_type in INCLUDES for url in included(part.text))
     return {(host_of(url) or "").lower() for url in urls}
@@ -91,17 +91,17 @@ def hosts_of(text: str) -> set[str]:
 @CLOUD_INIT.case(
     "include",
     "should",
-    "Nothing is included from elsewhere",
+    "Nothing is included from another host",
     "Nova's usual body",
-    "An instance that cannot reach an #include's URL loses its user-data too, after all retries.",
+    "An instance that cannot reach the URL of an #include also loses its user-data, after all retries.",
 )
-def include(talk: Talk) -> Judgement:
-    exchange, text = text_for(talk)
+def include(session: ContractSession) -> Judgement:
+    exchange, text = text_for(session)
     try:
         hosts = hosts_of(text)
     except CloudInitError:
-        raise NotTested("its parts cannot be read: see cloud-init-parts") from None
-    return failed(exchange, "there is an #include in it") if hosts else passed(exchange)
+        raise NotTested("the parts cannot be read: see cloud-init-parts") from None
+    return failed(exchange, "the answer has an #include") if hosts else passed(exchange)
 
 
 @CLOUD_INIT.case(
@@ -109,14 +109,14 @@ def include(talk: Talk) -> Judgement:
     "info",
     "The user's own cloud-config does not replace the vendor's",
     "Nova's usual body",
-    "For each top-level key the user's value wins as a whole: a vendor's runcmd, packages, users or write_files vanish "
-    "as soon as the user has the same key. Scripts (#!) stay.",
+    "For each top-level key the user's value replaces the vendor's: a vendor's runcmd, packages, users or write_files "
+    "are lost as soon as the user has the same key. Scripts (#!) stay.",
 )
-def overridden(talk: Talk) -> Judgement:
-    exchange, text = text_for(talk)
+def overridden(session: ContractSession) -> Judgement:
+    exchange, text = text_for(session)
     try:
         configs = [load_config(part.text, NAME) for part in read(text) if part.media_type == "text/cloud-config"]
     except CloudInitError:
-        raise NotTested("its parts cannot be read: see cloud-init-parts") from None
+        raise NotTested("the parts cannot be read: see cloud-init-parts") from None
     keys = sorted({key for config in configs for key in config if key in OVERRIDDEN})
-    return failed(exchange, f"it has {', '.join(keys)}") if keys else passed(exchange)
+    return failed(exchange, f"the answer has {', '.join(keys)}") if keys else passed(exchange)

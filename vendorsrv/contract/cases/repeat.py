@@ -1,4 +1,4 @@
-"""The contract's cases of asking again: Nova keeps no answer, and asks six times for each config drive."""
+"""The contract's cases of repeated calls: Nova caches nothing, and calls six times for each config drive."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from vendorsrv.contract.case import Cases, Judgement, failed, passed, readable
-from vendorsrv.contract.session import NotTested, Talk
+from vendorsrv.contract.session import ContractSession, NotTested
 from vendorsrv.contract.wire import Exchange
 from vendorsrv.nova.pitfalls import NOTHING
 
-AGAIN: Final = Cases("again")
+REPEAT: Final = Cases("again")
 
 
 def value_of(exchange: Exchange) -> str:
-    """Give what Nova keeps as one text, whatever the order of members."""
+    """Return what Nova keeps as a text that does not depend on the order of members."""
     return json.dumps(exchange.value, sort_keys=True)
 
 
@@ -23,85 +23,88 @@ def values(exchanges: Sequence[Exchange]) -> set[str]:
     return {value_of(exchange) for exchange in exchanges}
 
 
-def steady(talk: Talk) -> str:
-    """Give the value that Nova keeps each time.
+def steady(session: ContractSession) -> str:
+    """Return the value that Nova keeps each time.
 
-    :raises NotTested: there are different ones already one after the other, or none.
+    :raises NotTested: calls in sequence already got different ones, or none.
     """
-    found = values([readable(talk), *talk.row])
+    found = values([readable(session), *session.sequence])
     if len(found) > 1:
-        raise NotTested("the answers differ already one after the other: see again-same")
+        raise NotTested("calls in sequence already got different answers: see again-same")
     return found.pop()
+
+
+def one_answer(exchanges: Sequence[Exchange]) -> Judgement:
+    found = len(values(exchanges))
+    return passed(exchanges[-1]) if found == 1 else failed(exchanges[-1], f"there were {found} different answers")
 
 
 def answered(exchange: Exchange) -> Exchange:
     if not exchange.answered:
-        raise NotTested(f"it is refused: {exchange}")
+        raise NotTested(f"this body is refused: {exchange}")
     return exchange
 
 
-@AGAIN.case(
+@REPEAT.case(
     "same",
     "must",
-    "Six calls for one instance get one answer",
+    "Six calls for one instance get the same answer",
     "Nova's usual body, six times over one connection",
-    "Nova keeps no answer. A config drive has one document for each of six metadata versions, and an instance whose "
-    "documents differ finds a password, or a key, that is not the one that counts.",
+    "Nova caches nothing. A config drive has one document for each of six metadata versions: if they differ, an "
+    "instance may read a password or a key that is not the one in use.",
 )
-def same(talk: Talk) -> Judgement:
-    readable(talk)
-    for exchange in talk.row:
+def same(session: ContractSession) -> Judgement:
+    readable(session)
+    for exchange in session.sequence:
         if exchange.status is None:
-            raise NotTested("not all were answered: see time-kept-connection")
+            raise NotTested("some calls got no answer: see time-kept-connection")
         if not exchange.answered:
-            return failed(exchange, f"one of six got {exchange}")
-    found = len(values(talk.row))
-    return passed(talk.row[-1]) if found == 1 else failed(talk.row[-1], f"there were {found} different answers")
+            return failed(exchange, f"one of six calls got {exchange}")
+    return one_answer(session.sequence)
 
 
-@AGAIN.case(
+@REPEAT.case(
     "at-once",
     "must",
-    "Six calls at once for a new instance get one answer",
+    "Six calls at once for a new instance get the same answer",
     "Nova's body for a new instance, six times at once",
-    "Calls for one instance come within milliseconds of each other, from Nova's workers and hosts. Two runs that each "
-    "make a password leave the instance with the wrong one.",
+    "Nova's workers and hosts call for one instance within milliseconds of each other. If two calls each create a "
+    "password, the instance may get the wrong one.",
 )
-def at_once(talk: Talk) -> Judgement:
-    steady(talk)
-    if not all(exchange.answered for exchange in talk.burst):
-        raise NotTested("not all were answered: see time-at-once")
-    found = len(values(talk.burst))
-    return passed(talk.burst[-1]) if found == 1 else failed(talk.burst[-1], f"there were {found} different answers")
+def at_once(session: ContractSession) -> Judgement:
+    steady(session)
+    if not all(exchange.answered for exchange in session.burst):
+        raise NotTested("some calls got no answer: see time-at-once")
+    return one_answer(session.burst)
 
 
-@AGAIN.case(
+@REPEAT.case(
     "member-order",
     "should",
     "The order of the body's members does not matter",
-    "Nova's usual body with its members in reverse, and spaces between them",
-    "JSON objects have no order (RFC 8259, 4), and another version of Nova or Python may have another.",
+    "Nova's usual body with its members in reverse order, and spaces between them",
+    "JSON objects are unordered (RFC 8259, 4), and another version of Nova or Python may use another order.",
 )
-def member_order(talk: Talk) -> Judgement:
-    before = steady(talk)
-    body = json.dumps(dict(reversed(talk.payload.items())), indent=1).encode()
-    exchange = talk.ask("Nova's usual body in another order", body, talk.kind)
-    return passed(exchange) if value_of(exchange) == before else failed(exchange, "it gets another answer")
+def member_order(session: ContractSession) -> Judgement:
+    before = steady(session)
+    body = json.dumps(dict(reversed(session.payload.items())), indent=1).encode()
+    exchange = session.ask("Nova's usual body in another order", body, session.token_kind)
+    return passed(exchange) if value_of(exchange) == before else failed(exchange, "it got another answer")
 
 
-@AGAIN.case(
+@REPEAT.case(
     "other-instance",
     "info",
-    "Another instance gets an answer of its own",
-    "Nova's body for an instance that was not asked for before",
+    "Another instance gets a different answer",
+    "Nova's body for a new instance",
     "Where answers hold a name, an address or a password, the same one for two instances would be a mistake. Two empty "
     "answers are not compared: a server may have nothing for either instance.",
 )
-def other_instance(talk: Talk) -> Judgement:
-    before = steady(talk)
-    if "instance-id" in talk.subject.payload:
-        raise NotTested("only the instance that was given is asked for")
-    exchange = answered(talk.vary("for another instance", {"hostname": "vendorsrv-other"}))
+def other_instance(session: ContractSession) -> Judgement:
+    before = steady(session)
+    if "instance-id" in session.subject.payload:
+        raise NotTested("only the given instance is used")
+    exchange = answered(session.vary("for another instance", {"hostname": "vendorsrv-other"}))
     if value_of(exchange) != before:
         return passed(exchange)
     if exchange.value in NOTHING:
@@ -109,31 +112,31 @@ def other_instance(talk: Talk) -> Judgement:
     return failed(exchange, "both instances got the same answer")
 
 
-@AGAIN.case(
+@REPEAT.case(
     "boot-roles",
     "info",
     "An instance keeps its answer when the boot roles change",
     "Nova's usual body with boot-roles empty",
-    "An instance that was made a mail server at its boot shall stay one (Nova's vendordata specification of Ocata). To "
-    "see it, give the roles that matter with --boot-roles.",
+    "An instance that became a mail server at its boot should stay one (Nova's vendordata specification for Ocata). To "
+    "test this, give the roles that matter with --boot-roles.",
 )
-def boot_roles(talk: Talk) -> Judgement:
-    before = steady(talk)
-    words = {"instance-id": talk.payload["instance-id"], "boot-roles": ""}
-    exchange = answered(talk.vary("for the same instance with boot-roles empty", words))
-    return passed(exchange) if value_of(exchange) == before else failed(exchange, "the answer follows the roles")
+def boot_roles(session: ContractSession) -> Judgement:
+    before = steady(session)
+    words = {"instance-id": session.payload["instance-id"], "boot-roles": ""}
+    exchange = answered(session.vary("for the same instance with boot-roles empty", words))
+    return passed(exchange) if value_of(exchange) == before else failed(exchange, "the answer changed with the roles")
 
 
-@AGAIN.case(
+@REPEAT.case(
     "afterwards",
     "must",
-    "After all of this the server answers as before",
+    "After all other cases the server answers as before",
     "Nova's usual body once more",
-    "A body that ends a worker, or spoils what is kept, ends the boots of everybody else.",
+    "A body that kills a worker, or corrupts what is stored, breaks the boots of all other instances.",
 )
-def afterwards(talk: Talk) -> Judgement:
-    readable(talk)
-    exchange = talk.ask("Nova's usual body, after everything else", talk.usual.question.body, talk.kind)
+def afterwards(session: ContractSession) -> Judgement:
+    readable(session)
+    exchange = session.ask("Nova's usual body, after everything else", session.usual.request.body, session.token_kind)
     if not exchange.answered:
-        return failed(exchange, f"there is {exchange}")
-    return passed(exchange) if value_of(exchange) == steady(talk) else failed(exchange, "it gets another answer")
+        return failed(exchange, f"it got {exchange}")
+    return passed(exchange) if value_of(exchange) == steady(session) else failed(exchange, "it got another answer")

@@ -1,11 +1,11 @@
-"""The contract's cases of time: what Nova waits for, and what a boot waits for."""
+"""The contract's cases of time: how long Nova waits, and how long a boot waits."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from vendorsrv.contract.case import Cases, Judgement, failed, passed
-from vendorsrv.contract.session import NotTested, Talk
+from vendorsrv.contract.session import ContractSession, NotTested
 
 TIME: Final = Cases("time")
 
@@ -15,31 +15,31 @@ TIME: Final = Cases("time")
     "must",
     "The answer begins within Nova's read timeout",
     "Nova's usual body",
-    "After vendordata_dynamic_read_timeout (5 s) Nova gives up without a second try, and the instance gets {}.",
+    "After vendordata_dynamic_read_timeout (5 s) Nova gives up without a retry, and the instance gets {}.",
 )
-def answer(talk: Talk) -> Judgement:
-    exchange = talk.usual
+def answer(session: ContractSession) -> Judgement:
+    exchange = session.usual
     if exchange.status is None and not exchange.timed_out:
-        raise NotTested(f"there is {exchange}")
+        raise NotTested(f"the call got {exchange}")
     if exchange.timed_out:
-        return failed(exchange, f"there was nothing for {talk.subject.limits.read_timeout:g} s")
+        return failed(exchange, f"there was no answer within {session.subject.limits.read_timeout:g} s")
     return passed(exchange)
 
 
 @TIME.case(
     "whole",
     "must",
-    "The whole answer comes within Nova's read timeout",
+    "The whole answer arrives within Nova's read timeout",
     "Nova's usual body",
-    "Nova's timeout is for each read: a server that sends a byte now and then holds up the boot, and one of Nova's "
-    "workers, for as long as it likes.",
+    "Nova's timeout is for each read: a server that sends a byte now and then blocks the boot, and one of Nova's "
+    "workers, without limit.",
 )
-def whole(talk: Talk) -> Judgement:
-    exchange = talk.usual
+def whole(session: ContractSession) -> Judgement:
+    exchange = session.usual
     if exchange.status is None or exchange.timed_out:
-        raise NotTested("there is no answer in time: see time-answer and answer-status")
-    if exchange.elapsed > talk.subject.limits.read_timeout:
-        return failed(exchange, f"it took {exchange.elapsed:.1f} s{' and was not over' if exchange.cut else ''}")
+        raise NotTested("there was no answer in time: see time-answer and answer-status")
+    if exchange.elapsed > session.subject.limits.read_timeout:
+        return failed(exchange, f"it took {exchange.elapsed:.1f} s{' and had not ended' if exchange.cut else ''}")
     return passed(exchange)
 
 
@@ -48,11 +48,11 @@ def whole(talk: Talk) -> Judgement:
     "should",
     "Each answer takes less than half of Nova's read timeout",
     "Nova's usual body, seven times",
-    "Keystone, the network and everybody else's boots come on top, and what is late is {} for good.",
+    "Keystone, the network and other boots add to it, and a late answer is {} for good.",
 )
-def margin(talk: Talk) -> Judgement:
-    slowest = max([talk.good, *talk.row], key=lambda exchange: exchange.elapsed)
-    if slowest.elapsed > talk.subject.limits.read_timeout / 2:
+def margin(session: ContractSession) -> Judgement:
+    slowest = max([session.good, *session.sequence], key=lambda exchange: exchange.elapsed)
+    if slowest.elapsed > session.subject.limits.read_timeout / 2:
         return failed(slowest, f"the slowest took {slowest.elapsed:.1f} s")
     return passed(slowest, f"the slowest took {slowest.elapsed:.2f} s")
 
@@ -60,30 +60,30 @@ def margin(talk: Talk) -> Judgement:
 @TIME.case(
     "drive",
     "should",
-    "The six calls of a config drive take no longer together than Nova's read timeout",
+    "The six calls of a config drive together take at most Nova's read timeout",
     "Nova's usual body, six times over one connection",
-    "Nova asks six times for each config drive, one call after the other and one target after the other, while the "
+    "Nova calls six times for each config drive, one call after the other and one target after the other, while the "
     "boot waits.",
 )
-def drive(talk: Talk) -> Judgement:
-    took = sum(exchange.elapsed for exchange in talk.row)
-    if took > talk.subject.limits.read_timeout:
-        return failed(talk.row[-1], f"they took {took:.1f} s")
-    return passed(talk.row[-1], f"they took {took:.2f} s")
+def drive(session: ContractSession) -> Judgement:
+    took = sum(exchange.elapsed for exchange in session.sequence)
+    if took > session.subject.limits.read_timeout:
+        return failed(session.sequence[-1], f"they took {took:.1f} s")
+    return passed(session.sequence[-1], f"they took {took:.2f} s")
 
 
 @TIME.case(
     "kept-connection",
     "must",
-    "A connection that was kept open can be used again",
+    "A connection that is kept open can be reused",
     "Nova's usual body, six times over one connection",
-    "Nova keeps its connections. A server that closes one without saying so loses the call that comes over it.",
+    "Nova reuses connections. If a server closes one without announcing it, the next call is lost.",
 )
-def kept_connection(talk: Talk) -> Judgement:
-    for number, exchange in enumerate(talk.row, 1):
+def kept_connection(session: ContractSession) -> Judgement:
+    for number, exchange in enumerate(session.sequence, 1):
         if exchange.status is None:
             return failed(exchange, f"call {number} of 6 got {exchange}")
-    return passed(talk.row[-1])
+    return passed(session.sequence[-1])
 
 
 @TIME.case(
@@ -91,11 +91,11 @@ def kept_connection(talk: Talk) -> Judgement:
     "must",
     "Six calls at once are all answered within Nova's read timeout",
     "Nova's body for a new instance, six times at once",
-    "Hosts boot instances side by side. A server that does one thing at a time makes the last of them wait for all.",
+    "Hosts boot instances at the same time. If a server handles one call at a time, the last one waits for all others.",
 )
-def at_once(talk: Talk) -> Judgement:
-    for exchange in talk.burst:
+def at_once(session: ContractSession) -> Judgement:
+    for exchange in session.burst:
         if not exchange.answered:
-            return failed(exchange, f"one of six got {exchange}")
-    slowest = max(talk.burst, key=lambda exchange: exchange.elapsed)
+            return failed(exchange, f"one of six calls got {exchange}")
+    slowest = max(session.burst, key=lambda exchange: exchange.elapsed)
     return passed(slowest, f"the slowest took {slowest.elapsed:.2f} s")
