@@ -96,7 +96,7 @@ def test_a_bad_secret_is_not_quoted(path: Path) -> None:
     conf = open_config(write(path, f"{GOOD}[handler:guarded]\ncode = planted\nrow = planted$x\n"))
     assert [
         ("handler:guarded", "code", "not a valid value"),
-        ("handler:guarded", "row", "has a $ before no option's name; write it as $$"),
+        ("handler:guarded", "row", "contains an unescaped $; write $$"),
     ] == [tuple(problem) for problem in read_handler(conf, Guarded)[2]]
 
 

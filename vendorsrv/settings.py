@@ -233,11 +233,11 @@ def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[
             problems.append(Problem(group, option.dest, reason))
         except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
             # Their text quotes what follows the $, which may be half a password.
-            problems.append(Problem(group, option.dest, "has a $ before no option's name; write it as $$"))
+            problems.append(Problem(group, option.dest, "contains an unescaped $; write $$"))
         else:
             value = values[option.dest]
             if option.required and value is None:
-                problems.append(Problem(group, option.dest, f"missing; {option.help or 'it has no default'}"))
+                problems.append(Problem(group, option.dest, f"required; {option.help or 'it has no default'}"))
             elif isinstance(value, float) and not math.isfinite(value):  # which passes every min and max
                 problems.append(Problem(group, option.dest, "must be a finite number"))
     return values, problems

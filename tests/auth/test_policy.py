@@ -1,4 +1,4 @@
-"""Who may ask: the default rules, the operator's policy.yaml over them, and a policy file that breaks."""
+"""Authorisation: the default rules, the operator's policy.yaml, and a policy file that breaks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Make = Callable[[str | None], Policy]
 
 @pytest.fixture
 def make(tmp_path: Path, clock: Clock) -> Make:
-    """Build the policy of a server with the handlers ``mail`` and ``dns``, and the text of its policy.yaml."""
+    """Return a function that builds a policy for the handlers ``mail`` and ``dns`` from the text of policy.yaml."""
 
     def build(text: str | None = None) -> Policy:
         if text is not None:
@@ -37,14 +37,14 @@ def make(tmp_path: Path, clock: Clock) -> Make:
 
 
 def rewrite(directory: Path, text: str, second: int) -> None:
-    """Change the policy file; oslo.policy looks at its time."""
+    """Change the policy file and its time, by which oslo.policy notices."""
     path = directory / "policy.yaml"
     path.write_text(text)
     os.utime(path, (2_000_000_000 + second, 2_000_000_000 + second))
 
 
 def admits(policy: Policy, caller: Caller) -> bool:
-    """Say whether a caller may ask."""
+    """Whether a policy admits a caller."""
     try:
         policy.admit(caller)
     except Forbidden:
@@ -53,7 +53,7 @@ def admits(policy: Policy, caller: Caller) -> bool:
 
 
 def booted(*roles: str, project_id: str | None = None) -> VendordataRequest:
-    """A request about an instance whose user had these roles."""
+    """Return a request for an instance whose user had these roles."""
     return VendordataRequest(
         INSTANCE, project_id=project_id, hostname="web-1", image_id="", boot_roles=BootRoles(roles)
     )
@@ -76,13 +76,15 @@ def booted(*roles: str, project_id: str | None = None) -> VendordataRequest:
         ((), "service", False),
     ],
 )
-def test_by_default_nova_may_ask(make: Make, roles: tuple[str, ...], project: str | None, admitted: bool) -> None:
-    """The role ``service`` anywhere, ``admin`` in the project ``service``, and nobody else."""
+def test_the_default_rule_admits_service_accounts(
+    make: Make, roles: tuple[str, ...], project: str | None, admitted: bool
+) -> None:
+    """By default, callers with the role service, or with admin in the project service, are admitted, and no others."""
     assert admitted is admits(make(None), Caller("user", project_name=project, roles=roles))
 
 
-def test_who_may_not_ask_is_told_so(make: Make) -> None:
-    """The message says no more than that."""
+def test_a_denied_caller_gets_a_message_without_details(make: Make) -> None:
+    """A caller that the rule denies is told that it may not ask, and not which rule denies it."""
     with pytest.raises(Forbidden, match=r"^the owner of the token may not ask for vendordata$"):
         make(None).admit(TENANT)
 
@@ -97,15 +99,15 @@ def test_who_may_not_ask_is_told_so(make: Make) -> None:
         ("role:service and project_name:demo", False, False),
     ],
 )
-def test_the_operator_decides_who_may_ask(make: Make, rule: str, nova: bool, tenant: bool) -> None:
-    """policy.yaml replaces the default rule."""
+def test_policy_yaml_replaces_the_default_rule(make: Make, rule: str, nova: bool, tenant: bool) -> None:
+    """The rule vendordata:ask in policy.yaml decides instead of the default."""
     policy = make(f"'vendordata:ask': '{rule}'\n")
     assert (nova, tenant) == (admits(policy, NOVA), admits(policy, TENANT))
 
 
 @pytest.mark.parametrize("handler", ["mail", "dns"])
-def test_by_default_every_handler_may_be_asked(make: Make, handler: str) -> None:
-    """Who was admitted may ask for all of them."""
+def test_by_default_an_admitted_caller_may_request_every_handler(make: Make, handler: str) -> None:
+    """The default rule of each handler allows every admitted caller."""
     assert True is make(None).allows(handler, booted(), NOVA)
 
 
@@ -127,31 +129,31 @@ def test_by_default_every_handler_may_be_asked(make: Make, handler: str) -> None
         ("!", booted(), False),
     ],
 )
-def test_a_handler_s_rule_looks_at_the_instance(
+def test_the_rule_of_a_handler_sees_the_instance_and_the_caller(
     make: Make, rule: str, request_: VendordataRequest, allowed: bool
 ) -> None:
-    """The boot roles in any case, the project and the host name; and at the caller as well."""
+    """A handler's rule sees the boot roles, in upper or lower case, the project, the host name and the caller."""
     assert allowed is make(f"""'vendordata:handler:mail': "{rule}"\n""").allows("mail", request_, NOVA)
 
 
-def test_a_handler_s_rule_is_for_that_handler(make: Make) -> None:
-    """The others are as before."""
+def test_the_rule_of_a_handler_does_not_change_other_handlers(make: Make) -> None:
+    """A rule that denies one handler leaves the others allowed."""
     assert True is make("'vendordata:handler:mail': '!'\n").allows("dns", booted(), NOVA)
 
 
-def test_boot_roles_are_not_the_caller_s(make: Make) -> None:
-    """The roles of Nova's account say nothing about the user who booted."""
+def test_boot_role_does_not_match_roles_of_the_caller(make: Make) -> None:
+    """boot_role: matches the roles of the user who booted the instance, and never those of Nova's account."""
     policy = make("'vendordata:handler:mail': 'boot_role:service'\n")
     assert False is policy.allows("mail", booted("member"), NOVA)
 
 
-def test_before_the_body_there_are_no_boot_roles(make: Make) -> None:
-    """A rule for asking at all that looks at them denies."""
+def test_boot_role_in_the_rule_for_all_requests_denies(make: Make) -> None:
+    """vendordata:ask is checked before the body is read, so a boot_role: in it matches nothing."""
     assert False is admits(make("'vendordata:ask': 'boot_role:service'\n"), NOVA)
 
 
 def test_a_decision_is_remembered_for_five_seconds(make: Make, clock: Clock, tmp_path: Path) -> None:
-    """After that the changed file holds."""
+    """A changed policy file takes effect for a known caller after five seconds."""
     policy = make("'vendordata:ask': 'role:service'\n")
     assert True is admits(policy, NOVA)
     rewrite(tmp_path, "'vendordata:ask': '!'\n", 1)
@@ -160,7 +162,7 @@ def test_a_decision_is_remembered_for_five_seconds(make: Make, clock: Clock, tmp
     assert False is admits(policy, NOVA)
 
 
-#: Each is a policy file that cannot be used, and what start-up says about it.
+#: Policy files that cannot be used, and the message at the start.
 BROKEN = {
     "not YAML": ("vendordata:ask: [\n", "while parsing"),
     "a list": ("- 'role:service'\n", "it must map names to rules"),
@@ -177,26 +179,28 @@ BROKEN = {
     ],
 )
 def test_a_broken_policy_stops_the_start(make: Make, text: str, message: str) -> None:
-    """Nothing is served under rules that nobody wrote."""
+    """A policy file that cannot be used stops the start with a message that names it."""
     with pytest.raises(ConfigError) as caught:
         make(text)
     assert f"policy.yaml: {message}" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", [text for text, _ in BROKEN.values()], ids=BROKEN)
-def test_a_policy_that_breaks_later_admits_nobody(make: Make, clock: Clock, tmp_path: Path, text: str) -> None:
-    """503 for as long as it is broken, and the new rules from then on."""
+def test_while_the_policy_file_is_broken_nobody_is_admitted(
+    make: Make, clock: Clock, tmp_path: Path, text: str
+) -> None:
+    """A policy file that breaks raises PolicyUnavailable until it is repaired; then its new rules hold."""
     policy = make("'vendordata:ask': 'role:service'\n")
     rewrite(tmp_path, text, 1)
     for _ in range(3):
-        with pytest.raises(PolicyUnavailable, match=r"^the policy of the server cannot be read now$"):
+        with pytest.raises(PolicyUnavailable, match=r"^the server's policy file cannot be read$"):
             policy.admit(NOVA)
     rewrite(tmp_path, "'vendordata:ask': 'role:member'\n", 2)
     assert (False, True) == (admits(policy, NOVA), admits(policy, TENANT))
 
 
-def test_a_policy_that_breaks_later_makes_the_server_unready(make: Make, tmp_path: Path) -> None:
-    """Load balancers go elsewhere, and come back when it is mended."""
+def test_while_the_policy_file_is_broken_the_server_is_not_ready(make: Make, tmp_path: Path) -> None:
+    """The check of readiness fails while the policy file is broken, and succeeds once it is repaired."""
     policy = make("'vendordata:ask': 'role:service'\n")
     policy.check_ready()
     rewrite(tmp_path, next(iter(BROKEN.values()))[0], 1)
@@ -207,7 +211,7 @@ def test_a_policy_that_breaks_later_makes_the_server_unready(make: Make, tmp_pat
 
 
 def test_the_sample_has_every_rule() -> None:
-    """``oslopolicy-sample-generator --namespace vendorsrv`` gives an operator something to start with."""
+    """``oslopolicy-sample-generator --namespace vendorsrv`` prints every rule."""
     command = [str(Path(sys.executable).with_name("oslopolicy-sample-generator")), "--namespace", "vendorsrv"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rules = [line for line in done.stdout.splitlines() if line.startswith('#"')]
@@ -218,14 +222,20 @@ def test_the_sample_has_every_rule() -> None:
 
 
 def test_the_tools_of_oslo_policy_get_the_same_rules() -> None:
-    """``oslopolicy-checker`` and its kind ask for an enforcer."""
+    """The enforcer for ``oslopolicy-checker`` and other tools has every rule."""
     cfg.CONF([])  # the tools have read their own command line by then
     assert [rule.name for rule in list_rules()] == list(sample_enforcer().registered_rules)
 
 
-def test_who_was_admitted_does_not_fill_the_memory(make: Make) -> None:
-    """When there are too many, all of them are decided about anew."""
+def test_a_decision_is_remembered_for_its_caller_only(make: Make) -> None:
+    """Each caller gets its own decision, even if the callers before it no longer exist."""
     policy = make(None)
-    for number in range(16_385):
-        policy.admitted[Caller(str(number))] = True, float("inf")
-    assert (True, 1) == (admits(policy, NOVA), len(policy.admitted))
+    assert [True, False] * 50 == [admits(policy, Caller("user", roles=(role,))) for role in ("service", "member") * 50]
+
+
+def test_remembered_decisions_have_a_limit(make: Make) -> None:
+    """At most 16,384 decisions are remembered; then all are forgotten."""
+    policy = make(None)
+    for number in range(16_384):
+        policy.decisions[-number] = TENANT, True, float("inf")
+    assert (True, 1) == (admits(policy, NOVA), len(policy.decisions))

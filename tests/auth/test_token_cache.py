@@ -1,4 +1,4 @@
-"""How often Keystone is asked, with a clock that is moved by hand."""
+"""When tokens are validated again, with a clock that is moved by hand."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.support.serving import run
 from vendorsrv.errors import KeystoneUnavailable
 
 
-def test_a_hundred_requests_with_one_new_token_are_one_validation(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """All of them get the caller."""
+def test_concurrent_requests_share_one_validation(authenticator_of: Build, fake: FakeKeystone) -> None:
+    """A hundred concurrent requests with one new token cause one validation, and all get the token's owner."""
     token = fake.issue("service")
     authenticator = authenticator_of()
 
@@ -25,8 +25,8 @@ def test_a_hundred_requests_with_one_new_token_are_one_validation(authenticator_
     assert (1, 1) == (fake.validations[token], fake.logins)
 
 
-def test_each_token_is_validated_for_itself(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """Ten tokens at once are ten validations and ten callers, and our own account needs one token."""
+def test_different_tokens_have_their_own_validations(authenticator_of: Build, fake: FakeKeystone) -> None:
+    """Ten concurrent requests with ten tokens cause ten validations and get ten owners."""
     tokens = [fake.issue("service", project=f"p{number}") for number in range(10)]
     authenticator = authenticator_of()
 
@@ -37,8 +37,8 @@ def test_each_token_is_validated_for_itself(authenticator_of: Build, fake: FakeK
     assert 10 == fake.validations.total()
 
 
-class Kept(NamedTuple):
-    """How long a token is good for, and how often Keystone is asked when it is used twice (all in seconds)."""
+class Reuse(NamedTuple):
+    """A token that is used twice: times in seconds, and the number of validations."""
 
     cache_time: int
     lifetime: int
@@ -49,18 +49,18 @@ class Kept(NamedTuple):
 @pytest.mark.parametrize(
     "case",
     [
-        Kept(300, 3600, 299, 1),
-        Kept(300, 3600, 301, 2),
-        Kept(300, 60, 50, 1),
-        Kept(300, 60, 61, 2),
-        Kept(-1, 3600, 0, 2),
-        Kept(0, 3600, 0, 2),
+        Reuse(300, 3600, 299, 1),
+        Reuse(300, 3600, 301, 2),
+        Reuse(300, 60, 50, 1),
+        Reuse(300, 60, 61, 2),
+        Reuse(-1, 3600, 0, 2),
+        Reuse(0, 3600, 0, 2),
     ],
 )
-def test_a_caller_is_kept_for_token_cache_time_and_never_past_the_expiry(
-    authenticator_of: Build, fake: FakeKeystone, clock: Clock, case: Kept
+def test_a_valid_token_is_cached_for_token_cache_time_and_not_past_its_expiry(
+    authenticator_of: Build, fake: FakeKeystone, clock: Clock, case: Reuse
 ) -> None:
-    """Keystone is asked again when either time is over; -1 turns the cache off, as in keystonemiddleware."""
+    """A token is validated again after token_cache_time or its expiry; -1 and 0 turn the cache off."""
     token = fake.issue("service", seconds=case.lifetime)
     authenticator = authenticator_of({"token_cache_time": case.cache_time})
     run(authenticator.validate(token, "/mail"))
@@ -69,10 +69,10 @@ def test_a_caller_is_kept_for_token_cache_time_and_never_past_the_expiry(
     assert case.validations == fake.validations[token]
 
 
-def test_a_revoked_token_is_good_until_its_time_in_the_cache_is_over(
+def test_a_revoked_token_stays_valid_for_token_cache_time(
     authenticator_of: Build, fake: FakeKeystone, clock: Clock
 ) -> None:
-    """This window is token_cache_time, as in every OpenStack service."""
+    """A cached token that is revoked is refused after token_cache_time, as in every OpenStack service."""
     token = fake.issue("service")
     authenticator = authenticator_of({"token_cache_time": 30})
     run(authenticator.validate(token, "/mail"))
@@ -82,11 +82,11 @@ def test_a_revoked_token_is_good_until_its_time_in_the_cache_is_over(
     assert "401 the X-Auth-Token is not valid" == run(outcome(authenticator.validate(token, "/mail")))
 
 
-@pytest.mark.parametrize("case", [Kept(10, 0, 9, 1), Kept(10, 0, 11, 2), Kept(0, 0, 0, 2)])
-def test_a_refused_token_is_refused_for_a_while_without_asking(
-    authenticator_of: Build, fake: FakeKeystone, clock: Clock, case: Kept
+@pytest.mark.parametrize("case", [Reuse(10, 0, 9, 1), Reuse(10, 0, 11, 2), Reuse(0, 0, 0, 2)])
+def test_an_invalid_token_is_cached_for_invalid_token_cache_time(
+    authenticator_of: Build, fake: FakeKeystone, clock: Clock, case: Reuse
 ) -> None:
-    """The time is invalid_token_cache_time; 0 turns it off."""
+    """A refused token is refused without Keystone for invalid_token_cache_time; 0 turns this off."""
     authenticator = authenticator_of(invalid_token_cache_time=case.cache_time)
     run(outcome(authenticator.validate("gAAAAAbad", "/mail")))
     clock.now += case.passed
@@ -94,23 +94,23 @@ def test_a_refused_token_is_refused_for_a_while_without_asking(
     assert case.validations == fake.validations["gAAAAAbad"]
 
 
-def test_refused_tokens_do_not_fill_the_memory(authenticator_of: Build) -> None:
-    """Only 4,096 of them are remembered."""
+def test_at_most_4096_invalid_tokens_are_cached(authenticator_of: Build) -> None:
+    """The cache of invalid tokens has a limit."""
     authenticator = authenticator_of()
     for number in range(5000):
         authenticator.invalid[b"%d" % number] = 2000.0
     assert 4096 == len(authenticator.invalid)
 
 
-def test_a_refused_token_takes_little_memory_whatever_its_path(authenticator_of: Build) -> None:
-    """A stranger may ask for a path of a megabyte; 32 bytes are kept."""
+def test_a_cached_invalid_token_takes_32_bytes_whatever_its_path(authenticator_of: Build) -> None:
+    """The path of a request with an invalid token, here a megabyte, does not grow the cache."""
     authenticator = authenticator_of()
     run(outcome(authenticator.validate("gAAAAAbad", "/" + "a" * 2**20)))
     assert [32] == [len(key) for key in authenticator.invalid]
 
 
-def test_a_known_token_needs_no_keystone(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """Nova's token is in the cache while Keystone restarts."""
+def test_a_cached_token_is_valid_while_keystone_is_down(authenticator_of: Build, fake: FakeKeystone) -> None:
+    """Requests with a cached token succeed while Keystone restarts."""
     token = fake.issue("service")
     authenticator = authenticator_of()
     run(authenticator.validate(token, "/mail"))
@@ -118,8 +118,8 @@ def test_a_known_token_needs_no_keystone(authenticator_of: Build, fake: FakeKeys
     assert "id-of-service-user" == run(outcome(authenticator.validate(token, "/mail")))
 
 
-def test_a_slow_answer_is_for_the_next_request(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """A validation that comes too late for the one who asked is kept for the one who asks again."""
+def test_a_validation_that_ends_too_late_serves_the_next_request(authenticator_of: Build, fake: FakeKeystone) -> None:
+    """A validation that takes longer than auth_timeout is answered 503, goes on, and is cached."""
     token = fake.issue("service")
     fake.goes_on.clear()
     authenticator = authenticator_of(auth_timeout=0.2)
@@ -134,8 +134,10 @@ def test_a_slow_answer_is_for_the_next_request(authenticator_of: Build, fake: Fa
     assert 1 == fake.validations[token]
 
 
-def test_access_rules_hold_for_a_token_that_is_known(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """What was validated for one path is validated again for another, and kept for the first."""
+def test_a_cached_token_with_access_rules_is_valid_for_its_path_only(
+    authenticator_of: Build, fake: FakeKeystone
+) -> None:
+    """A token with access rules that is cached for one path is validated again for another path."""
     token = fake.issue("service", paths=["/mail"])
     authenticator = authenticator_of({"service_type": "vendordata"})
     paths = ["/mail", "/dns", "/mail"]
@@ -144,8 +146,10 @@ def test_access_rules_hold_for_a_token_that_is_known(authenticator_of: Build, fa
     assert 2 == fake.validations[token]
 
 
-def test_ready_is_found_out_once_in_two_seconds(authenticator_of: Build, fake: FakeKeystone, clock: Clock) -> None:
-    """Load balancers ask all day; Keystone need not."""
+def test_readiness_is_checked_at_most_every_two_seconds(
+    authenticator_of: Build, fake: FakeKeystone, clock: Clock
+) -> None:
+    """A successful check of Keystone is not repeated for two seconds."""
     authenticator = authenticator_of()
     run(authenticator.check_ready())
     run(authenticator.check_ready())
@@ -156,10 +160,10 @@ def test_ready_is_found_out_once_in_two_seconds(authenticator_of: Build, fake: F
 
 
 @pytest.mark.parametrize(("role", "warnings"), [("service", 0), ("admin", 0), ("member", 1)])
-def test_an_account_that_may_not_validate_is_named(
+def test_an_account_without_the_needed_role_is_logged(
     authenticator_of: Build, fake: FakeKeystone, caplog: pytest.LogCaptureFixture, role: str, warnings: int
 ) -> None:
-    """Its own token it may validate, so readiness alone would not show it."""
+    """The log warns when our account has neither the role service nor admin: it can validate its own tokens only."""
     fake.our_role = role
     run(authenticator_of().check_ready())
     assert warnings == caplog.text.count("has neither the role service nor admin")
@@ -167,7 +171,7 @@ def test_an_account_that_may_not_validate_is_named(
 
 @pytest.mark.parametrize("behaviour", ["failing", "hanging", "babbling", "refusing us"])
 def test_a_server_without_keystone_is_not_ready(authenticator_of: Build, fake: FakeKeystone, behaviour: str) -> None:
-    """In whatever way it is away."""
+    """The check of readiness fails with one message in whatever way Keystone fails."""
     fake.behaviour = behaviour
     authenticator = authenticator_of({"http_connect_timeout": 1}, auth_timeout=0.2)
 
@@ -183,10 +187,10 @@ def test_a_server_without_keystone_is_not_ready(authenticator_of: Build, fake: F
     assert "Keystone does not answer, or refuses the account in [keystone_authtoken]" == run(ask())
 
 
-def test_a_server_whose_own_token_is_revoked_gets_a_new_one(
+def test_after_its_own_token_was_revoked_the_server_gets_a_new_one(
     authenticator_of: Build, fake: FakeKeystone, clock: Clock
 ) -> None:
-    """The first attempt notices, the second one is well."""
+    """After our own token was revoked, one check of readiness fails and the next succeeds with a new token."""
     authenticator = authenticator_of()
     run(authenticator.check_ready())
     fake.tokens.clear()
@@ -196,8 +200,8 @@ def test_a_server_whose_own_token_is_revoked_gets_a_new_one(
     run(authenticator.check_ready())
 
 
-def test_known_tokens_do_not_fill_the_memory(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """16,384 of them are kept; the one that was asked about longest ago goes first."""
+def test_at_most_16384_valid_tokens_are_cached(authenticator_of: Build, fake: FakeKeystone) -> None:
+    """When the cache of valid tokens is full, the one that was validated first is dropped."""
     authenticator = authenticator_of()
     token = fake.issue("service")
     run(authenticator.validate(token, "/mail"))

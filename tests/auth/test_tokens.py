@@ -1,4 +1,4 @@
-"""Tokens and callers, with a fake Keystone on a real socket and a clock that is moved by hand."""
+"""Validation of tokens, with a fake Keystone on a real socket and a clock that is moved by hand."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from vendorsrv import Caller, ConfigError
 from vendorsrv.errors import KeystoneUnavailable
 
 
-def test_a_token_says_who_calls(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """Everything that policies look at is there."""
+def test_a_valid_token_returns_its_owner(authenticator_of: Build, fake: FakeKeystone) -> None:
+    """A valid token returns its owner's user, project, domains and roles."""
     token = fake.issue("service", "reader")
     assert Caller(
         user_id="id-of-service-user",
@@ -29,8 +29,8 @@ def test_a_token_says_who_calls(authenticator_of: Build, fake: FakeKeystone) -> 
     ) == run(authenticator_of().validate(token, "/mail"))
 
 
-def test_a_token_without_a_project_says_who_calls(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """System-scoped tokens have none."""
+def test_a_token_without_a_project_is_valid(authenticator_of: Build, fake: FakeKeystone) -> None:
+    """A system-scoped token returns an owner without a project."""
     token = fake.issue("admin")
     del fake.tokens[token]["project"]
     assert None is run(authenticator_of().validate(token, "/mail")).project_id
@@ -50,32 +50,34 @@ def test_a_token_without_a_project_says_who_calls(authenticator_of: Build, fake:
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_what_is_no_valid_token_is_refused(authenticator_of: Build, token: str | None, message: str) -> None:
-    """Each with its own message, and none with a word of the token."""
+def test_an_invalid_token_is_refused_without_quoting_it(
+    authenticator_of: Build, token: str | None, message: str
+) -> None:
+    """A missing, malformed or unknown token is answered 401 with a message that does not quote it."""
     assert message == run(outcome(authenticator_of().validate(token, "/mail")))
 
 
 @pytest.mark.parametrize("token", [None, " ", "one, two", "a" * 8193])
-def test_keystone_is_not_asked_about_what_is_no_token(
+def test_a_malformed_token_is_not_sent_to_keystone(
     authenticator_of: Build, fake: FakeKeystone, token: str | None
 ) -> None:
-    """It would answer white space with an error of its own."""
+    """A missing or malformed token is refused without a request to Keystone."""
     run(outcome(authenticator_of().validate(token, "/mail")))
     assert (0, 0) == (fake.logins, fake.validations.total())
 
 
 def test_an_expired_token_is_refused(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """Even when Keystone still shows it."""
+    """An expired token is refused even if Keystone still validates it."""
     token = fake.issue("service", seconds=-1)
     assert "401 the X-Auth-Token is not valid" == run(outcome(authenticator_of().validate(token, "/mail")))
 
 
 @pytest.mark.parametrize("behaviour", ["failing", "babbling", "refusing us"])
 @pytest.mark.parametrize("warm", [False, True])
-def test_keystone_in_trouble_is_not_the_caller_s_fault(
+def test_a_failing_keystone_is_answered_503_with_retry_after(
     authenticator_of: Build, fake: FakeKeystone, behaviour: str, warm: bool
 ) -> None:
-    """Whether it never worked or has stopped working: 503, to be tried again in a second."""
+    """When Keystone fails, at the first request or later, requests are answered 503 with Retry-After: 1."""
     authenticator = authenticator_of()
     if warm:
         run(authenticator.validate(fake.issue("service"), "/mail"))
@@ -91,8 +93,8 @@ def test_keystone_in_trouble_is_not_the_caller_s_fault(
     )
 
 
-def test_keystone_down_is_503_and_up_again_is_well(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """Nothing of the outage is kept."""
+def test_after_an_outage_of_keystone_tokens_are_valid_at_once(authenticator_of: Build, fake: FakeKeystone) -> None:
+    """A token that got 503 while Keystone was down is validated as soon as it is up."""
     token = fake.issue("service")
     authenticator = authenticator_of()
     fake.stop()
@@ -102,7 +104,7 @@ def test_keystone_down_is_503_and_up_again_is_well(authenticator_of: Build, fake
 
 
 def test_a_hanging_keystone_takes_no_longer_than_auth_timeout(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """A hundred tokens that two threads ask about wait side by side, for the same fifth of a second."""
+    """A hundred tokens that hang in two threads are all answered 503 after one auth_timeout."""
     tokens = [fake.issue("service") for _ in range(100)]
     fake.behaviour = "hanging"
     authenticator = authenticator_of({"http_connect_timeout": 1}, auth_timeout=0.2, auth_threads=2)
@@ -122,7 +124,7 @@ def test_a_hanging_keystone_takes_no_longer_than_auth_timeout(authenticator_of: 
 def test_an_unreadable_ca_file_is_503_and_logged(
     authenticator_of: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The caller may try again; the operator reads which file it is."""
+    """When the CA file cannot be read, requests are answered 503 and the log names the file."""
     authenticator = authenticator_of({"auth_url": "https://127.0.0.1:9/v3", "cafile": tmp_path / "none.pem"})
     assert "503 the token cannot be validated now" == run(outcome(authenticator.validate("gAAAAA", "/mail")))
     assert f"invalid path: {tmp_path}/none.pem" in caplog.text
@@ -142,14 +144,16 @@ def test_an_unreadable_ca_file_is_503_and_logged(
 def test_access_rules_hold_for_their_path(
     authenticator_of: Build, fake: FakeKeystone, path: str, expected: str
 ) -> None:
-    """The token of a restricted application credential is good for the path of its rules, and for no other."""
+    """The token of a restricted application credential is valid for the path of its rules only."""
     token = fake.issue("service", paths=["/mail"])
     authenticator = authenticator_of({"service_type": "vendordata"})
     assert expected == run(outcome(authenticator.validate(token, path)))
 
 
-def test_access_rules_without_a_service_type_admit_nothing(authenticator_of: Build, fake: FakeKeystone) -> None:
-    """They cannot be matched, and so the token is refused."""
+def test_without_a_service_type_a_token_with_access_rules_is_refused(
+    authenticator_of: Build, fake: FakeKeystone
+) -> None:
+    """Without service_type, access rules match nothing and the token is refused."""
     token = fake.issue("service", paths=["/mail"])
     assert "401 the X-Auth-Token is not valid" == run(outcome(authenticator_of().validate(token, "/mail")))
 
@@ -162,33 +166,25 @@ def test_access_rules_without_a_service_type_admit_nothing(authenticator_of: Bui
     ],
 )
 def test_the_challenge_names_keystone(authenticator_of: Build, authtoken: dict[str, object], challenge: str) -> None:
-    """As keystonemiddleware has it; the account's own URL is the second choice."""
+    """WWW-Authenticate names www_authenticate_uri, or the account's auth_url without one."""
     assert challenge == authenticator_of(authtoken).challenge
-
-
-def test_an_incomplete_section_is_refused(authenticator_of: Build) -> None:
-    """Before any request, and without Keystone; the message names every option."""
-    with pytest.raises(ConfigError) as caught:
-        authenticator_of({"auth_url": None, "password": None})
-    text = str(caught.value)
-    assert (True, True) == ("[keystone_authtoken] auth_url" in text, "[keystone_authtoken] password" in text)
 
 
 @pytest.mark.parametrize(
     ("authtoken", "problem"),
     [
-        ({"auth_type": "nosuch"}, "auth_type: there is no plugin 'nosuch'; most clouds use password"),
-        ({"auth_type": None}, "auth_type: missing"),
+        ({"auth_type": "nosuch"}, "auth_type: unknown plugin 'nosuch'; most clouds use password"),
+        ({"auth_type": None}, "auth_type: required"),
         ({"delay_auth_decision": True}, "delay_auth_decision: must be off"),
         ({"token_cache_time": "soon"}, "token_cache_time: invalid literal for int() with base 10: 'soon'"),
-        ({"project_name": None}, "project_name: missing"),
-        ({"auth_type": "v3applicationcredential"}, "application_credential_secret: missing"),
+        ({"project_name": None}, "project_name: required"),
+        ({"auth_type": "v3applicationcredential"}, "application_credential_secret: required"),
     ],
 )
-def test_a_section_that_cannot_work_is_refused(
+def test_a_section_that_cannot_work_is_refused_with_its_reason(
     authenticator_of: Build, authtoken: dict[str, object], problem: str
 ) -> None:
-    """Each with its own sentence."""
+    """A section with which no token can be validated is refused with the option and the reason."""
     with pytest.raises(ConfigError) as caught:
         authenticator_of(authtoken)
     assert f"[keystone_authtoken] {problem}" in str(caught.value)

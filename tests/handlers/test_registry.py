@@ -128,7 +128,7 @@ def test_a_module_that_is_no_python_is_named(tmp_path: Path, monkeypatch: pytest
             f"handler echo is there twice: from {GOOD}:Echo and from {BROKEN}:Echo",
         ),
         (f"{GOOD}:Echo, {GOOD}:Echo", f"handler echo is there twice: from {GOOD}:Echo and from {GOOD}:Echo"),
-        (f"{BROKEN}:Needy", "[handler:needy] domain: missing; The mail domain."),
+        (f"{BROKEN}:Needy", "[handler:needy] domain: required; The mail domain."),
         (f"{BROKEN}:Picky", "handler picky: Picky(): relay and domain are the same host"),
         (f"{BROKEN}:Fragile", f"handler fragile: Fragile() raised LookupError: no device ({HANDLERS}/broken.py:"),
     ],

@@ -145,7 +145,7 @@ def test_keystone_is_away(tmp_path: Path, other: Other, fake: FakeKeystone, beha
     """Then the other server is not asked."""
     fake.behaviour = behaviour
     with proxying(tmp_path, proxy(url=other.url, auth="service", **account(fake))) as front:
-        assert (503, "no token for upstream rack can be had now") == front.outcome()
+        assert (503, "cannot get a token for upstream rack") == front.outcome()
     assert [] == other.received
 
 

@@ -54,7 +54,7 @@ AUTH = "error: [proxy:rack] "
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("", ["error: [proxy:rack] url: missing; The other server"]),
+        ("", ["error: [proxy:rack] url: required; The other server"]),
         ("url = rack.example.org/rack\n", [f"error: {URL}not an http:// or https:// URL"]),
         ("url = ftp://rack.example.org\n", [f"error: {URL}not an http:// or https:// URL"]),
         ("url = http://a:b:c/\n", [f"error: {URL}not an http:// or https:// URL"]),
@@ -64,28 +64,28 @@ AUTH = "error: [proxy:rack] "
         ("url = http://rack/#a\n", [f"error: {URL}has a fragment"]),
         (
             f"{GOOD}auth = relay\n",
-            [f"{AUTH}relay_hosts: does not have rack.example.org", f"{AUTH}relay_hosts: missing"],
+            [f"{AUTH}relay_hosts: does not have rack.example.org", f"{AUTH}relay_hosts: required"],
         ),
         (f"{GOOD}auth = relay\nrelay_hosts = rack.example.org:1\n", [f"{AUTH}relay_hosts: does not have"]),
         (
             f"{GOOD}auth = basic\nbasic_username = a:b\n",
-            [f"{AUTH}basic_password: missing", f"{AUTH}basic_username: must"],
+            [f"{AUTH}basic_password: required", f"{AUTH}basic_username: must"],
         ),
-        (f"{GOOD}auth = mtls\n", [f"{AUTH}certfile: missing; auth = mtls needs it"]),
+        (f"{GOOD}auth = mtls\n", [f"{AUTH}certfile: required; auth = mtls needs it"]),
         (
             "url = http://rack/\nauth = mtls\n",
-            [f"error: {URL}has http://, over which no certificate is shown", f"{AUTH}certfile: missing"],
+            [f"error: {URL}has http://, over which no certificate is shown", f"{AUTH}certfile: required"],
         ),
         (f"{GOOD}auth = token\n", [f"{AUTH}auth: "]),
         (f"{GOOD}keyfile = k\n", [f"{AUTH}keyfile: is of no use", f"{AUTH}keyfile: k does not exist"]),
         (f"{GOOD}cafile = nosuch.pem\n", [f"{AUTH}cafile: nosuch.pem does not exist"]),
-        (f"{GOOD}auth = service\n", [f"{AUTH}auth_type: missing"]),
-        (f"{GOOD}auth = service\n{ACCOUNT}", [f"{AUTH}project_name: missing"]),
+        (f"{GOOD}auth = service\n", [f"{AUTH}auth_type: required"]),
+        (f"{GOOD}auth = service\n{ACCOUNT}", [f"{AUTH}project_name: required"]),
         (
             f"{GOOD}auth = service\n{ACCOUNT}auth_type = v3applicationcredential\napplication_credential_secret = s\n",
             [f"{AUTH}auth_type: You must provide either an application credential ID"],
         ),
-        (f"{GOOD}auth = service\nauth_section = shared\n", ["error: [shared] auth_type: missing"]),
+        (f"{GOOD}auth = service\nauth_section = shared\n", ["error: [shared] auth_type: required"]),
         (f"{GOOD}cache_fro = 60\n", [f"{AUTH}cache_fro: there is no such option; did you mean cache_for?"]),
         (f"{GOOD}username = u\n", [f"{AUTH}username: there is no such option"]),
         (f"{GOOD}connect_timeout = 0\n", [f"{AUTH}connect_timeout: "]),
@@ -192,9 +192,9 @@ def test_how_long_a_proxy_keeps(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_option_is_one_finding(tmp_path: Path) -> None:
-    """A $ before no option's name, where an account's section is shared."""
+    """An unescaped $, where an account's section is shared."""
     text = f"{GOOD}auth = service\nauth_section = shared\n"
     more = section("shared", {"auth_type": "nosuch", "password": "a$b", "cafile": "/c"})
     found = findings(tmp_path, text, more=more)
-    assert any("there is no plugin 'nosuch'" in each for each in found)
-    assert any("has a $ before no option's name" in each for each in found)
+    assert any("unknown plugin 'nosuch'" in each for each in found)
+    assert any("contains an unescaped $" in each for each in found)

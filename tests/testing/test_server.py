@@ -258,7 +258,7 @@ class Closed(Handler):
 @pytest.mark.parametrize(
     ("start", "message"),
     [
-        (lambda: serve(Site), r"^\[handler:site\] site: missing"),
+        (lambda: serve(Site), r"^\[handler:site\] site: required"),
         (lambda: serve("nosuch", options={"a": 1}), r"^handler nosuch: no installed package has it"),
         (lambda: serve(Closed), r"^handler closed: open\(\): the licence has expired$"),
     ],

@@ -1,1 +1,1 @@
-"""Who asks, what they may, and vendorsrv's own account."""
+"""Authentication and authorisation of callers, and vendorsrv's own accounts at Keystone."""

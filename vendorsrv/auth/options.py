@@ -16,18 +16,18 @@ from vendorsrv.settings import Problem, read
 
 AUTHTOKEN: Final = "keystone_authtoken"
 
-#: Where the middleware looks for a cache of the caller's in the WSGI environ.
+#: The key in the WSGI environ under which the middleware finds a cache of ours.
 NO_CACHE: Final = "vendorsrv.no_cache"
 
 USUAL_PLUGIN: Final = "password"
-#: Of these options of the password plugins one in each row must be set; keystoneauth itself notices only at the
-#: first request.
+#: Of these options of the password plugins, one in each row is required; keystoneauth itself notices only at the first
+#: request.
 PASSWORD_NEEDS: Final = (
     ("username", "user_id"),
     ("password",),
     ("project_name", "project_id", "system_scope", "domain_name", "domain_id"),
 )
-#: Keystone knows names only within a domain, and answers 400 or 401 without.
+#: A name is unique within a domain only: without one of these, Keystone answers 400 or 401.
 DOMAIN_NEEDS: Final = {
     "username": ("user_domain_name", "user_domain_id", "default_domain_name", "default_domain_id"),
     "project_name": ("project_domain_name", "project_domain_id", "default_domain_name", "default_domain_id"),
@@ -35,25 +35,25 @@ DOMAIN_NEEDS: Final = {
 
 
 def register(conf: cfg.ConfigOpts) -> tuple[float, str]:
-    """Register the section's options and prepare them for our own token cache.
+    """Register the section's options, and turn the middleware's token cache off.
 
-    :returns: the seconds for which a validated token may be kept, and the value of ``WWW-Authenticate``.
-    :raises ConfigError: the section is incomplete; names each option that is missing.
+    :returns: the seconds for which a validated token may be cached, and the value of ``WWW-Authenticate``.
+    :raises ConfigError: the section is incomplete; names each required option.
     """
     problems = find_problems(conf)
     if problems:
         raise ConfigError("\n".join(map(str, problems)))
     keystone = conf[AUTHTOKEN]
-    # Ours replaces the middleware's own cache, which takes 500 us for each hit, or memcached's time besides.
+    # Our cache replaces the middleware's, which takes 500 µs for each hit, and more with memcached.
     conf.set_override("cache", NO_CACHE, group=AUTHTOKEN)
-    # Only access rules need the catalogue: they are matched with the service's type in it.
+    # Only access rules need the catalogue, which has the service's type.
     conf.set_default("include_service_catalog", bool(keystone.service_type), group=AUTHTOKEN)
     uri = keystone.www_authenticate_uri or conf[section_of(conf)].auth_url
     return float(keystone.token_cache_time), f'Keystone uri="{uri}"'
 
 
 def declared(conf: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
-    """Give the options by section; the last section is the one that holds the account.
+    """Return the options by section; the account's section is the last one.
 
     Without a plugin, or with one that does not exist, the account's options are those of ``password``.
     """
@@ -66,7 +66,7 @@ def declared(conf: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
 
 
 def cafile_option() -> cfg.Opt:
-    """Give the middleware's own option for Keystone's CA; two different ones cannot stand in one section."""
+    """Return the middleware's option for Keystone's CA: a section cannot have two different options of one name."""
     options: list[cfg.Opt] = [option for _, each in auth_token.list_opts() for option in each]
     return next(option for option in options if option.dest == "cafile")
 
@@ -79,13 +79,13 @@ def plugin_options(auth_type: str) -> list[cfg.Opt]:
 
 
 def find_problems(conf: cfg.ConfigOpts) -> list[Problem]:
-    """Say what is missing or wrong in the section; empty when tokens can be validated with it."""
+    """Return what is wrong with the section; empty when tokens can be validated with it."""
     problems = []
     values = {}
     for section, options in declared(conf).items():
         values[section], found = read(conf, section, options)
         problems += found
-    # The middleware's defaults have no timeout at all, and three tries.
+    # The middleware's defaults are no timeout and three retries.
     conf.set_default("http_connect_timeout", 2, group=AUTHTOKEN)
     conf.set_default("http_request_max_retries", 1, group=AUTHTOKEN)
     # No service token ever reaches the middleware, whose versions before 13 log a warning about its older default.
@@ -110,34 +110,34 @@ def find_account_problems(section: str, values: Mapping[str, Any]) -> list[Probl
     problems = []
     auth_type = values.get("auth_type") or ""
     if not auth_type:
-        reason = "missing; vendorsrv needs an account of its own"
+        reason = "required; vendorsrv validates tokens with this account"
         problems.append(Problem(section, "auth_type", reason))
     else:
         try:
             loading.get_plugin_loader(auth_type)
         except ClientException:
-            reason = f"there is no plugin {auth_type!r}; most clouds use {USUAL_PLUGIN}"
+            reason = f"unknown plugin {auth_type!r}; most clouds use {USUAL_PLUGIN}"
             problems.append(Problem(section, "auth_type", reason))
     if USUAL_PLUGIN not in (auth_type or USUAL_PLUGIN):
         return problems
     needs = [*PASSWORD_NEEDS, *(domains for name, domains in DOMAIN_NEEDS.items() if values.get(name))]
-    # What could not be read has a problem of its own.
+    # An option that could not be read is a problem already.
     missing = (names for names in needs if not any(values.get(name, "unread") for name in names))
-    return problems + [Problem(section, names[0], missing_text(names)) for names in missing]
+    return problems + [Problem(section, names[0], requirement(names)) for names in missing]
 
 
-def missing_text(names: Sequence[str]) -> str:
+def requirement(names: Sequence[str]) -> str:
     others = ", ".join(names[1:])
-    return f"missing ({others} would do as well)" if others else "missing"
+    return f"required (or {others})" if others else "required"
 
 
 def section_of(conf: cfg.ConfigOpts) -> str:
-    """Give the section that holds the account's options: ``auth_section``, or the usual one."""
+    """Return the section of the account's options: ``auth_section``, or ``keystone_authtoken``."""
     return conf[AUTHTOKEN].auth_section or AUTHTOKEN
 
 
 def own_session(conf: cfg.ConfigOpts) -> Session:
-    """Give a session with the account of a registered section; readiness is found out with it."""
+    """Return a session with the account of a registered section, for the check of readiness."""
     keystone = conf[AUTHTOKEN]
     certificate = (keystone.certfile, keystone.keyfile) if keystone.certfile and keystone.keyfile else keystone.certfile
     return Session(

@@ -1,4 +1,4 @@
-"""May this caller ask at all, and for this handler and instance: oslo.policy."""
+"""Whether a caller may request vendordata at all, and of this handler for this instance, by oslo.policy."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ LOG = logging.getLogger(__name__)
 
 ASK: Final = "vendordata:ask"
 SAME_AS_ASK: Final = f"rule:{ASK}"
-#: Seconds until a changed policy file holds for a caller who was let in before.
+#: Seconds for which a decision about a caller holds, even if the policy file changes.
 REMEMBER_FOR: Final = 5.0
-CALLERS: Final = 16_384
-UNKNOWN: Final = (False, float("-inf"))
+DECISIONS: Final = 16_384
 NOBODY: Final = Caller(user_id="")
-#: A policy file that is no YAML, or no mapping of names to strings, or may not be read.
+UNDECIDED: Final = (NOBODY, False, float("-inf"))
+#: Errors of a policy file that cannot be read, is not YAML, or is not a mapping of names to strings.
 UNREADABLE: Final = (ValueError, TypeError, AttributeError, cfg.Error)
 
 
-# Before the first rule: parsing one makes oslo.policy load this class by its entry point, from this half-made module.
+# Above the first rule: to parse it, oslo.policy loads this class by its entry point while this module is imported.
 class BootRoleCheck(policy.Check):
-    """``boot_role:mail-admin``: the user who booted the instance had the role, in any case."""
+    """``boot_role:mail-admin``: whether the user who booted the instance had this role, in upper or lower case."""
 
     def __call__(
         self,
@@ -46,19 +46,19 @@ class BootRoleCheck(policy.Check):
 ASK_RULE: Final = DocumentedRuleDefault(
     name=ASK,
     check_str="role:service or (role:admin and project_name:service)",
-    description="Ask for vendordata: Nova's service account, and nobody else. "
-    "Checked before the body is parsed, so only the caller can be looked at.",
+    description="Request vendordata: by default, only Nova's service account. "
+    "Checked before the body is parsed, so a rule sees the caller only.",
     operations=[{"path": "/{handler}", "method": "POST"}, {"path": "/", "method": "POST"}],
 )
 
 
 def handler_rule(name: str) -> DocumentedRuleDefault:
-    """Give the rule of one handler; by default it asks for nothing more than :data:`ASK_RULE`."""
+    """Return the rule of a handler; by default it is :data:`ASK_RULE`."""
     return DocumentedRuleDefault(
         name=rule_name(name),
         check_str=SAME_AS_ASK,
-        description=f"Ask handler {name} about an instance. The target has instance_id, project_id, image_id and "
-        "hostname; boot_role:NAME looks at the roles that the booting user had.",
+        description=f"Request the answer of handler {name} for an instance. The target has instance_id, project_id, "
+        "image_id and hostname; boot_role:NAME checks the roles of the user who booted the instance.",
         operations=[{"path": f"/{name}", "method": "POST"}],
     )
 
@@ -68,12 +68,12 @@ def rule_name(handler: str) -> str:
 
 
 class Policy:
-    """The rules of ``policy.yaml`` over the defaults; one for each worker.
+    """The rules of ``policy.yaml`` and the defaults of those that it lacks.
 
     :param conf: with ``[oslo_policy]``.
     :param handlers: the names of the enabled handlers.
     :param clock: seconds that only go forward.
-    :raises ConfigError: the policy file cannot be parsed, or uses a rule that does not exist.
+    :raises ConfigError: the policy file cannot be parsed, or refers to a rule that does not exist.
     """
 
     def __init__(
@@ -82,11 +82,12 @@ class Policy:
         self.enforcer = Enforcer(conf)
         self.enforcer.register_defaults([ASK_RULE, *map(handler_rule, handlers)])
         self.rules = {name: rule_name(name) for name in handlers}
-        self.seen: dict[str, tuple[object, bool]] = {}
+        self.compared: dict[str, tuple[object, bool]] = {}
         self.broken = False
         self.clock = clock
-        #: What was decided of whom, and until when that holds.
-        self.admitted: dict[Caller, tuple[bool, float]] = {}
+        # By id(): validated tokens keep their Caller, whose hash takes 1 % of a request. Each value holds its Caller,
+        # so that no other object gets the same id.
+        self.decisions: dict[int, tuple[Caller, bool, float]] = {}
         try:
             self.enforcer.load_rules()
             self.enforcer.check_rules(raise_on_violation=True)
@@ -96,32 +97,32 @@ class Policy:
             raise ConfigError(f"{conf.oslo_policy.policy_file}: {error}") from None
 
     def admit(self, caller: Caller) -> None:
-        """Let the caller ask, whatever about. What was decided is remembered for :data:`REMEMBER_FOR` seconds.
+        """Check the rule ``vendordata:ask``. The decision is remembered for :data:`REMEMBER_FOR` seconds.
 
-        :raises Forbidden: the rule ``vendordata:ask`` says no.
-        :raises PolicyUnavailable: the policy file was broken meanwhile.
+        :raises Forbidden: the rule denies the caller.
+        :raises PolicyUnavailable: the policy file has become unreadable.
         """
-        allowed, until = self.admitted.get(caller, UNKNOWN)
+        _, allowed, until = self.decisions.get(id(caller), UNDECIDED)
         if self.clock() >= until:
             allowed = self.enforce(ASK, {}, caller)
-            if len(self.admitted) >= CALLERS:
-                self.admitted.clear()
-            self.admitted[caller] = allowed, self.clock() + REMEMBER_FOR
+            if len(self.decisions) >= DECISIONS:
+                self.decisions.clear()
+            self.decisions[id(caller)] = caller, allowed, self.clock() + REMEMBER_FOR
         if not allowed:
             raise Forbidden("the owner of the token may not ask for vendordata")
 
     def check_ready(self) -> None:
-        """Find out whether the rules can be read.
+        """Check that the rules can be read.
 
         :raises PolicyUnavailable: the policy file is broken.
         """
         self.enforce(ASK, {}, NOBODY)
 
     def allows(self, handler: str, request: VendordataRequest, caller: Caller) -> bool:
-        """Say whether the request may be given to this handler.
+        """Whether the handler's rule allows the request.
 
-        :param caller: who asks, and was admitted.
-        :raises PolicyUnavailable: the policy file was broken meanwhile.
+        :param caller: one that :meth:`admit` has admitted.
+        :raises PolicyUnavailable: the policy file has become unreadable.
         """
         rule = self.rules[handler]
         if self.is_same_as_ask(rule):
@@ -129,29 +130,29 @@ class Policy:
         return self.enforce(rule, target_of(request), caller)
 
     def is_same_as_ask(self, rule: str) -> bool:
-        # Remembered as long as it is the same object, which a changed file replaces: to write it out takes 2 µs.
+        # str() of a check takes 2 µs, so its result is remembered; a changed file replaces the check.
         check = self.enforcer.rules.get(rule)
-        seen, is_same = self.seen.get(rule, (None, False))
-        if check is not seen:
+        known, is_same = self.compared.get(rule, (None, False))
+        if check is not known:
             is_same = str(check) == SAME_AS_ASK
-            self.seen[rule] = check, is_same
+            self.compared[rule] = check, is_same
         return is_same
 
     def enforce(self, rule: str, target: Mapping[str, Any], caller: Caller) -> bool:
         try:
-            if self.broken:  # oslo.policy itself goes on with the rules from before the change
+            if self.broken:  # oslo.policy itself would use the rules from before the change
                 self.enforcer.load_rules(force_reload=True)
             allowed = bool(self.enforcer.enforce(rule, target, credentials(caller)))
         except UNREADABLE as error:
-            LOG.error("the policy file cannot be used: %s: %s", type(error).__name__, error)
+            LOG.error("the policy file cannot be read: %s: %s", type(error).__name__, error)
             self.broken = True
-            raise PolicyUnavailable("the policy of the server cannot be read now") from None
+            raise PolicyUnavailable("the server's policy file cannot be read") from None
         self.broken = False
         return allowed
 
 
 def target_of(request: VendordataRequest) -> dict[str, Any]:
-    # oslo.policy logs the target at debug level: neither user-data nor metadata may be in it.
+    # oslo.policy logs the target at debug level, so it holds neither user-data nor metadata.
     return {
         "instance_id": request.instance_id,
         "project_id": request.project_id,
@@ -173,12 +174,12 @@ def credentials(caller: Caller) -> dict[str, Any]:
 
 
 def list_rules() -> list[DocumentedRuleDefault]:
-    """Give the rules to ``oslopolicy-sample-generator --namespace vendorsrv``."""
+    """Return the rules for ``oslopolicy-sample-generator --namespace vendorsrv``."""
     return [ASK_RULE, handler_rule("NAME")]
 
 
 def sample_enforcer() -> Enforcer:
-    """Give an enforcer with all rules to the ``oslopolicy-*`` commands, which parse its configuration themselves."""
+    """Return an enforcer with all rules for the ``oslopolicy-*`` commands, which parse its configuration."""
     enforcer = Enforcer(cfg.CONF)
     enforcer.register_defaults(list_rules())
     return enforcer

@@ -1,4 +1,4 @@
-"""Tokens of an account of vendorsrv's own, for servers that ask for one: its options, and its renewal."""
+"""Tokens of an account of vendorsrv's own, for requests to other servers."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from vendorsrv.settings import Problem, read
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds for each call to Keystone, and how many of those that hang may hold a thread.
+#: Seconds that a call to Keystone may take, and the number of threads for such calls.
 KEYSTONE_TIMEOUT: Final = 2.0
 KEYSTONE_THREADS: Final = 4
-#: Seconds before its end from which a token is renewed; keystoneauth's own (``identity/base.py``).
+#: Seconds before its expiry in which a token is renewed; keystoneauth's own value (``identity/base.py``).
 MIN_TOKEN_LIFE: Final = 120
 
 
 def account_options(conf: cfg.ConfigOpts, section: str) -> dict[str, list[cfg.Opt]]:
-    """Give the options of an account by section: the given one, and the one that its ``auth_section`` names.
+    """Return the options of an account by section: the given one, and the one that its ``auth_section`` names.
 
     Without a plugin, or with one that does not exist, they are those of ``password``.
     """
@@ -37,7 +37,7 @@ def account_options(conf: cfg.ConfigOpts, section: str) -> dict[str, list[cfg.Op
 
 
 def find_service_problems(conf: cfg.ConfigOpts, section: str) -> list[Problem]:
-    """Say what is missing or wrong in an account; empty when a token can be asked for with it."""
+    """Return what is wrong with an account; empty when it can request a token."""
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     shared = section
@@ -54,16 +54,16 @@ def find_service_problems(conf: cfg.ConfigOpts, section: str) -> list[Problem]:
 
 
 def service_session(conf: cfg.ConfigOpts, section: str) -> Session:
-    """Give a session with the account of a section in which :func:`find_service_problems` finds nothing."""
+    """Return a session with the account of a section in which :func:`find_service_problems` finds nothing."""
     cafile = conf[list(account_options(conf, section))[-1]].cafile
     auth = loading.load_auth_from_conf_options(conf, section)
     return Session(auth=auth, verify=cafile or True, timeout=KEYSTONE_TIMEOUT)
 
 
 class ServiceToken:
-    """The account's token; renewed in time, and once, however many wait for it.
+    """The account's token, renewed before it expires; concurrent callers share one renewal.
 
-    :param purpose: for whom the tokens are, for messages.
+    :param purpose: what the token is for, in messages.
     """
 
     def __init__(self, session: Session, purpose: str) -> None:
@@ -74,10 +74,10 @@ class ServiceToken:
         self.threads = ThreadBudget(KEYSTONE_THREADS)
 
     async def get(self, refused: str | None = None) -> str:
-        """Give a token that does not expire soon.
+        """Return a token that does not expire soon.
 
-        :param refused: one that was not accepted: another is asked for, unless that has been done already.
-        :raises KeystoneUnavailable: Keystone cannot be asked, or refuses the account.
+        :param refused: a token that was not accepted: it is renewed, unless it has been already.
+        :raises KeystoneUnavailable: Keystone does not answer, or refuses the account.
         """
         if self.token and self.token != refused and not self.expires_soon():
             return self.token
@@ -93,7 +93,7 @@ class ServiceToken:
         try:
             self.token = await self.threads.run(self.session.get_token) or ""
         except (ClientException, OSError, ValueError, LookupError, TypeError, AttributeError, NoThreadFree) as error:
-            # The middle four: something else answers in Keystone's place.
-            LOG.warning("no token for %s: %s: %s", self.purpose, type(error).__name__, error)
-            raise KeystoneUnavailable(f"no token for {self.purpose} can be had now") from None
+            # ValueError to AttributeError: something answers that is not Keystone.
+            LOG.warning("cannot get a token for %s: %s: %s", self.purpose, type(error).__name__, error)
+            raise KeystoneUnavailable(f"cannot get a token for {self.purpose}") from None
         return self.token

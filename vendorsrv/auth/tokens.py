@@ -1,4 +1,4 @@
-"""A token in, the caller out: keystonemiddleware behind a cache, so that Keystone is asked once for each token."""
+"""Validation of tokens by keystonemiddleware, behind a cache and single-flight: Keystone sees each token once."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ from vendorsrv.settings import Settings
 from vendorsrv.telemetry.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
-#: Below warnings these repeat what Keystone answered, and older Keystones put the token into it.
-TALKATIVE: Final = ("keystonemiddleware.auth_token", "keystoneauth.session")
+#: Below warnings these log Keystone's answers, in which older Keystones include the token.
+VERBOSE_LOGGERS: Final = ("keystonemiddleware.auth_token", "keystoneauth.session")
 
-#: Keystone is away or refuses us; or a CA file cannot be read (requests); or something else answers in Keystone's
-#: place (keystoneclient takes every answer for Keystone's).
+#: Keystone is unavailable or refuses our account; a CA file cannot be read (requests); or something answers that is not
+#: Keystone (keystoneclient does not check).
 NO_ANSWER: Final = (ClientException, OSError, ValueError, LookupError, TypeError, AttributeError)
 
-#: Fernet and JWS tokens fit; white space never reaches Keystone, which would answer it with 503.
+#: Fernet and JWS tokens fit. White space must not reach keystonemiddleware, which would answer 503.
 TOKEN: Final = re.compile(r"[!-~]{1,8192}")
 VALID_TOKENS: Final = 16_384
 INVALID_TOKENS: Final = 4_096
-#: Seconds for which what `ready` found out about Keystone is not asked again.
+#: Seconds for which a successful check of readiness is not repeated.
 READY_FOR: Final = 2.0
-#: Roles of which one lets an account validate the tokens of others (Keystone's identity:validate_token).
+NOT_READY: Final = "Keystone does not answer, or refuses the account in [keystone_authtoken]"
+#: Either role lets an account validate other accounts' tokens (Keystone's identity:validate_token).
 VALIDATORS: Final = frozenset({"service", "admin"})
 
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """A caller whom Keystone knows.
+    """The owner of a valid token.
 
-    :ivar until: on the monotonic clock, when Keystone has to be asked again.
-    :ivar path: the one path that the token is good for, when it has access rules; else None.
+    :ivar until: when the token has to be validated again, on the monotonic clock.
+    :ivar path: the only path for which the token was validated if it has access rules; else None.
     """
 
     caller: Caller
@@ -57,7 +58,7 @@ class Validated:
 
 
 class Authenticator:
-    """Says whose token it is; one for each worker.
+    """Validates tokens.
 
     :param settings: with the options of ``[keystone_authtoken]`` in ``settings.conf``.
     :param clock: seconds that only go forward.
@@ -73,7 +74,7 @@ class Authenticator:
         self.validations = metrics.token_validations()
         self.keep_for, self.challenge = register(conf)
         self.session = own_session(conf)
-        for name in TALKATIVE:
+        for name in VERBOSE_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
         self.middleware = AuthProtocol(accept, {"oslo_config_config": conf})
         self.timeout = min(settings.auth_timeout, settings.request_timeout)
@@ -87,12 +88,12 @@ class Authenticator:
         self.may_validate: bool | None = None
 
     async def validate(self, token: str | None, path: str) -> Caller:
-        """Say whose token it is.
+        """Return the token's owner.
 
         :param token: the value of ``X-Auth-Token``.
-        :param path: the request's path; access rules of application credentials are matched against it.
-        :raises Unauthorized: there is no token, or Keystone does not accept it here and now.
-        :raises KeystoneUnavailable: Keystone cannot be asked, does not answer in time, or refuses our own account.
+        :param path: the request's path, which the access rules of an application credential have to allow.
+        :raises Unauthorized: there is no token, or it is not valid for this path.
+        :raises KeystoneUnavailable: Keystone does not answer in time, or refuses our own account.
         """
         if not token:
             raise Unauthorized("the request has no X-Auth-Token")
@@ -101,24 +102,24 @@ class Authenticator:
         if found and self.clock() < found.until and (found.path is None or found.path == path):
             self.cache_hits.inc()
             return found.caller
-        if not TOKEN.fullmatch(token):  # not before: what Keystone once accepted is well formed
+        if not TOKEN.fullmatch(token):  # after the cache, which holds well-formed tokens only
             raise Unauthorized("the X-Auth-Token is malformed")
         return (await self.join(digest, token, path)).caller
 
     async def join(self, digest: bytes, token: str, path: str) -> Validated:
-        key = hashlib.sha256(digest + path.encode()).digest()  # of one length: a stranger chooses the path
+        key = hashlib.sha256(digest + path.encode()).digest()  # hashed, because a stranger chooses the path's length
         if key in self.invalid:
             raise Unauthorized("the X-Auth-Token is not valid")
         try:
             with anyio.fail_after(self.timeout):
-                return await self.single_flight.run(key, lambda: self.ask_once(digest, key, token, path))
+                return await self.single_flight.run(key, lambda: self.validate_once(digest, key, token, path))
         except TimeoutError:
             raise KeystoneUnavailable("the token could not be validated in time") from None
 
-    async def ask_once(self, digest: bytes, key: bytes, token: str, path: str) -> Validated:
+    async def validate_once(self, digest: bytes, key: bytes, token: str, path: str) -> Validated:
         try:
             with self.validations.measure():
-                found = await self.in_thread(self.ask, token, path)
+                found = await self.in_thread(self.call_middleware, token, path)
         except Unauthorized:
             self.invalid[key] = self.clock() + self.refuse_for
             raise
@@ -126,19 +127,19 @@ class Authenticator:
         return found
 
     def keep_caller(self, digest: bytes, found: Validated) -> None:
-        """Keep a caller, the oldest one out: a plain dict is asked ten times faster than any of cachetools."""
+        """Cache a caller; when the cache is full, the oldest leaves. A dict is ten times faster than cachetools."""
         self.valid.pop(digest, None)
         if len(self.valid) >= VALID_TOKENS:
             del self.valid[next(iter(self.valid))]
         self.valid[digest] = found
 
     async def in_thread(self, function: Callable[..., Validated], *arguments: str) -> Validated:
-        # anyio's deadline ends the waiting for a thread, but never frees the place of one that is still at work.
+        # The timeout ends the wait for a thread, and a thread that still runs keeps its slot.
         with anyio.fail_after(self.timeout):
             return await run_sync(function, *arguments, limiter=self.threads)
 
-    def ask(self, token: str, path: str) -> Validated:
-        """Ask Keystone, in a thread, through the middleware's WSGI interface."""
+    def call_middleware(self, token: str, path: str) -> Validated:
+        """Validate a token, in a thread, through the middleware's WSGI interface."""
         environ = {
             "REQUEST_METHOD": "POST",
             "SCRIPT_NAME": "",
@@ -167,9 +168,9 @@ class Authenticator:
             raise Unauthorized("the X-Auth-Token is not valid")
         if ACCEPTED not in environ:
             raise KeystoneUnavailable("the token cannot be validated now")
-        return self.keep(environ["keystone.token_info"], path)
+        return self.validated(environ["keystone.token_info"], path)
 
-    def keep(self, token_info: Any, path: str) -> Validated:
+    def validated(self, token_info: Any, path: str) -> Validated:
         token = token_info["token"]
         lifetime = (datetime.fromisoformat(token["expires_at"]) - datetime.now(UTC)).total_seconds()
         rules = token.get("application_credential", {}).get("access_rules")
@@ -180,49 +181,45 @@ class Authenticator:
         )
 
     async def check_ready(self) -> None:
-        """Do once what a request does: get a token for our own account, and have Keystone validate it.
+        """Check that tokens can be validated, by getting one for our own account and validating it.
 
-        :raises KeystoneUnavailable: a request could not be authenticated now.
+        :raises KeystoneUnavailable: they cannot.
         """
         if self.clock() < self.ready_until:
             return
         try:
             with anyio.fail_after(self.timeout):
-                ourselves = await self.single_flight.run("ready", lambda: self.in_thread(self.ask_about_ourselves))
+                own = await self.single_flight.run("ready", lambda: self.in_thread(self.validate_own_token))
         except (Unauthorized, TimeoutError):
-            raise KeystoneUnavailable(
-                "Keystone does not answer, or refuses the account in [keystone_authtoken]"
-            ) from None
+            raise KeystoneUnavailable(NOT_READY) from None
         self.ready_until = self.clock() + READY_FOR
         if self.may_validate is None:
-            self.may_validate = not VALIDATORS.isdisjoint(ourselves.caller.roles)
+            self.may_validate = not VALIDATORS.isdisjoint(own.caller.roles)
             if not self.may_validate:
                 LOG.warning(
                     "the account in [keystone_authtoken] has neither the role service nor admin: "
-                    "by its default policy, Keystone lets it validate no token but its own"
+                    "Keystone's default policy lets it validate its own tokens only"
                 )
 
-    def ask_about_ourselves(self) -> Validated:
+    def validate_own_token(self) -> Validated:
         try:
-            return self.ask(self.session.get_token() or "", "/")
+            return self.call_middleware(self.session.get_token() or "", "/")
         except NO_ANSWER as error:
             LOG.warning("Keystone: %s: %s", type(error).__name__, error)
-            raise KeystoneUnavailable(
-                "Keystone does not answer, or refuses the account in [keystone_authtoken]"
-            ) from None
+            raise KeystoneUnavailable(NOT_READY) from None
         except Unauthorized:
-            self.session.invalidate()  # revoked under us: the next attempt gets a new one
+            self.session.invalidate()  # it was revoked: the next attempt gets a new one
             raise
 
 
 class NoCache:
-    """Stands where keystonemiddleware would keep its own copy of each token."""
+    """An empty cache in place of keystonemiddleware's own."""
 
     def get(self, _: str) -> None:
-        """Never have anything."""
+        """Return nothing."""
 
     def set(self, *_: object, **__: object) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
 
 ACCEPTED: Final = "vendorsrv.accepted"

@@ -118,7 +118,7 @@ def find_in_auth(values: Any) -> Iterator[tuple[str, str]]:
     auth = getattr(values, "auth", "")
     for option in needs.get(auth, ()):
         if not getattr(values, option, "unread"):
-            yield option, f"missing; auth = {auth} needs it"
+            yield option, f"required; auth = {auth} needs it"
     if getattr(values, "keyfile", None) and not getattr(values, "certfile", "unread"):
         yield "keyfile", "is of no use without certfile"
     if ":" in (getattr(values, "basic_username", None) or ""):

@@ -139,7 +139,7 @@ OUTAGES: Final = {
         "503 pins_unavailable", "the pin store does not answer (…)", ["ServiceUnavailable"]
     ),
     "`policy.yaml` is broken": Failure(
-        "503 policy_unavailable", "the policy of the server cannot be read now", ["ServiceUnavailable"]
+        "503 policy_unavailable", "the server's policy file cannot be read", ["ServiceUnavailable"]
     ),
     "Nova's read timeout is below our time": Failure(
         "", "Request to http://…/mailserver timed out", ["ConnectTimeout"]
