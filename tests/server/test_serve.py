@@ -76,7 +76,7 @@ def test_a_broken_configuration_leaves_the_server_as_it_is(reloadable: Reloadabl
     before = greeting(process, reloadable.token)
     reloadable.write("never", handlers="nosuch")
     process.signal(signal.SIGHUP)
-    process.wait_for("aborting the restart")
+    process.wait_for("A new worker could not start; the old workers keep running")
     assert "CRITICAL vendorsrv.server.app [-] handler nosuch: no installed package has it" in process.log.read_text()
     assert before == greeting(process, reloadable.token)
 

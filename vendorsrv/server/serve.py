@@ -15,15 +15,14 @@ import uvicorn
 
 from vendorsrv.check.run import Verdict, before_start
 from vendorsrv.errors import ConfigError
+from vendorsrv.server.protocol import Protocol
 from vendorsrv.server.supervisor import FORK, Supervisor
-from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
+from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, Settings
 from vendorsrv.telemetry.logs import quiet, set_up_logging
 from vendorsrv.telemetry.shared_counts import metrics_directory
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds after which a worker that does not say a word is replaced; handlers may take 30 to open.
-WORKER_TIMEOUT: Final = 60
 #: Seconds that an idle connection is kept. Nova keeps its own open between boots, and a request that meets the end
 #: of one fails.
 KEEP_ALIVE: Final = 75
@@ -41,14 +40,12 @@ def uvicorn_config(settings: Settings, application: object, workers: int) -> uvi
         port=settings.port,
         workers=workers,
         lifespan="on",
-        http="httptools",
+        http=Protocol,
         ws="none",
         log_config=None,  # oslo.log has the handlers
         access_log=False,  # ours says more, and holds no query string
         server_header=False,
         proxy_headers=False,  # nothing that we decide or log rests on the client's address
-        # Also the time that a worker has to start; with uvicorn's 5 s a busy machine starts workers without end.
-        timeout_worker_healthcheck=WORKER_TIMEOUT,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)),
         ssl_certfile=settings.cert_file,
@@ -123,9 +120,6 @@ def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -
         import_module(module)  # once, for all workers
     gc.freeze()  # what is never looked at again is never copied into a worker
     gc.enable()
-    supervisor = Supervisor(config, sockets=[socket])
     with metrics_directory() as directory:
         os.environ[METRICS_VARIABLE] = str(directory)
-        supervisor.run()
-    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
-        raise ConfigError("a worker could not start; the log says why")
+        Supervisor(config, [socket]).run()

@@ -1,102 +1,215 @@
-"""Workers that are forked from one process, which watches, reloads and replaces them."""
+"""The workers: processes that are forked from one that watches, reloads and replaces them."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
+import mmap
 import multiprocessing
 import signal
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from socket import socket
 from typing import Final
-from weakref import WeakSet
 
 import uvicorn
-from uvicorn._subprocess import subprocess_started
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.supervisors import Multiprocess, multiprocess
+
+from vendorsrv.errors import ConfigError
+from vendorsrv.server.protocol import Protocol
+from vendorsrv.settings import STARTUP_FAILURE
 
 LOG: Final = logging.getLogger(__name__)
-#: Seconds that a worker which is to end leaves idle connections open.
+#: Seconds that a worker which stops leaves idle connections open.
 LAST_REQUEST: Final = 1.0
-#: What is imported before is there in each worker, and in memory once; uvicorn's own workers would import it again.
+#: Seconds that a worker may take to start, of which handlers may take 30 to open, and that it may be silent.
+WORKER_TIMEOUT: Final = 60.0
+#: Seconds between two signs of life of a worker, and between two looks of the supervisor.
+INTERVAL: Final = 0.5
+STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+#: Signals that would end or stop the supervisor if it did not take them; of these only SIGHUP has a meaning.
+OTHERS: Final = frozenset(
+    {signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
+)
+#: What is imported before is there in each worker, and in memory once.
 FORK: Final = multiprocessing.get_context("fork")
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which also answers requests that are on their way when it is to end."""
+    """uvicorn's, which also answers requests that are on their way when it stops.
+
+    :param on_started: called when requests are accepted.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self.on_started = on_started
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Open the application and listen."""
+        await super().startup(sockets)
+        self.on_started()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Accept no more, send clients elsewhere with their next answer, and only then close what is idle.
+        """Stop accepting, send ``Connection: close`` with each response, and close idle connections a second later.
 
-        uvicorn's own closes idle connections at once: one that was opened just now, and one of a host that is in the
-        middle of a boot. Nova does not ask again, so a reload would fail that boot. What remains is the moment at the
-        end, which HTTP itself leaves open (RFC 9112, section 9.5).
+        uvicorn closes idle connections at once: also one that was opened just now, and one of a host in the middle of a
+        boot. Nova does not retry, so a reload would fail that boot. What remains is the moment at the end, which HTTP
+        itself leaves open (RFC 9112, section 9.5).
         """
         for server in self.servers:
             server.close()
         self.server_state.default_headers.append((b"connection", b"close"))
         deadline = time.monotonic() + LAST_REQUEST
         await asyncio.sleep(0.05)  # for connections that are being accepted right now
-        if idle := self.idle():
+        if idle := self.idle_connections():
             LOG.info("Waiting for requests that may be on their way on %d idle connections", idle)
-        while self.idle() and time.monotonic() < deadline:  # noqa: ASYNC110 - uvicorn tells nobody of a request
+        while self.idle_connections() and time.monotonic() < deadline:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.05)
         await super().shutdown(sockets)
 
-    def idle(self) -> int:
-        """Count the connections on which no request is being answered."""
-        connections = [each for each in self.server_state.connections if isinstance(each, HttpToolsProtocol)]
-        return sum(each.cycle is None or each.cycle.response_complete for each in connections)
+    def idle_connections(self) -> int:
+        """Return how many connections have no request that is being answered."""
+        return sum(isinstance(each, Protocol) and each.is_idle for each in self.server_state.connections)
 
 
-class Worker(multiprocess.Process):
-    """uvicorn's, but forked."""
+class Worker:
+    """A forked process that serves.
 
-    #: Those that this process knows of.
-    all: Final[WeakSet[Worker]] = WeakSet()
+    :param mask: the signals that it blocks.
+    """
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket]) -> None:
-        super().__init__(config, sockets)
-        self.process = FORK.Process(target=self.begin, args=(sockets,))  # type: ignore[assignment]
-        self.all.add(self)
+    def __init__(self, config: uvicorn.Config, sockets: list[socket], mask: set[signal.Signals]) -> None:
+        self.config, self.sockets, self.mask = config, sockets, mask
+        # Two bytes of memory that both processes have: a count of signs of life, and whether it serves.
+        self.shared = mmap.mmap(-1, 2)
+        self.beats_seen = 0
+        self.silent_looks = 0
+        self.process = FORK.Process(target=self.serve)
+        self.process.start()
 
-    def start(self) -> None:
-        """Fork; no signal comes in between, which would meet the supervisor's handlers in the worker."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, multiprocess.SIGNALS)
-        try:
-            super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    def begin(self, sockets: list[socket]) -> None:
-        """Be a worker: without the supervisor's signal handlers, and without the pipes of the others."""
-        for number in multiprocess.SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, multiprocess.SIGNALS)
-        for other in {*self.all} - {self}:
-            # As long as another's pipe is open here, the supervisor would not notice its death.
-            other.parent_conn.close()
-            other.child_conn.close()
+    def serve(self) -> None:
+        """Be the worker."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
         gc.enable()
-        # Made before there are threads: uvicorn's two would both make one, and the supervisor could for ever be told
-        # of the one that nobody starts.
-        self._server = Server(self.config)
-        subprocess_started(self.config, self.target, sockets, None)
+        threading.Thread(target=self.beat, name="beat", daemon=True).start()
+        with suppress(KeyboardInterrupt):  # of SIGINT, which uvicorn raises again when it has stopped
+            Server(self.config, self.has_started).run(self.sockets)
+
+    def beat(self) -> None:
+        while True:
+            self.shared[0] = (self.shared[0] + 1) % 256
+            time.sleep(INTERVAL)
+
+    def has_started(self) -> None:
+        self.shared[1] = 1
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it accepts requests."""
+        return bool(self.shared[1])
+
+    def is_alive(self, patience: float) -> bool:
+        """Whether it runs, and has not been silent in all looks of these seconds; to be called once in each look.
+
+        Looks are counted, and not seconds: both processes may have been stopped, as those of a paused virtual machine.
+        """
+        beats = self.shared[0]
+        self.silent_looks = self.silent_looks + 1 if beats == self.beats_seen else 0
+        self.beats_seen = beats
+        return self.process.is_alive() and self.silent_looks * INTERVAL < patience
+
+    def wait_until_ready(self, patience: float) -> bool:
+        """Wait until it accepts requests; return whether it does, at the latest when the server has to stop."""
+        deadline = time.monotonic() + patience
+        while not self.is_ready and self.process.is_alive() and time.monotonic() < deadline and not has_to_stop():
+            time.sleep(0.05)
+        return self.is_ready and self.process.is_alive()
+
+    def stop(self) -> None:
+        """Let it finish its requests, and wait for its end."""
+        self.process.terminate()
+        self.process.join()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.join()
 
 
-# Multiprocess has no other way in.
-multiprocess.Process = Worker  # type: ignore[misc]
+class Supervisor:
+    """Runs workers until SIGTERM or SIGINT; SIGHUP replaces them one by one.
+
+    :param sockets: on which all workers listen.
+    :param patience: seconds that a worker may take to start, and after which a silent one is replaced.
+    """
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket], patience: float = WORKER_TIMEOUT) -> None:
+        self.config, self.sockets, self.patience = config, sockets, patience
+        self.mask: set[signal.Signals] = set()
+        self.workers: list[Worker] = []
+
+    def run(self) -> None:
+        """Run until a signal says to stop.
+
+        Signals stay blocked and are taken one by one: none interrupts a fork, and SIGHUPs that arrive during a reload
+        are one.
+
+        :raises ConfigError: a worker could not start.
+        """
+        self.mask = {signal.Signals(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, STOP | OTHERS)}
+        try:
+            self.workers = [self.new_worker() for _ in range(self.config.workers)]
+            while (number := next_signal()) not in STOP:
+                if number == signal.SIGHUP:
+                    self.reload()
+                self.replace_dead_workers()
+        finally:
+            LOG.info("Stopping the workers")
+            for worker in self.workers:
+                worker.process.terminate()
+            for worker in self.workers:
+                worker.process.join()
+
+    def new_worker(self) -> Worker:
+        return Worker(self.config, self.sockets, self.mask)
+
+    def reload(self) -> None:
+        """Replace each worker, once the new one is ready."""
+        LOG.info("Received SIGHUP, replacing the workers")
+        for index, old in enumerate(self.workers):
+            new = self.new_worker()
+            if not new.wait_until_ready(self.patience):
+                new.kill()
+                if not has_to_stop():
+                    LOG.error("A new worker could not start; the old workers keep running")
+                return
+            self.workers[index] = new
+            old.stop()
+
+    def replace_dead_workers(self) -> None:
+        """Start a worker for each that has ended or is silent.
+
+        :raises ConfigError: a worker could not start.
+        """
+        for index, worker in enumerate(self.workers):
+            if worker.is_alive(self.patience):
+                continue
+            worker.kill()
+            if worker.process.exitcode == STARTUP_FAILURE:
+                raise ConfigError("a worker could not start; the log says why")
+            LOG.error("Worker %s died, starting another", worker.process.pid)
+            self.workers[index] = self.new_worker()
 
 
-class Supervisor(Multiprocess):
-    """uvicorn's, which also notices at once that a worker has died."""
+def next_signal() -> int | None:
+    """Wait for a signal; None after :data:`INTERVAL` seconds without one."""
+    found = signal.sigtimedwait(STOP | OTHERS, INTERVAL)
+    return found.si_signo if found else None
 
-    def keep_subprocess_alive(self) -> None:
-        """Ask every worker whether it is there, and replace those that are not."""
-        for process in self.processes:
-            # The worker's end of the pipe: as long as it is open here, too, a dead worker's silence has no end.
-            process.child_conn.close()
-        super().keep_subprocess_alive()
+
+def has_to_stop() -> bool:
+    """Whether a signal to stop is pending."""
+    return bool(STOP & signal.sigpending())

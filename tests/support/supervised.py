@@ -1,0 +1,56 @@
+"""``python -m tests.support.supervised FOLDER PATIENCE``: two workers of a small application under the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from vendorsrv.errors import ConfigError
+from vendorsrv.server.protocol import Protocol
+from vendorsrv.server.supervisor import Supervisor
+from vendorsrv.settings import STARTUP_FAILURE
+
+
+class Application:
+    """Answers with the worker's process id; does not start while there is a file ``hold``, or at all if ``broken``."""
+
+    def __init__(self) -> None:
+        self.folder = Path(sys.argv[1])
+        if (self.folder / "broken").exists():
+            sys.exit(STARTUP_FAILURE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request or the lifespan."""
+        if scope["type"] == "lifespan":
+            await receive()
+            while (self.folder / "hold").exists():  # noqa: ASYNC110 - the tests' signal
+                await asyncio.sleep(0.01)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+        else:
+            text = b"%d" % os.getpid()
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+            await send({"type": "http.response.body", "body": text})
+
+
+def main(patience: float) -> None:
+    """Serve on a free port until SIGTERM."""
+    logging.basicConfig(level=logging.INFO)
+    config = uvicorn.Config(
+        Application, factory=True, port=0, workers=2, lifespan="on", http=Protocol, ws="none", log_config=None
+    )
+    try:
+        Supervisor(config, [config.bind_socket()], patience).run()
+    except ConfigError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[2]))
