@@ -66,6 +66,7 @@ def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
             ["4: error: [vendorsrv] key_file: key_file contains no private key in PEM format"],
         ),
     ],
+    ids=range(5),  # certificates are new in each process, and so would their ids be
 )
 def test_files_that_do_not_go_together(tmp_path: Path, cert: str | None, key: str | None, expected: list[str]) -> None:
     """Each of these would end the server while it starts, or the first connection."""
