@@ -1,4 +1,4 @@
-"""Every error that a client can be answered: status, code and title, and a message in any case."""
+"""Errors have a stable status, code and title, and never an empty message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from vendorsrv import errors
 from vendorsrv.errors import HandlerError, NotYet, VendordataError
 
-#: What clients and documents rely on.
+#: What clients may rely on.
 ERRORS = {
     "BadRequest": (400, "bad_request", "Bad Request"),
     "Unauthorized": (401, "unauthorized", "Unauthorized"),
@@ -20,41 +20,45 @@ ERRORS = {
     "ServerError": (500, "internal_error", "Internal Server Error"),
     "HandlerError": (500, "handler_failed", "Internal Server Error"),
     "AnswerError": (500, "bad_answer", "Internal Server Error"),
+    "CloudInitError": (500, "bad_cloud_init", "Internal Server Error"),
     "UpstreamError": (502, "upstream_failed", "Bad Gateway"),
+    "UpstreamRefused": (502, "upstream_refused", "Bad Gateway"),
     "ServiceUnavailable": (503, "unavailable", "Service Unavailable"),
     "KeystoneUnavailable": (503, "keystone_unavailable", "Service Unavailable"),
     "PolicyUnavailable": (503, "policy_unavailable", "Service Unavailable"),
     "Busy": (503, "busy", "Service Unavailable"),
+    "CircuitOpen": (503, "circuit_open", "Service Unavailable"),
+    "PinsUnavailable": (503, "pins_unavailable", "Service Unavailable"),
     "HandlerTimeout": (504, "handler_timeout", "Gateway Timeout"),
 }
 
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_an_error_has_its_status_code_and_title(name: str) -> None:
-    """They do not change from one release to the next."""
+    """The status, code and title of each error are stable."""
     error = getattr(errors, name)
     assert ERRORS[name] == (error.status, error.code, error.title)
 
 
 @pytest.mark.parametrize("name", [name for name, (status, *_) in ERRORS.items() if status == 503])
-def test_what_may_be_better_soon_can_be_tried_again(name: str) -> None:
-    """After a second."""
+def test_a_503_says_when_to_retry(name: str) -> None:
+    """Every 503 has Retry-After: 1."""
     assert "1" == getattr(errors, name).headers["Retry-After"]
 
 
-def test_an_error_without_a_message_says_its_title() -> None:
-    """No client gets an empty sentence."""
+def test_an_error_without_a_message_has_its_title() -> None:
+    """An error that is raised without a message has its title as the message."""
     assert "Internal Server Error" == HandlerError().message
 
 
-def test_an_error_may_be_raised_from_another() -> None:
-    """A vendor who gives the exception itself means its text."""
+def test_an_exception_can_be_the_message() -> None:
+    """An error that is raised with an exception has that exception's text as the message."""
     error: VendordataError = HandlerError(ValueError("no address left"))  # type: ignore[arg-type]
     assert "no address left" == error.message
 
 
-def test_not_yet_is_no_error() -> None:
-    """It carries what Nova gets this time."""
+def test_not_yet_is_not_an_error() -> None:
+    """NotYet has the provisional answer, and is not a VendordataError."""
     assert ({"ready": False}, None, False) == (
         NotYet({"ready": False}).answer,
         NotYet().answer,

@@ -1,4 +1,4 @@
-"""The configuration becomes frozen values, or one ConfigError that names all that is wrong with it."""
+"""The configuration is read into frozen values, or one ConfigError names everything that is wrong."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vendorsrv.settings import Settings, default_state_path, open_config, read_h
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a configuration is written."""
+    """The path of the configuration."""
     return tmp_path / "vendorsrv.conf"
 
 
 def test_values_are_read_and_frozen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment comes before the file, and nothing changes afterwards."""
+    """Settings are read-only, and an environment variable overrides the file."""
     monkeypatch.setenv("OS_VENDORSRV__WORKERS", "3")
     settings = Settings.from_file(write(path, changed(GOOD, {"port = 9090": "port = 9091\nworkers = 2"})))
     assert ("127.0.0.1", 9091, 3, ("mailserver",), 4.5) == (
@@ -37,7 +37,7 @@ def test_values_are_read_and_frozen(path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_every_wrong_value_is_named(path: Path) -> None:
-    """One error is enough to know all that is wrong."""
+    """One ConfigError names every bad value of the file."""
     write(path, changed(GOOD, {"port = 9090": "port = many\nworkers = 0"}))
     with pytest.raises(ConfigError) as caught:
         Settings.from_file(path)
@@ -48,8 +48,8 @@ def test_every_wrong_value_is_named(path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
-def test_a_time_that_never_ends_is_wrong(path: Path, value: str) -> None:
-    """Python reads these as numbers; no deadline can be counted with them."""
+def test_a_time_must_be_finite(path: Path, value: str) -> None:
+    """NaN and infinity are refused as a number of seconds."""
     write(path, changed(GOOD, {"port = 9090": f"port = 9090\nbody_timeout = {value}"}))
     with pytest.raises(ConfigError, match=r"^\[vendorsrv\] body_timeout: "):
         Settings.from_file(path)
@@ -64,7 +64,7 @@ def test_a_time_that_never_ends_is_wrong(path: Path, value: str) -> None:
     ],
 )
 def test_a_file_that_cannot_be_read(path: Path, content: bytes | None, expected: str) -> None:
-    """The message says why, and quotes nothing of the file."""
+    """The error for an unreadable file gives the reason and the line, and quotes nothing of the file."""
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
@@ -72,14 +72,14 @@ def test_a_file_that_cannot_be_read(path: Path, content: bytes | None, expected:
     assert expected == str(caught.value).removeprefix(f"{path}").lstrip(": ")
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    """Whatever the system says of it, it is one ConfigError."""
+def test_a_directory_cannot_be_read(tmp_path: Path) -> None:
+    """A directory in place of the file is a ConfigError."""
     with pytest.raises(ConfigError, match=r"does not exist or cannot be read$"):
         open_config(tmp_path)
 
 
 def test_the_section_of_a_handler(path: Path) -> None:
-    """The vendor's options come as attributes without a repr, the common ones as overrides."""
+    """The handler's options are attributes without a repr, and the common ones override the class."""
     section = "[handler:guarded]\ncode = 1234\nrack = a\nrack = b\ntimeout = 2\non_error = empty\n"
     values, overrides, problems = read_handler(open_config(write(path, GOOD + section)), Guarded)
     assert ("1234", ["a", "b"], {"timeout": 2.0, "on_error": OnError.EMPTY}, []) == (
@@ -92,7 +92,7 @@ def test_the_section_of_a_handler(path: Path) -> None:
 
 
 def test_a_bad_secret_is_not_quoted(path: Path) -> None:
-    """What oslo.config says of a bad value has the value in it."""
+    """The message about a bad value of a secret option does not contain the value."""
     conf = open_config(write(path, f"{GOOD}[handler:guarded]\ncode = planted\nrow = planted$x\n"))
     assert [
         ("handler:guarded", "code", "not a valid value"),
@@ -108,10 +108,10 @@ def test_a_bad_secret_is_not_quoted(path: Path) -> None:
         (1000, {"XDG_STATE_HOME": "", "HOME": "/home/x"}, "/home/x/.local/state/vendorsrv"),
     ],
 )
-def test_where_state_is_kept(
+def test_the_default_state_path(
     monkeypatch: pytest.MonkeyPatch, user: int, variables: dict[str, str], expected: str
 ) -> None:
-    """The usual place of services, or that of a user who tries the server out."""
+    """State is in /var/lib for root, and in the XDG state directory of other users."""
     monkeypatch.setattr(os, "geteuid", lambda: user)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""The server framework for OpenStack Nova's dynamic vendordata."""
+"""A framework for REST services that provide OpenStack Nova's dynamic vendordata."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ __all__ = [
 
 __version__ = "0.2.0.dev0"
 
-#: Which module has a public name; importing the package alone loads none of them.
+#: The module of each public name; importing the package alone loads none of them.
 HOMES = {
     "AnswerError": "errors",
     "BadRequest": "errors",

@@ -1,34 +1,34 @@
-"""Every way to fail, each with its HTTP status, a stable code and a message that a tenant may read.
+"""All errors, each with its HTTP status, a stable code and a message that a tenant may read.
 
 ::
 
     ConfigError                  an operator's mistake: printed, never sent
-    NotYet                       raised by a handler: an answer that must not be pinned
-    VendordataError              everything that a client can be answered
+    NotYet                       raised by a handler: a provisional answer
+    VendordataError              every error that a client can get
     +-- BadRequest               400  the body is not what Nova sends
     +-- Unauthorized             401  no token, or not a valid one
-    +-- Forbidden                403  a valid token whose owner may not ask
+    +-- Forbidden                403  the policy denies the token's owner
     +-- NotFound                 404  nothing is served here
-    +-- MethodNotAllowed         405  handlers are asked by POST
-    +-- BodyTimeout              408  the body came too slowly
-    +-- BodyTooLarge             413  the body is over max_body_bytes
+    +-- MethodNotAllowed         405  the path is not served for this method
+    +-- BodyTimeout              408  the body arrived too slowly
+    +-- BodyTooLarge             413  the body is larger than max_body_bytes
     +-- UnsupportedMediaType     415  the body is not application/json
-    +-- ServerError              500  our own fault
-    |   +-- HandlerError         500  a handler failed; a vendor may raise it
-    |   +-- AnswerError          500  a handler's answer is nothing that Nova can take
-    |       +-- CloudInitError   500  cloud-init would ignore it, or the instance's boot would suffer
-    +-- UpstreamError            502  what a handler asked gave no usable answer; a vendor may raise it
-    |   +-- UpstreamRefused      502  what a handler asked works, and says no
-    +-- ServiceUnavailable       503  not now, but soon
+    +-- ServerError              500  a bug in vendorsrv
+    |   +-- HandlerError         500  the handler failed; a handler may raise it
+    |   +-- AnswerError          500  Nova or the guest could not use the handler's answer
+    |       +-- CloudInitError   500  cloud-init would ignore it, or it would harm the boot
+    +-- UpstreamError            502  the handler's upstream gave no usable answer; a handler may raise it
+    |   +-- UpstreamRefused      502  the handler's upstream works and refused the request
+    +-- ServiceUnavailable       503  temporarily unavailable; a handler may raise it
     |   +-- KeystoneUnavailable  503  tokens cannot be validated
     |   +-- PolicyUnavailable    503  the policy cannot be read
-    |   +-- Busy                 503  a handler has all the work that it may have
-    |   +-- CircuitOpen              503  a handler failed again and again, and is left alone for a while
+    |   +-- Busy                 503  the handler's concurrency limit and queue are full
+    |   +-- CircuitOpen          503  the handler keeps failing, so its circuit breaker is open
     |   +-- PinsUnavailable      503  the pin store is unavailable, or another worker is running the handler
-    +-- HandlerTimeout           504  a handler overran its deadline
+    +-- HandlerTimeout           504  the handler overran its deadline
 
 With ``vendordata_dynamic_failure_fatal`` on, Nova puts the message into the fault that the tenant sees: messages are
-short and plain, and hold no secret and no host name. The body's shape is the one that keystoneauth1 reads
+short and plain, without secrets and host names. The body has the shape that keystoneauth1 reads
 (``exceptions/http.py``): ``{"error": {"message": …}}``.
 """
 
@@ -39,11 +39,11 @@ from typing import ClassVar
 
 
 class ConfigError(Exception):
-    """The operator's configuration, credentials or command cannot work; its text says what to change."""
+    """The configuration, the credentials or a command cannot work; the text says what to change."""
 
 
 class NotYet(Exception):
-    """Raised by a pinning handler whose answer holds only for now.
+    """Raised by a handler to return a provisional answer.
 
     :param answer: what Nova gets this time, ``{}`` by default; it is neither pinned nor cached.
     """
@@ -54,9 +54,9 @@ class NotYet(Exception):
 
 
 class VendordataError(Exception):
-    """Base of every error that a client is answered with.
+    """Base of every error that a client can get.
 
-    :param message: one plain sentence; goes to Nova, and from there possibly to the tenant.
+    :param message: one plain sentence; Nova logs it and may show it to the tenant.
     """
 
     status: ClassVar[int] = 500
@@ -66,11 +66,11 @@ class VendordataError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
-        self.message = str(message) or self.title  # an exception is often given for its text
+        self.message = str(message) or self.title  # handlers often pass an exception to pass its text
 
 
 class BadRequest(VendordataError):
-    """The body is not what Nova sends; the message names the field."""
+    """The body is not a valid request from Nova; the message names the field."""
 
     status, code, title = 400, "bad_request", "Bad Request"
 
@@ -82,7 +82,7 @@ class Unauthorized(VendordataError):
 
 
 class Forbidden(VendordataError):
-    """The token is valid, but its owner may not ask for vendordata."""
+    """The token is valid, but the policy denies its owner the request."""
 
     status, code, title = 403, "forbidden", "Forbidden"
 
@@ -108,7 +108,7 @@ class BodyTimeout(VendordataError):
 
 
 class BodyTooLarge(VendordataError):
-    """The body is over ``max_body_bytes``; the rest is not read (RFC 9110, 15.5.14)."""
+    """The body is larger than ``max_body_bytes``; the rest is not read (RFC 9110, 15.5.14)."""
 
     status, code, title = 413, "body_too_large", "Content Too Large"
     headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
@@ -121,69 +121,69 @@ class UnsupportedMediaType(VendordataError):
 
 
 class ServerError(VendordataError):
-    """A fault of this server that is none of the others; the log has more under the request id."""
+    """A bug in vendorsrv; the log has the place under the request id."""
 
 
 class HandlerError(VendordataError):
-    """A handler failed. A vendor may raise it with a message that is fit for the tenant's eyes."""
+    """A handler failed. A handler may raise it with a message that a tenant may read."""
 
     code = "handler_failed"
 
 
 class AnswerError(VendordataError):
-    """A handler returned what Nova or the instance could not take; the message says where in the answer."""
+    """Nova or the guest could not use the handler's answer; the message names the place in the answer."""
 
     code = "bad_answer"
 
 
 class CloudInitError(AnswerError):
-    """Something for cloud-init that an instance would ignore or that would harm its boot; the message names the key."""
+    """A part that cloud-init would ignore, or that would harm the boot; the message names the key."""
 
     code = "bad_cloud_init"
 
 
 class UpstreamError(VendordataError):
-    """What the handler itself asked gave no usable answer. A vendor may raise it."""
+    """The handler's upstream gave no usable answer. A handler may raise it."""
 
     status, code, title = 502, "upstream_failed", "Bad Gateway"
 
 
 class UpstreamRefused(UpstreamError):
-    """What the handler itself asked is well, and answers that there is nothing for this instance or this caller.
+    """The handler's upstream works, and has nothing for this instance or this caller.
 
-    It is no reason to rest the handler, nor to give an answer that is out of date in its place.
+    It does not count as a failure for the circuit breaker, and is not replaced by a stale answer.
     """
 
     code = "upstream_refused"
 
 
 class ServiceUnavailable(VendordataError):
-    """It cannot be done now, but may be in a moment. A vendor may raise it."""
+    """The request cannot be served now; a retry may succeed. A handler may raise it."""
 
     status, code, title = 503, "unavailable", "Service Unavailable"
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
 
 
 class KeystoneUnavailable(ServiceUnavailable):
-    """Tokens cannot be validated: Keystone is away, too slow, or refuses our own account."""
+    """Tokens cannot be validated: Keystone is unavailable, too slow, or refuses vendorsrv's account."""
 
     code = "keystone_unavailable"
 
 
 class PolicyUnavailable(ServiceUnavailable):
-    """The policy file became unreadable while the server was running; nobody is let in."""
+    """The policy file became unreadable while the server was running; every request is denied."""
 
     code = "policy_unavailable"
 
 
 class Busy(ServiceUnavailable):
-    """Everything that this handler may do at once is being done, and its queue is full."""
+    """The handler's concurrency limit and queue are full."""
 
     code = "busy"
 
 
 class CircuitOpen(ServiceUnavailable):
-    """A handler failed again and again; it is asked again after a while."""
+    """The handler keeps failing; its circuit breaker is open for some seconds."""
 
     code = "circuit_open"
 
@@ -201,5 +201,5 @@ class HandlerTimeout(VendordataError):
 
 
 def all_errors() -> list[type[VendordataError]]:
-    """Give every class of this module that a client can be answered with, and none of a vendor's own."""
+    """Return every error class of this module that a client can get."""
     return [each for each in globals().values() if isinstance(each, type) and issubclass(each, VendordataError)]

@@ -1,4 +1,4 @@
-"""What a vendor declares; everything else happens around it."""
+"""The class that vendors subclass, and the checks of what a subclass declares."""
 
 from __future__ import annotations
 
@@ -16,85 +16,90 @@ from oslo_config import cfg
 from vendorsrv.errors import ConfigError
 from vendorsrv.request import VendordataRequest
 
-#: A URL segment that needs no escaping, and no percent sign or comma that nova.conf would stumble over.
+#: A URL segment that needs no escaping, without percent signs and commas, which nova.conf would misread.
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED: Final = frozenset({"cloud-init"})
-#: What stands after a handler's name where what it gives to cloud-init is kept; no name has a colon.
-CLOUD_INIT: Final = ":cloud-init"
+#: Follows a handler's name in the keys of what its cloud_init returned; no name contains a colon.
+CLOUD_INIT_SUFFIX: Final = ":cloud-init"
 LONGEST_NAME: Final = 63
 ROUTE: Final = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 
 
-#: When the running handler's time is up, on the monotonic clock; infinite outside of a run.
+#: The running handler's deadline on the monotonic clock; infinite outside of a run.
 DEADLINE: Final[ContextVar[float]] = ContextVar("DEADLINE", default=math.inf)
 
 
 class OnError(enum.Enum):
-    """What Nova gets when a handler fails, is busy, slow or resting.
+    """What Nova gets when a handler fails, overruns its deadline, is busy, or has an open circuit breaker.
 
-    Nova's ``[api] vendordata_dynamic_failure_fatal`` decides what a failure that reaches it does to the instance.
+    Nova's ``[api] vendordata_dynamic_failure_fatal`` decides what an error does to the instance.
     """
 
     FAIL = "fail"
     """The error, with its status."""
 
     EMPTY = "empty"
-    """``{}`` with status 200: the instance can live without."""
+    """``{}`` with status 200, for data that an instance can do without."""
 
     STALE = "stale"
-    """The last good answer for the same instance, however old; the error when there is none."""
+    """The last good answer for the same instance, however old; the error if there is none."""
 
 
-#: What an operator may set for every handler, in ``[handler:<name>]``; the class attribute is the default.
+#: Options of every handler, in ``[handler:<name>]``; the class attribute is the default.
 COMMON_OPTIONS: Final = (
-    cfg.FloatOpt("timeout", min=0.001, help="Seconds that one answer may take; the class's own value by default."),
-    cfg.IntOpt("threads", min=1, help="Calls of a plain `def handle` that may run at once in a worker."),
-    cfg.FloatOpt("cache_for", min=0.0, help="Seconds for which an answer is given again; 0 is never."),
-    cfg.BoolOpt("pin", help="Whether the first answer holds for the instance's life."),
+    cfg.FloatOpt(
+        "timeout", min=0.001, help="Seconds for one answer; by default the value that the handler's class declares."
+    ),
+    cfg.IntOpt("threads", min=1, help="Calls of a plain `def handle` that a worker runs at once."),
+    cfg.FloatOpt(
+        "cache_for", min=0.0, help="Seconds for which an answer is reused for an identical request; 0 turns this off."
+    ),
+    cfg.BoolOpt("pin", help="Store the first answer and return it for the rest of the instance's life."),
     cfg.StrOpt(
         "on_error",
         choices=[mode.value for mode in OnError],
-        help="What Nova gets when the handler fails: the error, {} or the last good answer.",
+        help="What Nova gets when the handler fails: the error, {}, or the last good answer.",
     ),
-    cfg.IntOpt("concurrency", min=1, help="Answers that a worker makes at once."),
-    cfg.BoolOpt("for_cloud_init", help="Whether Nova's target cloud-init asks this handler itself."),
-    cfg.IntOpt("queue", min=0, help="Requests that may wait for one of those; more are refused at once with 503."),
+    cfg.IntOpt("concurrency", min=1, help="Answers that a worker computes at once."),
+    cfg.BoolOpt("for_cloud_init", help="Nova's target cloud-init calls this handler directly."),
+    cfg.IntOpt(
+        "queue", min=0, help="Requests that may wait for a slot of `concurrency`; further ones get 503 at once."
+    ),
 )
 
 
 class HandlerDefinitionError(TypeError):
-    """A Handler subclass contradicts itself; the text names the class, the file and the line."""
+    """A Handler subclass cannot work as declared; the text names the class, the file and the line."""
 
 
 class Handler:
     """Base class of every handler: one kind of vendordata, served under ``POST /<name>``.
 
     A subclass defines :meth:`handle` or :meth:`cloud_init` or both, as ``async def`` or as plain ``def`` (then it
-    runs in a thread). One object is built for each worker process, with its settings, and asked for every instance.
+    runs in a thread). Each worker process creates one object of it, with its settings, and calls it for every request.
 
     :cvar name: the URL segment and the configuration's section; the class's name in kebab-case by default.
-    :cvar timeout: seconds that one answer may take, 4.0 by default; Nova itself gives up after 5
-        (``[api] vendordata_dynamic_read_timeout``).
-    :cvar threads: how many calls of a plain ``def handle`` may run at once in a worker.
-    :cvar cache_for: seconds for which an answer is given again for the same request, 0 for never.
-    :cvar pin: whether the first answer, ``{}`` too, holds for the instance's life, from every worker and host.
-    :cvar on_error: what Nova gets when there is no answer, see :class:`OnError`.
-    :cvar concurrency: how many answers a worker makes at once (a plain ``def handle``: at most ``threads``).
-    :cvar queue: how many requests may wait for one of those.
-    :cvar per_caller: whether answers depend on who asks; then nobody gets one that was made, or kept, for somebody
-        else. Pinned ones are the instance's all the same.
-    :cvar section: where the operator's options are, ``handler:<name>`` unless the class says otherwise.
-    :cvar version: changes when answers change; cached ones of another version are not used. By default the
-        version of the package that the handler is from.
-    :cvar for_cloud_init: whether Nova's target named ``cloud-init`` asks this handler itself, and not the whole
-        server's ``/cloud-init``: then its answer is one string that cannot harm a boot, or an error.
-    :cvar cloud_init_keys: top-level keys that :meth:`cloud_init` sets for certain to one value, such as
-        ``("hostname",)``. Two handlers that name the same are not served together.
-    :cvar options: oslo.config options, read from ``[handler:<name>]`` and given as :attr:`settings`.
+    :cvar timeout: seconds for one answer; Nova gives up after 5 (``[api] vendordata_dynamic_read_timeout``).
+    :cvar threads: calls of a plain ``def handle`` that a worker runs at once.
+    :cvar cache_for: seconds for which an answer is reused for an identical request; 0 turns this off.
+    :cvar pin: whether the first answer, even ``{}``, is stored and returned for the rest of the instance's life.
+    :cvar on_error: what Nova gets instead of an error, see :class:`OnError`.
+    :cvar concurrency: answers that a worker computes at once (a plain ``def handle``: at most ``threads``).
+    :cvar queue: requests that may wait for a slot of ``concurrency``.
+    :cvar per_caller: whether answers depend on the caller; then they are not shared between callers. A pinned answer
+        still belongs to the instance.
+    :cvar section: the section of the operator's options, ``handler:<name>`` by default.
+    :cvar version: change it when answers change: cached answers of another version are not used. By default the
+        version of the handler's package.
+    :cvar for_cloud_init: whether Nova's target ``cloud-init`` calls this handler directly, and not the server's
+        ``/cloud-init``; then its answer is one string that cannot harm a boot, or an error.
+    :cvar cloud_init_keys: top-level keys that :meth:`cloud_init` always sets, such as ``("hostname",)``. Two handlers
+        that set the same key are not served together.
+    :cvar options: oslo.config options, read from the section into :attr:`settings`.
     :cvar routes: public GET routes, ``{"jwks.json": "jwks"}``: path below ``/<name>/``, and the name of the
-        method (no arguments, sync or async) that gives its JSON. They ask for no token.
-    :ivar settings: the options' values as frozen attributes.
-    :raises HandlerDefinitionError: when a subclass is defined that cannot work.
+        method (no arguments, sync or async) that returns its JSON. They need no token.
+    :ivar settings: the options' values as read-only attributes.
+    :raises HandlerDefinitionError: a subclass is defined that cannot work.
     """
 
     name: ClassVar[str]
@@ -126,37 +131,37 @@ class Handler:
             raise HandlerDefinitionError(f"{place_of(cls)}: class {cls.__name__}: {problem}")
 
     async def open(self) -> None:
-        """Prepare what the handler shares between requests (a client, a pool); runs when the worker starts."""
+        """Create what the handler shares between requests (a client, a pool); runs when the worker starts."""
 
     async def close(self) -> None:
-        """Give back what :meth:`open` took; runs when the worker stops."""
+        """Release what :meth:`open` created; runs when the worker stops."""
 
     def state(self) -> Mapping[str, Any]:
-        """Say at once how what the handler needs is doing; shown in ``/-/ready`` to everybody."""
+        """Return the state of the handler's dependencies without blocking; public in ``/-/ready``."""
         return {}
 
     def handle(self, request: VendordataRequest) -> Any:
-        """Answer for one instance.
+        """Return the data for one instance.
 
-        :param request: what Nova said of the instance.
+        :param request: what Nova sent about the instance.
         :returns: any JSON value; ``None`` and ``{}`` are "nothing for this instance".
-        :raises VendordataError: its status and message reach Nova. Any other exception is a 500 without its text.
+        :raises VendordataError: Nova gets its status and message. Any other exception is a 500 without its text.
         """
         raise NotImplementedError
 
     def cloud_init(self, request: VendordataRequest) -> Any:
-        """Give what this handler wants of an instance's cloud-init; ``POST /cloud-init`` joins it with the others'.
+        """Return parts for an instance's cloud-init; ``POST /cloud-init`` joins those of all handlers.
 
-        Deadline, cache, pin and ``on_error`` are as for :meth:`handle`; what is kept is kept apart.
+        Deadline, cache, pin and ``on_error`` are as for :meth:`handle`; the two answers are kept separately.
 
         :returns: a CloudConfig, Script, Boothook or Jinja, or a list of them; ``None`` for nothing.
-        :raises CloudInitError: by these classes; as with every VendordataError its message reaches Nova.
+        :raises CloudInitError: by these classes; Nova gets its message, as that of every VendordataError.
         """
         raise NotImplementedError
 
 
 def place_of(cls: type[Handler]) -> str:
-    """Give file and line of the class statement that is at work; a metaclass such as ABCMeta may stand between."""
+    """Return file and line of the class statement, past the frames of a metaclass such as ABCMeta."""
     frames = inspect.stack(0)[2:]
     own = (frame for frame in frames if frame.frame.f_globals.get("__name__") == cls.__module__)
     place = next(own, frames[0])
@@ -164,21 +169,21 @@ def place_of(cls: type[Handler]) -> str:
 
 
 def contradictions(cls: type[Handler]) -> list[str]:
-    """Say what is wrong with a handler class; empty when it can work."""
+    """Return what is wrong with a handler class; empty if it can work."""
     found = []
     if not (isinstance(cls.name, str) and NAME.fullmatch(cls.name)):
-        found.append(f"name {cls.name!r} is no URL segment of lower-case letters, digits, - and _")
+        found.append(f"name {cls.name!r} must consist of lower-case letters, digits, - and _")
     elif cls.name in RESERVED:
         found.append(f"name {cls.name!r} is reserved for vendorsrv itself")
     if not is_number(cls.timeout) or not 0 < cls.timeout < math.inf:
-        found.append(f"timeout is {cls.timeout!r}; it must be a number of seconds above 0")
+        found.append(f"timeout is {cls.timeout!r}; it must be more than 0 seconds")
     if not is_number(cls.cache_for) or not 0 <= cls.cache_for < math.inf:
-        found.append(f"cache_for is {cls.cache_for!r}; it must be a number of seconds")
+        found.append(f"cache_for is {cls.cache_for!r}; it must be 0 seconds or more")
     if not isinstance(cls.on_error, OnError):
         found.append(f"on_error is {cls.on_error!r}; it must be a member of OnError")
-    found.extend(f"{name} is no method" for name in ("handle", "cloud_init") if not callable(getattr(cls, name)))
+    found.extend(f"{name} must be a method" for name in ("handle", "cloud_init") if not callable(getattr(cls, name)))
     found.extend(f"{name} must be an async def" for name in ("open", "close") if not is_async(getattr(cls, name)))
-    found.extend(keeping_contradictions(pin=cls.pin, cache_for=cls.cache_for, on_error=cls.on_error))
+    found.extend(storage_contradictions(pin=cls.pin, cache_for=cls.cache_for, on_error=cls.on_error))
     return [
         *found,
         *count_contradictions(cls),
@@ -193,9 +198,7 @@ def count_contradictions(cls: type[Handler]) -> list[str]:
     for attribute, least in (("threads", 1), ("concurrency", 1), ("queue", 0)):
         value = getattr(cls, attribute)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            found.append(
-                f"{attribute} is {value!r}; it must be a whole number {'of 0 or more' if least == 0 else 'above 0'}"
-            )
+            found.append(f"{attribute} is {value!r}; it must be a whole number, at least {least}")
     return found
 
 
@@ -203,17 +206,17 @@ def route_contradictions(cls: type[Handler]) -> list[str]:
     found = []
     for path, method in cls.routes.items():
         if not ROUTE.fullmatch(path):
-            found.append(f"route {path!r} is no relative URL path")
+            found.append(f"route {path!r} must be a relative URL path")
         elif not callable(getattr(cls, method, None)):
             found.append(f"route {path!r} names the method {method!r}, which does not exist")
     return found
 
 
-def keeping_contradictions(*, pin: bool, cache_for: float, on_error: OnError) -> list[str]:
-    """Say why these declarations cannot hold together; they may come from a class or from the operator."""
+def storage_contradictions(*, pin: bool, cache_for: float, on_error: OnError) -> list[str]:
+    """Return why these values exclude each other; they come from a class, or from the operator."""
     found = []
     if pin and cache_for:
-        found.append("pin and cache_for exclude each other: what is pinned is read from its store each time")
+        found.append("pin and cache_for exclude each other: a pinned answer is read from the pin store each time")
     if pin and on_error is OnError.STALE:
         found.append("pin and OnError.STALE exclude each other: a pinned answer is never stale")
     return found
@@ -221,12 +224,12 @@ def keeping_contradictions(*, pin: bool, cache_for: float, on_error: OnError) ->
 
 def cloud_init_contradictions(cls: type[Handler]) -> list[str]:
     found = []
-    if contributes(cls) and len(cls.name) + len(CLOUD_INIT) > LONGEST_NAME:
-        found.append(f"name {cls.name!r} is too long for a handler with cloud_init: 52 characters are the most")
+    if defines_cloud_init(cls) and len(cls.name) + len(CLOUD_INIT_SUFFIX) > LONGEST_NAME:
+        found.append(f"name {cls.name!r} is too long for a handler with cloud_init: at most 52 characters")
     if isinstance(cls.cloud_init_keys, str) or not all(isinstance(key, str) for key in cls.cloud_init_keys):
         found.append("cloud_init_keys must be a tuple of strings")
-    elif cls.cloud_init_keys and not contributes(cls):
-        found.append("cloud_init_keys is nothing without cloud_init")
+    elif cls.cloud_init_keys and not defines_cloud_init(cls):
+        found.append("cloud_init_keys needs the method cloud_init")
     return found
 
 
@@ -235,11 +238,11 @@ def option_contradictions(cls: type[Handler]) -> list[str]:
     found = []
     for option in cls.options:
         if not isinstance(option, cfg.Opt):
-            found.append(f"options holds {type(option).__name__}, which is no oslo.config option")
+            found.append(f"options contains a {type(option).__name__}; it must contain oslo.config options")
         elif option.dest in taken:
-            found.append(f"option {option.dest!r} is declared twice, or is one that every handler has")
+            found.append(f"option {option.dest!r} is declared twice, or exists for every handler")
         elif not option.dest.isidentifier() or keyword.iskeyword(option.dest):
-            found.append(f"option {option.dest!r} is no name in Python, as settings need; give it a dest")
+            found.append(f"option {option.dest!r} is not a Python identifier; give it a dest")
         else:
             taken.add(option.dest)
     return found
@@ -250,7 +253,7 @@ def is_number(value: object) -> bool:
 
 
 def is_async(method: Any) -> bool:
-    """Say whether calling the method gives a coroutine, so that it runs on the event loop and not in a thread."""
+    """Whether the method is a coroutine function, which runs on the event loop and not in a thread."""
     return inspect.iscoroutinefunction(method)
 
 
@@ -259,20 +262,20 @@ def kebab(class_name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", class_name).lower()
 
 
-def answers(cls: type[Handler]) -> bool:
-    """Say whether a class defines ``handle``; for one that does not, ``cloud_init`` gives the answer."""
+def defines_handle(cls: type[Handler]) -> bool:
+    """Whether a class defines ``handle``; if not, its ``cloud_init`` returns the answer."""
     return cls.handle is not Handler.handle
 
 
-def contributes(cls: type[Handler]) -> bool:
-    """Say whether a class defines ``cloud_init``."""
+def defines_cloud_init(cls: type[Handler]) -> bool:
+    """Whether a class defines ``cloud_init``."""
     return cls.cloud_init is not Handler.cloud_init
 
 
 def check_complete(cls: type[Handler]) -> None:
-    """Refuse a class that defines neither ``handle`` nor ``cloud_init``.
+    """Raise unless a class defines ``handle`` or ``cloud_init``.
 
-    :raises ConfigError: an abstract class was configured.
+    :raises ConfigError: it defines neither.
     """
-    if not answers(cls) and not contributes(cls):
+    if not defines_handle(cls) and not defines_cloud_init(cls):
         raise ConfigError(f"handler {cls.name}: class {cls.__name__} has no handle method")

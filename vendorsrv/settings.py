@@ -1,4 +1,4 @@
-"""All options of the server in one table: oslo.config in, frozen values out."""
+"""The options of the server, read by oslo.config into frozen values."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from vendorsrv.handler import COMMON_OPTIONS, Handler, OnError
 
 GROUP: Final = "vendorsrv"
 
-#: Where ``serve`` puts the path for its workers, which are spawned and inherit nothing else.
+#: The environment variable with the path of the configuration, for the workers.
 CONFIG_FILE_VARIABLE: Final = "VENDORSRV_CONFIG_FILE"
-#: The directory in which its workers count together.
+#: The environment variable with the directory of the workers' metrics.
 METRICS_VARIABLE: Final = "VENDORSRV_METRICS_DIRECTORY"
-#: uvicorn's exit code for a worker that must not be started again.
+#: uvicorn's exit code for a worker that must not be restarted.
 STARTUP_FAILURE: Final = 3
 
 
 def default_state_path() -> str:
-    """Give the usual place for a service's state, or that of a user who tries vendorsrv out (XDG)."""
+    """Return the system's directory for root, and the user's own for others (XDG)."""
     if os.geteuid() == 0:
         return "/var/lib/vendorsrv"
     return str(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "vendorsrv")
@@ -34,54 +34,68 @@ def default_state_path() -> str:
 
 OPTIONS: Final = (
     cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
-    cfg.PortOpt("port", default=9090, help="TCP port to listen on; 0 takes a free one."),
-    cfg.IntOpt("workers", default=1, min=1, help="Processes that serve; one for each core is plenty."),
+    cfg.PortOpt("port", default=9090, help="TCP port to listen on; 0 picks a free one."),
+    cfg.IntOpt("workers", default=1, min=1, help="Worker processes; more than one for each core gains nothing."),
     cfg.ListOpt(
         "handlers",
         default=[],
         help="Handlers to serve, in order: names of entry points in the group vendorsrv.handlers, or module:Class.",
     ),
-    cfg.StrOpt("cert_file", help="PEM certificate (chain) of the server; turns TLS on."),
-    cfg.StrOpt("key_file", help="PEM private key of cert_file; only the server's user should be able to read it."),
-    cfg.StrOpt("ca_file", help="PEM certificates; clients must then show a certificate that one of them signed."),
-    cfg.IntOpt("max_body_bytes", default=2**20, min=1024, help="Largest request; legal ones reach half a megabyte."),
-    cfg.IntOpt("max_answer_bytes", default=2**20, min=2, help="Largest answer of one handler."),
+    cfg.StrOpt("cert_file", help="PEM file with the server's certificate and its chain; turns TLS on."),
+    cfg.StrOpt(
+        "key_file", help="PEM file with the private key of cert_file; make it readable by the server's user only."
+    ),
+    cfg.StrOpt(
+        "ca_file", help="PEM file with CA certificates; clients must then present a certificate signed by one of them."
+    ),
+    cfg.IntOpt(
+        "max_body_bytes",
+        default=2**20,
+        min=1024,
+        help="Maximum request size in bytes; Nova sends up to about 0.5 MB.",
+    ),
+    cfg.IntOpt("max_answer_bytes", default=2**20, min=2, help="Maximum size of one handler's answer in bytes."),
     cfg.FloatOpt(
         "request_timeout",
         default=4.5,
         min=0.1,
-        help="Seconds for one request, Keystone's share included. Must be below Nova's "
-        "[api] vendordata_dynamic_read_timeout (5), or Nova gives up first and the instance gets nothing.",
+        help="Seconds for one request, token validation included. Must be shorter than Nova's "
+        "[api] vendordata_dynamic_read_timeout (5), or Nova gives up first.",
     ),
-    cfg.FloatOpt("auth_timeout", default=3.0, min=0.1, help="Seconds of a request that Keystone may take."),
-    cfg.FloatOpt("body_timeout", default=2.0, min=0.1, help="Seconds of a request that its body may take to arrive."),
-    cfg.IntOpt("auth_threads", default=8, min=1, help="Tokens that a worker validates at the same time."),
+    cfg.FloatOpt("auth_timeout", default=3.0, min=0.1, help="Seconds of a request for the validation of its token."),
+    cfg.FloatOpt("body_timeout", default=2.0, min=0.1, help="Seconds of a request for its body to arrive."),
+    cfg.IntOpt("auth_threads", default=8, min=1, help="Tokens that a worker validates at once."),
     cfg.FloatOpt(
         "invalid_token_cache_time",
         default=10.0,
         min=0.0,
-        help="Seconds for which a token that Keystone refused is refused without asking again.",
+        help="Seconds for which a refused token is refused again without a call to Keystone.",
     ),
     cfg.IntOpt(
         "cache_max_bytes",
         default=64 * 2**20,
         min=0,
-        help="What the answers that a worker keeps in its memory may take; [cache] can share them instead.",
+        help="Maximum bytes of cached answers in a worker's memory; [cache] can share them between workers instead.",
     ),
     cfg.StrOpt(
         "state_path",
         default=default_state_path(),
         sample_default="/var/lib/vendorsrv",
-        help="Directory for pins.db, the pins' SQLite file, when [database] connection names no other store.",
+        help="Directory of pins.db, the SQLite file of the pins, unless [database] connection is set.",
     ),
-    cfg.FloatOpt("shutdown_timeout", default=5.0, min=0.0, help="Seconds to finish begun requests when stopping."),
+    cfg.FloatOpt(
+        "shutdown_timeout",
+        default=5.0,
+        min=0.0,
+        help="Seconds for requests in progress to finish when the server stops.",
+    ),
 )
 
 DATABASE_OPTIONS: Final = (
     cfg.StrOpt(
         "connection",
         secret=True,
-        help="Database URL of the pins: sqlite:///, postgresql:// or mysql+pymysql://; default: SQLite in state_path.",
+        help="URL of the pins' database: sqlite:///, postgresql:// or mysql+pymysql://. Default: SQLite in state_path.",
     ),
 )
 PINS_OPTIONS: Final = (
@@ -89,20 +103,19 @@ PINS_OPTIONS: Final = (
         "encryption_keys",
         default=[],
         secret=True,
-        help="Fernet keys, newest first: pinned answers are encrypted with the first and read with any.",
+        help="Fernet keys, newest first: pinned answers are encrypted with the first and decrypted with any.",
     ),
-    cfg.IntOpt("purge_after", min=1, help="Days after which a pin is deleted, whether its instance lives or not."),
+    cfg.IntOpt("purge_after", min=1, help="Days after which a pin is deleted, even if its instance still exists."),
 )
 CLOUD_INIT_OPTIONS: Final = (
     cfg.ListOpt(
         "include_hosts",
         default=[],
-        help="Hosts that an #include in an answer for cloud-init may name; an instance that cannot reach its host "
-        "loses its user-data.",
+        help="Hosts that an #include for cloud-init may name. An instance that cannot reach one loses its user-data.",
     ),
 )
 
-#: What :class:`Settings` is read from.
+#: The sections that :class:`Settings` is read from.
 SECTIONS: Final = {
     GROUP: OPTIONS,
     "database": DATABASE_OPTIONS,
@@ -113,7 +126,7 @@ SECTIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The values of the options in :data:`SECTIONS`, which explain them, and the configuration they are from.
+    """The values of the options in :data:`SECTIONS`, which document them, and their configuration.
 
     Durations are seconds, sizes are bytes.
     """
@@ -145,7 +158,7 @@ class Settings:
     def from_file(cls, path: str | Path) -> Settings:
         """Read a configuration file; environment variables (``OS_VENDORSRV__PORT``) override it, as in oslo.config.
 
-        :raises ConfigError: the file cannot be read, or some of its values are wrong; names all of them.
+        :raises ConfigError: the file cannot be read, or some of its values are wrong; the text names all of them.
         """
         return cls.from_config(open_config(path))
 
@@ -153,16 +166,16 @@ class Settings:
     def from_config(cls, conf: cfg.ConfigOpts) -> Settings:
         """Freeze the values of an open configuration.
 
-        :raises ConfigError: names every value that is wrong.
+        :raises ConfigError: some values are wrong; the text names all of them.
         """
-        settings, problems = cls.as_far_as_usable(conf)
+        settings, problems = cls.usable(conf)
         if problems:
             raise ConfigError("\n".join(map(str, problems)))
         return settings
 
     @classmethod
-    def as_far_as_usable(cls, conf: cfg.ConfigOpts) -> tuple[Settings, list[Problem]]:
-        """Freeze the values of an open configuration; for each that is wrong its default stands in."""
+    def usable(cls, conf: cfg.ConfigOpts) -> tuple[Settings, list[Problem]]:
+        """Freeze the values of an open configuration, with the default in place of each wrong one."""
         values: dict[str, Any] = {}
         problems = []
         for section, options in SECTIONS.items():
@@ -176,9 +189,9 @@ class Settings:
 
 
 def open_config(path: str | Path) -> cfg.ConfigOpts:
-    """Parse a configuration file into a private ConfigOpts; nothing is read from it yet.
+    """Parse a configuration file into a private ConfigOpts; no option is read yet.
 
-    :raises ConfigError: the file does not exist, may not be read, or is no INI file.
+    :raises ConfigError: the file does not exist, cannot be read, or is not an INI file.
     """
     conf = cfg.ConfigOpts()
     conf.register_opts(OPTIONS, group=GROUP)
@@ -188,11 +201,11 @@ def open_config(path: str | Path) -> cfg.ConfigOpts:
 
 
 def parse_into(conf: cfg.ConfigOpts, path: str | Path, project: str) -> None:
-    """Parse one file, and none of the standard places, into a ConfigOpts.
+    """Parse one file into a ConfigOpts, without oslo.config's default files.
 
-    :param project: what oslo.config calls the program.
-    :raises ConfigError: the file does not exist, may not be read, or is no INI file; names the line, and does
-        not quote it, since it may hold a password.
+    :param project: the program's name for oslo.config.
+    :raises ConfigError: the file does not exist, cannot be read, or is not an INI file; the text names the line and
+        does not quote it, since it may contain a password.
     """
     try:
         conf(args=[], project=project, default_config_files=[str(path)], default_config_dirs=[])
@@ -206,7 +219,7 @@ def parse_into(conf: cfg.ConfigOpts, path: str | Path, project: str) -> None:
 
 
 class Problem(NamedTuple):
-    """What is wrong with one option, in words that hold no secret."""
+    """What is wrong with one option, without its value, which may be a secret."""
 
     section: str
     option: str
@@ -217,9 +230,9 @@ class Problem(NamedTuple):
 
 
 def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[dict[str, Any], list[Problem]]:
-    """Read every one of some options, so that a bad value shows now and not when it is first used.
+    """Register and read options, so that a bad value is found now and not when it is first used.
 
-    :returns: the values that could be read, by name; and what is wrong with each that could not.
+    :returns: the usable values by name, and a problem for each of the others.
     """
     values: dict[str, Any] = {}
     problems = []
@@ -228,11 +241,11 @@ def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[
         try:
             values[option.dest] = conf[group][option.dest]
         except ValueError as error:
-            # The reason quotes the value.
+            # oslo.config's reason quotes the value.
             reason = "not a valid value" if option.secret else str(error).rpartition(" is not valid: ")[2]
             problems.append(Problem(group, option.dest, reason))
         except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
-            # Their text quotes what follows the $, which may be half a password.
+            # Their text quotes what follows the $, which may be part of a password.
             problems.append(Problem(group, option.dest, "contains an unescaped $; write $$"))
         else:
             value = values[option.dest]
@@ -244,15 +257,15 @@ def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[
 
 
 def read_handler(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Mapping[str, Any], list[Problem]]:
-    """Read a handler's section, ``[handler:<name>]`` as a rule.
+    """Read a handler's section.
 
-    :returns: the vendor's options as an object with frozen attributes; what the operator overrides of the class's
-        own declarations; and what is wrong with each option that cannot be used.
+    :returns: the options of the handler's class as an object with frozen attributes, the declarations of the class that
+        the operator overrides, and what is wrong with each unusable option.
     """
     group = handler.section
     values, problems = read(conf, group, handler.options)
     common, common_problems = read(conf, group, COMMON_OPTIONS)
-    # No repr: options may be secrets, and settings end up in log lines.
+    # No repr: options may be secrets, and a settings object may be logged.
     frozen = make_dataclass("HandlerSettings", values, frozen=True, repr=False)
     overrides = {name: value for name, value in common.items() if value is not None}
     if "on_error" in overrides:

@@ -12,7 +12,7 @@ from tests.support.checking import GOOD, KEY, changed, findings
 PINS = f"[pins]\nencryption_keys = {KEY}\n"
 MEMORY = "[database]\nconnection = sqlite://\n"
 SCATTERED = "each worker keeps pins in its own memory, so an instance gets different answers"
-PINNED_AND_CACHED = "pin and cache_for exclude each other: what is pinned is read from its store each time"
+PINNED_AND_CACHED = "pin and cache_for exclude each other: a pinned answer is read from the pin store each time"
 PINNED_AND_STALE = "pin and OnError.STALE exclude each other: a pinned answer is never stale"
 
 

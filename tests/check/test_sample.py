@@ -35,7 +35,7 @@ def test_options_of_any_handler_are_shown_when_none_is_named() -> None:
     """Where they go is a comment, since there is no handler of this name."""
     lines = list(render({}))
     start = lines.index("# [handler:NAME]")
-    assert "# # Seconds that one answer may take; the class's own value by default." in lines[start + 2]
+    assert "# # Seconds for one answer; by default the value that the handler's class declares." in lines[start + 2]
 
 
 def test_the_usual_generator_knows_the_options(tmp_path: Path) -> None:

@@ -152,13 +152,13 @@ def test_a_certain_clash_is_found_by_the_check(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("members", "problem"),
     [
-        ({"name": "a" * 53}, "is too long for a handler with cloud_init: 52 characters are the most"),
+        ({"name": "a" * 53}, "is too long for a handler with cloud_init: at most 52 characters"),
         ({"cloud_init_keys": "hostname"}, "cloud_init_keys must be a tuple of strings"),
         (
             {"cloud_init": Handler.cloud_init, "cloud_init_keys": ("a",)},
-            "cloud_init_keys is nothing without cloud_init",
+            "cloud_init_keys needs the method cloud_init",
         ),
-        ({"cloud_init": 5}, "cloud_init is no method"),
+        ({"cloud_init": 5}, "cloud_init must be a method"),
     ],
 )
 def test_contradictions_about_cloud_init(members: dict[str, Any], problem: str) -> None:

@@ -192,7 +192,7 @@ def test_the_operator_overrides_what_the_class_declares(tmp_path: Path) -> None:
 def test_the_operator_can_contradict_himself(tmp_path: Path) -> None:
     """What is refused in a class is refused in its section as well."""
     assert [
-        "[handler:plain] pin and cache_for exclude each other: what is pinned is read from its store each time"
+        "[handler:plain] pin and cache_for exclude each other: a pinned answer is read from the pin store each time"
     ] == problems(tmp_path, f"{GOOD}:Plain", "[handler:plain]\npin = yes\ncache_for = 60\n")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vendorsrv.check.findings import Finding, IniFile
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import Handler, keeping_contradictions
+from vendorsrv.handler import Handler, storage_contradictions
 from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.settings import GROUP, Settings
 
@@ -74,7 +74,7 @@ def find_in_keeping(ini: IniFile, handler: type[Handler], overrides: Mapping[str
     names = ("pin", "cache_for", "on_error")
     holds = {name: overrides.get(name, getattr(handler, name)) for name in names}
     option = next((name for name in names if name in overrides), None)
-    for reason in keeping_contradictions(**holds):
+    for reason in storage_contradictions(**holds):
         yield ini.error(reason, handler.section, option)
 
 

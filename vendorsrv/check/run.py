@@ -17,7 +17,7 @@ from vendorsrv.check.policy import find_in_policy
 from vendorsrv.check.sample import library_sections
 from vendorsrv.check.tls import find_in_tls, readable_by_others
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import COMMON_OPTIONS, answers
+from vendorsrv.handler import COMMON_OPTIONS, defines_handle
 from vendorsrv.handlers.registry import Found, build, find_clashes, find_enabled, read_options
 from vendorsrv.proxy.handler import Proxy
 from vendorsrv.proxy.options import find_exposed
@@ -96,7 +96,7 @@ class Check:
         # Without oslo.log's options: an invalid value of one of them ends the process.
         self.conf = cfg.ConfigOpts()
         parse_into(self.conf, ini.path, GROUP)
-        self.settings, self.problems = Settings.as_far_as_usable(self.conf)
+        self.settings, self.problems = Settings.usable(self.conf)
         self.handlers, self.not_loaded = find_enabled(self.settings)
         self.pinning: list[str] = []
 
@@ -126,7 +126,7 @@ class Check:
         return [
             each.handler.name
             for each in self.handlers
-            if not answers(each.handler)
+            if not defines_handle(each.handler)
             or read_handler(self.conf, each.handler)[1].get("for_cloud_init", each.handler.for_cloud_init)
         ]
 

@@ -16,15 +16,15 @@ from oslo_config import cfg
 
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import (
-    CLOUD_INIT,
+    CLOUD_INIT_SUFFIX,
     COMMON_OPTIONS,
     Handler,
     OnError,
-    answers,
     check_complete,
-    contributes,
+    defines_cloud_init,
+    defines_handle,
     is_async,
-    keeping_contradictions,
+    storage_contradictions,
 )
 from vendorsrv.handlers.runner import Runner
 from vendorsrv.proxy.handler import Proxy, find_proxies
@@ -212,7 +212,7 @@ def build(settings: Settings, found: Found) -> Enabled:
     if isinstance(handler, Proxy):
         handler.prepare(settings.conf, settings.max_answer_bytes)
     declared: dict[str, Any] = {**{name: getattr(handler, name) for name in DECLARED}, **overrides}
-    contradictions = keeping_contradictions(
+    contradictions = storage_contradictions(
         pin=declared["pin"], cache_for=declared["cache_for"], on_error=declared["on_error"]
     )
     if contradictions:
@@ -225,10 +225,12 @@ def build(settings: Settings, found: Found) -> Enabled:
     version = handler.version or found.source
     unlimited = isinstance(handler, Proxy) and not declared["cache_for"] and "cache_for" not in overrides
     declared["cache_limit"] = math.inf if unlimited else declared["cache_for"]
-    method = "handle" if answers(found.handler) else "cloud_init"
+    method = "handle" if defines_handle(found.handler) else "cloud_init"
     enabled = Enabled(handler, found.source, version, **declared, runner=runner(method), routes=routes)
-    if contributes(found.handler):
-        contribution = replace(enabled, runner=runner("cloud_init", CLOUD_INIT), routes={}, suffix=CLOUD_INIT)
+    if defines_cloud_init(found.handler):
+        contribution = replace(
+            enabled, runner=runner("cloud_init", CLOUD_INIT_SUFFIX), routes={}, suffix=CLOUD_INIT_SUFFIX
+        )
         enabled = replace(enabled, cloud_init=bounded(contribution))
     return bounded(enabled)
 

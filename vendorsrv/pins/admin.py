@@ -13,7 +13,7 @@ from vendorsrv.database.engine import Database, DatabaseUnavailable
 from vendorsrv.database.schema import is_missing, upgrade, verify
 from vendorsrv.database.url import async_url
 from vendorsrv.errors import ConfigError, PinsUnavailable
-from vendorsrv.handler import CLOUD_INIT, NAME
+from vendorsrv.handler import CLOUD_INIT_SUFFIX, NAME
 from vendorsrv.pins.cipher import PinCipher, is_encrypted
 from vendorsrv.pins.store import PinStore, translate_errors
 from vendorsrv.pins.table import Row
@@ -226,7 +226,9 @@ def read_line(line: bytes) -> tuple[str, str, float, bytes]:
     members: Any = parse(line)
     if not isinstance(members, dict) or members.keys() != MEMBERS or {*map(type, members.values())} != {str}:
         raise ValueError(f"is not an object with the strings {', '.join(sorted(MEMBERS))}")
-    if not UUID.fullmatch(members["instance_id"]) or not NAME.fullmatch(members["handler"].removesuffix(CLOUD_INIT)):
+    if not UUID.fullmatch(members["instance_id"]) or not NAME.fullmatch(
+        members["handler"].removesuffix(CLOUD_INIT_SUFFIX)
+    ):
         raise ValueError("has an instance_id that is not a UUID, or a handler that is not a name")
     answer = members["answer"].encode()
     try:
