@@ -1,4 +1,4 @@
-"""The guard: what is refused and why, what is mended, and what is remembered. The real cloud-init is in contract/."""
+"""The guard: which answers are rejected, normalised or accepted. tests/peers has the same with the real cloud-init."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vendorsrv.cloudinit.guard import Guard, host_of, included
+from vendorsrv.cloudinit.guard import Guard, host_of, included_urls
 from vendorsrv.cloudinit.mime import from_json, join, numbered, read, to_json
 from vendorsrv.cloudinit.parts import CloudConfig, Script
 from vendorsrv.errors import CloudInitError
@@ -17,70 +17,76 @@ from vendorsrv.errors import CloudInitError
 MIME = 'Content-Type: multipart/mixed; boundary="=="\nMIME-Version: 1.0\n\n--==\n%s\n--==--\n'
 GZIP = "Content-Type: application/gzip\nContent-Transfer-Encoding: base64\n\n"
 WHAT = "the answer for cloud-init"
-NOTHING_KNOWN = "begins with nothing that cloud-init knows, such as #cloud-config or #!"
+UNKNOWN = "does not begin with a header of cloud-init such as #cloud-config or #!"
 
 
-def refused(value: Any, *hosts: str) -> str:
-    """Why the guard refuses a value."""
+def rejected(value: Any, *hosts: str) -> str:
+    """Return the message with which the guard rejects a value."""
     with pytest.raises(CloudInitError) as caught:
-        Guard(hosts).value(value, "x")
+        Guard(hosts).check_answer(value, "x")
     return caught.value.message
 
 
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ({"a": 1}, f"{WHAT} is a mapping; it must be one string"),
-        ([1], f"{WHAT} is a list of other things than strings; it must be one string"),
-        (5, f"{WHAT} is a number; it must be one string"),
-        (True, f"{WHAT} is true or false; it must be one string"),
-        ({1}, f"{WHAT} is of type set; it must be one string"),
-        ("\ud800", f"{WHAT} has a lone surrogate, at which cloud-init fails"),
-        ("hello", f"{WHAT} {NOTHING_KNOWN}"),
-        ("# cloud-config", f"{WHAT} {NOTHING_KNOWN}; there is a space too much in # cloud-config"),
+        ({"a": 1}, f"{WHAT} must be a string, not a mapping"),
+        ([1], f"{WHAT} must be a string, not a list of other values than strings"),
+        (5, f"{WHAT} must be a string, not a number"),
+        (True, f"{WHAT} must be a string, not a boolean"),
+        ({1}, f"{WHAT} must be a string, not set"),
+        ("\ud800", f"{WHAT} contains a lone surrogate, which makes cloud-init fail"),
+        ("hello", f"{WHAT} {UNKNOWN}"),
+        ("# cloud-config", f"{WHAT} {UNKNOWN}; remove the space in # cloud-config"),
         ("#!sh", f"{WHAT} must begin with #! and the path of its interpreter, such as #!/bin/sh"),
         ("#cloud-boothook\nid", f"{WHAT} must begin with #! and the path of its interpreter, such as #!/bin/sh"),
-        ("#cloud-config\n", f"{WHAT} must be a mapping of keys; cloud-init ignores anything else"),
-        ("#cloud-config\n1: 2", f"{WHAT} must be a mapping of keys; cloud-init ignores anything else"),
-        ("#cloud-config\na: [", f"{WHAT} is no YAML (line 3); cloud-init ignores it"),
-        ("#cloud-config\na: 2026-99-99", f"{WHAT} is no YAML; cloud-init ignores it"),
-        ("#cloud-config\na: &a [*a]", f"{WHAT} is more than 100000 values, or refers to itself"),
+        ("#cloud-config\n", f"{WHAT} must be a mapping; cloud-init ignores anything else"),
+        ("#cloud-config\n1: 2", f"{WHAT} must be a mapping; cloud-init ignores anything else"),
+        ("#cloud-config\na: [", f"{WHAT} is not valid YAML (line 3); cloud-init would ignore it"),
+        ("#cloud-config\na: 2026-99-99", f"{WHAT} is not valid YAML; cloud-init would ignore it"),
+        ("#cloud-config\na: &a [*a]", f"{WHAT} has more than 100000 values or refers to itself"),
         ("#cloud-config\nruncmd: planted", f"{WHAT}: runcmd: must be a list"),
         (
             "#cloud-config\nmerge_how: planted",
-            f"{WHAT}: merge_how: cloud-init has no such merger, and ignores the part",
+            f"{WHAT}: merge_how: not a merger of cloud-init, which would ignore the part",
         ),
-        ("#cloud-config\nmerge_type: 5", f"{WHAT}: merge_type: cloud-init has no such merger, and ignores the part"),
+        (
+            "#cloud-config\nmerge_type: 5",
+            f"{WHAT}: merge_type: not a merger of cloud-init, which would ignore the part",
+        ),
         (
             "#part-handler\n",
-            f"{WHAT} is a #part-handler, whose code runs in the init stage and can end it; use a Boothook",
+            f"{WHAT} is a #part-handler, whose code can make the init stage fail; use a Boothook",
         ),
         (
             MIME % "Content-Type: text/x-shellscript-per-boot\n\n#!/bin/sh",
-            f"{WHAT} is text/x-shellscript-per-boot, which is never run for a vendor; use a Boothook, or a Script",
+            (
+                f"{WHAT} is text/x-shellscript-per-boot, which cloud-init never runs from vendor data; "
+                "use a Boothook or a Script"
+            ),
         ),
         (MIME % "Content-Type: text/x-none\n\nx", f"{WHAT} has the type text/x-none, which cloud-init ignores"),
         (
             MIME % "Content-Type: application/gzip\n\nx",
-            "part part-001 for cloud-init is no gzip, or too large; the init stage would fail at it",
+            "part part-001 for cloud-init is not valid gzip or is too large; cloud-init would fail",
         ),
         (
             MIME % f"{GZIP}{encodebytes(b'none').decode()}",
-            "part part-001 for cloud-init is no gzip, or too large; the init stage would fail at it",
+            "part part-001 for cloud-init is not valid gzip or is too large; cloud-init would fail",
         ),
         (
             MIME % f"{GZIP}{encodebytes(gzip.compress(b'#!/bin/sh') * 2).decode()}",
-            "part part-001 for cloud-init is no gzip, or too large; the init stage would fail at it",
+            "part part-001 for cloud-init is not valid gzip or is too large; cloud-init would fail",
         ),
         (
             MIME % "Content-Type: text/plain\n\n\u00e9",
-            "part part-001 for cloud-init is not UTF-8, or not encoded in base64",
+            "part part-001 for cloud-init is not UTF-8, or is not base64-encoded",
         ),
     ],
 )
-def test_what_would_hurt_is_refused(value: Any, reason: str) -> None:
-    """In a sentence that says what it is, and never quotes it."""
-    assert reason == refused(value)
+def test_a_harmful_or_ignored_answer_is_rejected(value: Any, reason: str) -> None:
+    """An answer that cloud-init would fail at or ignore is rejected, with a reason that does not quote it."""
+    assert reason == rejected(value)
 
 
 @pytest.mark.parametrize(
@@ -96,73 +102,81 @@ def test_what_would_hurt_is_refused(value: Any, reason: str) -> None:
         f"{encodebytes(gzip.compress(b'#!/bin/sh')).decode()}",
     ],
 )
-def test_what_works_passes_as_it_is(value: str) -> None:
-    """Another server's own headers and encodings stay."""
-    assert value == Guard().value(value, "x")
+def test_a_valid_string_is_unchanged(value: str) -> None:
+    """A valid string, even with an upstream's own headers and encodings, is returned unchanged."""
+    assert value == Guard().check_answer(value, "x")
 
 
 def test_parts_and_lists_of_strings_become_one_string() -> None:
-    """A list would crash a cloud-init, and its meaning is certain."""
+    """A part, or a list of parts and strings, becomes one string."""
     config, script = CloudConfig({"hostname": "a"}), Script("#!/bin/sh\n")
-    assert config.text == Guard().value(config, "x")
-    assert ["01-x-cloud-config", "02-x-script"] == [each.name for each in read(Guard().value([config, script], "x"))]
-    assert ["01-x-part-001", "02-x-script"] == [each.name for each in read(Guard().value([config.text, script], "x"))]
+    assert config.text == Guard().check_answer(config, "x")
+    assert ["01-x-cloud-config", "02-x-script"] == [
+        each.name for each in read(Guard().check_answer([config, script], "x"))
+    ]
+    assert ["01-x-part-001", "02-x-script"] == [
+        each.name for each in read(Guard().check_answer([config.text, script], "x"))
+    ]
 
 
 @pytest.mark.parametrize("value", [None, {}, [], (), "", " \n", "\ufeff"])
-def test_nothing_is_an_empty_object(value: Any) -> None:
-    """In all its forms."""
-    assert {} == Guard().value(value, "x")
+def test_every_form_of_nothing_is_an_empty_object(value: Any) -> None:
+    """None, empty values and blank strings become {}."""
+    assert {} == Guard().check_answer(value, "x")
 
 
 INCLUDE = "#include https://Allowed.example/a\n# a comment\n\nhttp://allowed.example:8080/b\n"
 
 
 def test_includes_need_an_allowed_host() -> None:
-    """Of all URLs, on the line of the word and below; an unreachable one costs the user-data."""
-    assert INCLUDE == Guard(["ALLOWED.example"]).value(INCLUDE, "x")
+    """An include is rejected unless the hosts of all its URLs are in include_hosts."""
+    assert INCLUDE == Guard(["ALLOWED.example"]).check_answer(INCLUDE, "x")
     for text in (INCLUDE, f"{INCLUDE}http://other.example/", "#include-once\nhttp://[", "#include file:///etc/passwd"):
-        assert "includes a URL whose host is not in [cloud_init] include_hosts" in refused(text, "other")
+        assert "includes a URL whose host is not in [cloud_init] include_hosts" in rejected(text, "other")
 
 
-def test_urls_of_an_include() -> None:
-    """One on each line that is no comment."""
-    assert ["https://Allowed.example/a", "http://allowed.example:8080/b"] == included(INCLUDE)
+def test_the_urls_of_an_include() -> None:
+    """Each line that is not a comment is a URL, including the rest of the header's line."""
+    assert ["https://Allowed.example/a", "http://allowed.example:8080/b"] == included_urls(INCLUDE)
     assert ("a", None) == (host_of("http://A/x"), host_of("ftp://a/x"))
 
 
-def test_other_answers_pass_a_handler_of_another_target() -> None:
-    """Only parts become a string there."""
+def test_a_handler_of_another_target_may_return_anything() -> None:
+    """For a handler that is not for cloud-init only parts are converted."""
     guard = Guard()
-    assert [1, {"a": 2}] == guard.handled([1, {"a": 2}], "x")
-    assert "#cloud-config" == guard.handled([CloudConfig({"hostname": "a"})], "x").splitlines()[0]
+    assert [1, {"a": 2}] == guard.check_parts([1, {"a": 2}], "x")
+    assert "#cloud-config" == guard.check_parts([CloudConfig({"hostname": "a"})], "x").splitlines()[0]
 
 
-def test_contributions_are_kept_as_json() -> None:
-    """Typed parts as they are, a string by its parts, nothing as an empty object."""
+def test_contributions_are_stored_as_json() -> None:
+    """Parts, the parts of a string, and nothing are stored as JSON values."""
     guard = Guard()
     part = {"type": "text/x-shellscript", "name": "script", "text": "#!/bin/sh\n"}
-    assert [part] == guard.contributed(Script("#!/bin/sh\n"), "x")
-    assert [{**part, "name": "part-001"}] == guard.contributed("#!/bin/sh\n", "x")
-    assert [{}, {}, {}] == [guard.contributed(None, "x"), guard.contributed([], "x"), guard.contributed("", "x")]
+    assert [part] == guard.check_contribution(Script("#!/bin/sh\n"), "x")
+    assert [{**part, "name": "part-001"}] == guard.check_contribution("#!/bin/sh\n", "x")
+    assert [{}, {}, {}] == [
+        guard.check_contribution(None, "x"),
+        guard.check_contribution([], "x"),
+        guard.check_contribution("", "x"),
+    ]
     assert [Script("#!/bin/sh\n").text] == [each.text for each in from_json(to_json([Script("#!/bin/sh\n")]))]
-    with pytest.raises(CloudInitError, match="is a number; it must be one string"):
-        guard.contributed(5, "x")
+    with pytest.raises(CloudInitError, match="must be a string, not a number"):
+        guard.check_contribution(5, "x")
 
 
-def test_kept_answers_are_checked_again_once() -> None:
-    """What was kept before the guard was there is refused or mended; what was fine needs no second look."""
+def test_a_stored_answer_is_checked_once() -> None:
+    """A stored answer is normalised or rejected, and a valid one is not checked again."""
     guard = Guard()
     good = b'"#!/bin/sh\\n"'
-    assert good is guard.body(good, "x")
-    assert good is guard.body(good, "x")
-    assert b"{}" == guard.body(b"[]", "x")
+    assert good is guard.check_stored(good, "x")
+    assert good is guard.check_stored(good, "x")
+    assert b"{}" == guard.check_stored(b"[]", "x")
     with pytest.raises(CloudInitError):
-        guard.body(b'{"a":1}', "x")
+        guard.check_stored(b'{"a":1}', "x")
 
 
-def test_a_message_keeps_every_text() -> None:
-    """Plain ASCII as it is, everything else in base64; the same parts give the same bytes."""
+def test_a_mime_message_keeps_each_text() -> None:
+    """Joined parts can be read back, and the same parts give the same message."""
     parts = numbered(
         "x", [Script("#!/bin/sh\necho é\n"), Script("#!/bin/sh\n--x\n", name="b"), CloudConfig({"hostname": "a"})]
     )
@@ -172,7 +186,7 @@ def test_a_message_keeps_every_text() -> None:
     assert message == json.loads(json.dumps(message))
 
 
-def test_names_of_other_servers_are_made_file_names() -> None:
-    """Whatever stands in the header."""
+def test_an_upstream_s_part_name_becomes_a_file_name() -> None:
+    """A name in a header with a path or spaces becomes a plain file name."""
     header = 'Content-Type: text/plain\nContent-Disposition: attachment; filename="../a b"\n\n#!/bin/sh'
     assert ["a_b"] == [each.name for each in read(MIME % header)]

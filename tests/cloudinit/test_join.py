@@ -1,4 +1,4 @@
-"""``POST /cloud-init`` and the handlers behind it: joining, failing, keeping, and what is refused at start."""
+"""``POST /cloud-init``: joined parts, failures, pins, and contradictory handlers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.serving import BODY, INSTANCE, Server, error_of, running, wri
 from vendorsrv import ConfigError, Handler, HandlerDefinitionError, Settings
 from vendorsrv.check.run import find_all
 from vendorsrv.cloudinit.guard import Guard
-from vendorsrv.cloudinit.join import Target
+from vendorsrv.cloudinit.join import join_contributions
 from vendorsrv.cloudinit.mime import read, to_json
 from vendorsrv.cloudinit.parts import CloudConfig
 from vendorsrv.handlers.registry import Registry
@@ -26,7 +26,7 @@ CLOUDY = "tests.support.handlers.cloudy"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
-    """A server with all of them, and a token."""
+    """A server with these handlers, and a token."""
     handlers = ", ".join(f"{CLOUDY}:{name}" for name in NAMES)
     directory = tmp_path_factory.mktemp("cloudy")
     with FakeKeystone() as keystone:
@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, s
 
 
 def body(instance: int = 1, roles: str = "member", **metadata: str) -> bytes:
-    """A body of Nova's; each number is another instance."""
+    """Return a body for an instance with this number."""
     members = {
         **json.loads(BODY),
         "instance-id": f"{INSTANCE[:-2]}{instance:02}",
@@ -46,8 +46,10 @@ def body(instance: int = 1, roles: str = "member", **metadata: str) -> bytes:
     return json.dumps(members).encode()
 
 
-def test_all_handlers_are_joined_in_their_order(server: tuple[Server, str], caplog: pytest.LogCaptureFixture) -> None:
-    """Who has nothing is left out, who may fail too, and a conflict is logged with both names and no value."""
+def test_parts_are_joined_in_the_order_of_the_handlers(
+    server: tuple[Server, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The parts of all handlers are joined in order, and conflicts are logged with both names and no value."""
     with caplog.at_level(logging.WARNING):
         response = server[0].ask("/cloud-init", server[1], body(parts="five"))
     assert (200, "no-store") == (response.status_code, response.headers["Cache-Control"])
@@ -64,8 +66,8 @@ def test_all_handlers_are_joined_in_their_order(server: tuple[Server, str], capl
     ]
     messages = [record.getMessage() for record in caplog.records if record.name == "vendorsrv.cloudinit.join"]
     assert [
-        "handlers named and also-named set hostname for cloud-init; the first one's holds",
-        "handlers named and also-named set ntp.enabled for cloud-init; the first one's holds",
+        "handlers named and also-named set hostname for cloud-init; the value of named is used",
+        "handlers named and also-named set ntp.enabled for cloud-init; the value of named is used",
     ] == messages
 
 
@@ -77,12 +79,12 @@ def test_all_handlers_are_joined_in_their_order(server: tuple[Server, str], capl
     ],
 )
 def test_a_failure_names_the_handler(server: tuple[Server, str], parts: str, message: str) -> None:
-    """And fails the whole, unless its mode says otherwise."""
+    """The failure of one handler fails /cloud-init, with a message that names the handler."""
     assert message == error_of(server[0].ask("/cloud-init", server[1], body(2, parts=parts)))[2]
 
 
-def test_what_is_pinned_stays(server: tuple[Server, str]) -> None:
-    """The parts of a handler that pins are those of the first time; other instances have their own."""
+def test_parts_are_pinned(server: tuple[Server, str]) -> None:
+    """A pinning handler's parts stay the same for an instance, and other instances have their own."""
     first = server[0].ask("/cloud-init", server[1], body(3, "first")).json()
     assert "# first\n" in first
     assert first == server[0].ask("/cloud-init", server[1], body(3, "second")).json()
@@ -90,61 +92,61 @@ def test_what_is_pinned_stays(server: tuple[Server, str]) -> None:
 
 
 def test_a_handler_without_handle_answers_with_its_parts(server: tuple[Server, str]) -> None:
-    """Alone it is a target for cloud-init, too."""
+    """A handler with only cloud_init answers at its own path with the string of its parts."""
     assert {} == server[0].ask("/timezone", server[1], body()).json()
     answer = server[0].ask("/timezone", server[1], body(parts="timezone")).json()
     assert answer.startswith("#cloud-config\ntimezone: Europe/Berlin\n")
 
 
-def test_handle_may_give_parts(server: tuple[Server, str]) -> None:
-    """They become the string."""
+def test_handle_may_return_parts(server: tuple[Server, str]) -> None:
+    """Parts that handle returns become one string."""
     assert ["01-five-alone"] == [each.name for each in read(server[0].ask("/five", server[1], body()).json())]
 
 
 @pytest.mark.parametrize("path", ["/raw", "/pinned"])
 def test_a_handler_for_cloud_init_is_guarded(server: tuple[Server, str], path: str) -> None:
-    """Its answer is one string, or an error with the reason."""
+    """The answer of a handler with for_cloud_init is a string, or an error with the reason."""
     answered = server[0].ask(path, server[1], body(5, answer='["#!/bin/sh\\n"]')).json()
     assert "#!/bin/sh\n" in answered
     refused = error_of(server[0].ask(path, server[1], body(6, answer='{"a": 1}')))
-    assert (500, "bad_cloud_init", "the answer for cloud-init is a mapping; it must be one string") == refused
+    assert (500, "bad_cloud_init", "the answer for cloud-init must be a string, not a mapping") == refused
 
 
-def test_the_state_of_what_contributes_is_shown(server: tuple[Server, str]) -> None:
-    """Beside that of the answers."""
+def test_readiness_has_the_state_of_contributions(server: tuple[Server, str]) -> None:
+    """/-/ready has the state of a handler's cloud_init beside that of the handler."""
     handlers = server[0].client.get("/-/ready").json()["handlers"]
     assert {"state": "ok"} == handlers["named:cloud-init"]
 
 
-def test_nothing_is_an_empty_object(tmp_path: Path) -> None:
-    """Also of a server whose handlers have nothing to do with cloud-init."""
+def test_without_contributions_the_answer_is_an_empty_object(tmp_path: Path) -> None:
+    """/cloud-init answers {} on a server whose handlers have no cloud_init."""
     with FakeKeystone() as keystone, running(write_config(tmp_path, keystone)) as server:
         assert {} == server.ask("/cloud-init", keystone.issue("service")).json()
 
 
-def test_one_handler_alone() -> None:
-    """Its parts are joined without a look at keys, which nobody else can have set."""
+def test_the_parts_of_a_single_handler() -> None:
+    """The only contribution of one cloud-config is answered as this cloud-config."""
     kept = json.dumps(to_json([CloudConfig({"hostname": "a"})])).encode()
-    assert json.loads(Target(Guard(), {}).join({"x": kept, "y": b"{}"})).startswith("#cloud-config\nhostname: a\n")
+    assert json.loads(join_contributions({"x": kept, "y": b"{}"}, Guard())).startswith("#cloud-config\nhostname: a\n")
 
 
 def clashing(directory: Path) -> Path:
-    """A configuration with two handlers that both name the hostname."""
+    """Write a configuration with two handlers that both declare the key hostname."""
     return write_config(directory, handlers=f"{CLOUDY}:Named, {CLOUDY}:Clashing")
 
 
 CLASH = "handlers named and clashing both set hostname for cloud-init; only one of them can be enabled"
 
 
-def test_a_certain_clash_is_refused_at_start(tmp_path: Path) -> None:
-    """With the key and both names."""
+def test_a_declared_conflict_is_a_configuration_error(tmp_path: Path) -> None:
+    """Two handlers that declare the same key cannot be enabled together."""
     with pytest.raises(ConfigError) as caught:
         Registry(Settings.from_file(clashing(tmp_path)))
     assert CLASH == str(caught.value)
 
 
-def test_a_certain_clash_is_found_by_the_check(tmp_path: Path) -> None:
-    """At the line of the handlers."""
+def test_the_check_finds_a_declared_conflict(tmp_path: Path) -> None:
+    """The command check reports two handlers that declare the same key as an error of the option handlers."""
     found = [each for each in find_all(clashing(tmp_path)) if each.option == "handlers"]
     assert [("error", CLASH)] == [(each.severity, each.message) for each in found]
 
@@ -161,14 +163,14 @@ def test_a_certain_clash_is_found_by_the_check(tmp_path: Path) -> None:
         ({"cloud_init": 5}, "cloud_init must be a method"),
     ],
 )
-def test_contradictions_about_cloud_init(members: dict[str, Any], problem: str) -> None:
-    """Are errors where the class is defined."""
+def test_a_contradictory_class_is_an_error(members: dict[str, Any], problem: str) -> None:
+    """A class with contradictory members for cloud-init is an error when it is defined."""
     with pytest.raises(HandlerDefinitionError, match=problem):
         type("Own", (Handler,), {"cloud_init": lambda _, __: None, **members})
 
 
-def test_a_plain_method_bounds_what_runs_at_once(tmp_path: Path) -> None:
-    """By the handler's threads, apart from its answers."""
+def test_a_plain_cloud_init_method_runs_in_threads(tmp_path: Path) -> None:
+    """A cloud_init that is not async runs in threads, with their concurrency limit."""
     config = write_config(tmp_path, handlers=f"{CLOUDY}:Timezone, {CLOUDY}:Five")
     handlers = Registry(Settings.from_file(config)).handlers
     timezone, five = handlers["timezone"], handlers["five"]

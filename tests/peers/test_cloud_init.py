@@ -84,11 +84,11 @@ def test_shapes(cloud_init: CloudInit, name: str) -> None:
         assert {"runcmd": ["mine"]} == seen["user_config"]
         assert (effect == "ignored") == bool(seen["warnings"])
     if effect == "taken":
-        assert answer == Guard().value(answer, "other")
+        assert answer == Guard().check_answer(answer, "other")
         assert "hostname" in seen["config"]
     else:
         with pytest.raises(CloudInitError):
-            Guard().value(answer, "other")
+            Guard().check_answer(answer, "other")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_shapes(cloud_init: CloudInit, name: str) -> None:
 )
 def test_what_is_certain_is_mended(cloud_init: CloudInit, answer: Any, mended: Any) -> None:
     """A shape with one possible meaning becomes the one that cloud-init takes."""
-    assert mended == Guard().value(answer, "other")
+    assert mended == Guard().check_answer(answer, "other")
     assert [] == cloud_init.boot(mended, USER_DATA)["warnings"]
 
 
@@ -260,7 +260,7 @@ def test_no_answer_costs_an_instance_its_user_data(cloud_init: CloudInit, value:
     """Whatever a handler returns: what leaves the guard neither fails cloud-init nor is warned of."""
     given_value = [each for each in value if each is not None] if isinstance(value, list) else value
     try:
-        answer = Guard().value(given_value, "other")
+        answer = Guard().check_answer(given_value, "other")
     except CloudInitError:
         return
     seen = cloud_init.feed(json.loads(json.dumps(answer)))
@@ -281,7 +281,7 @@ def test_values_arrive_as_they_were_given(cloud_init: CloudInit, parts: list[Par
     """Our own parts pass our own guard, and nothing in them fails cloud-init."""
     own = [part for part in parts if part]
     answer = join(numbered("x", own)) if own else {}
-    assert answer == Guard().value(answer, "x")
+    assert answer == Guard().check_answer(answer, "x")
     seen = cloud_init.feed(answer)
     assert seen["error"] is None
     assert {"runcmd": ["mine"]} == seen["user_config"]

@@ -213,7 +213,7 @@ def test_character_sets(
     [
         (b'"#cloud-config\\nruncmd: [reboot]\\n"', (200, "#cloud-config\nruncmd: [reboot]\n")),
         (b'" "', (200, {})),
-        (b'{"a": 1}', (500, "the answer for cloud-init is a mapping; it must be one string")),
+        (b'{"a": 1}', (500, "the answer for cloud-init must be a string, not a mapping")),
     ],
 )
 def test_an_answer_for_cloud_init_is_guarded(

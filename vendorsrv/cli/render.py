@@ -15,8 +15,7 @@ import click
 import yaml
 from oslo_config import cfg
 
-from vendorsrv.cloudinit.dry_run import Verdict
-from vendorsrv.cloudinit.dry_run import check as check_with_cloud_init
+from vendorsrv.cloudinit.dry_run import DryRun, dry_run
 from vendorsrv.cloudinit.guard import Guard
 from vendorsrv.cloudinit.mime import from_json, join, numbered
 from vendorsrv.cloudinit.parts import Part
@@ -55,7 +54,7 @@ def render(handlers: tuple[str, ...], check: bool, as_json: bool, **options: Any
     except VendordataError as error:
         raise ConfigError(error.message) from None
     rendered = render_answer(answer, user_data, text)
-    verdict = check_with_cloud_init(answer, user_data, text) if check else None
+    verdict = dry_run(answer, user_data, text) if check else None
     if as_json:
         click.echo(json.dumps(described(rendered, verdict), indent=2, default=str))
     else:
@@ -113,7 +112,7 @@ async def ask(handlers: Sequence[Enabled], guard: Guard, request: VendordataRequ
 async def parts_of(enabled: Enabled, guard: Guard, request: VendordataRequest) -> list[Part]:
     source = enabled.cloud_init or enabled
     value = await source.runner.run(request, budget=source.timeout)
-    kept = guard.contributed(value, enabled.handler.name)
+    kept = guard.check_contribution(value, enabled.handler.name)
     return from_json(kept)
 
 
@@ -133,18 +132,18 @@ def set_samples(conf: cfg.ConfigOpts, names: Sequence[str]) -> None:
                 conf.set_default(option.name, option.sample_default, group=group)
 
 
-def described(rendered: Rendered, verdict: Verdict | None) -> dict[str, Any]:
+def described(rendered: Rendered, verdict: DryRun | None) -> dict[str, Any]:
     return {
         "answer": rendered.answer if rendered.answer is not None else {},
         "parts": [asdict(part) for part in rendered.parts],
         "config": rendered.config,
-        "erased": list(rendered.erased),
+        "overridden": list(rendered.overridden),
         "findings": list(rendered.findings),
         "check": asdict(verdict) if verdict else None,
     }
 
 
-def lines(rendered: Rendered, verdict: Verdict | None) -> Iterator[str]:
+def lines(rendered: Rendered, verdict: DryRun | None) -> Iterator[str]:
     """Give the lines of a report for people."""
     if rendered.answer is None:
         yield "Nothing for cloud-init from these handlers, for this instance."
@@ -153,7 +152,7 @@ def lines(rendered: Rendered, verdict: Verdict | None) -> Iterator[str]:
     if rendered.config:
         body = yaml.safe_dump(rendered.config, sort_keys=False, allow_unicode=True)
         yield from ("--- cloud-config of the instance, with the user-data", body.rstrip(), "")
-    yield from (f"erased by the user-data: {key}" for key in rendered.erased)
+    yield from (f"overridden by the user-data: {key}" for key in rendered.overridden)
     yield from (f"finding: {text}" for text in rendered.findings)
     if verdict:
         yield f"cloud-init {verdict.version} has read it: {'as meant' if not verdict.problems else 'with problems'}"

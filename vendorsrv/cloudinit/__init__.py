@@ -1,4 +1,4 @@
-"""What an instance's cloud-init takes."""
+"""Data for an instance's cloud-init."""
 
 from vendorsrv.cloudinit.parts import Boothook, CloudConfig, Jinja, Script
 from vendorsrv.errors import CloudInitError

@@ -1,4 +1,4 @@
-"""A config drive made on the spot, and what the real cloud-init says to it."""
+"""Let the installed cloud-init read a config drive, without running anything."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any, Final
 
 from vendorsrv.errors import ConfigError
 
-#: The Python of the distribution, for which its package of cloud-init is.
+#: The distribution's Python, for which its cloud-init package is installed.
 PYTHON: Final = "/usr/bin/python3"
 PROBE: Final = Path(__file__).with_name("dry_run_probe.py")
-#: Seconds; it takes half a second, and a megabyte of cloud-config some seconds.
+#: Seconds; a dry run takes half a second, with a megabyte of cloud-config a few seconds.
 TIMEOUT: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DryRun:
     """What cloud-init made of a config drive. The configuration may be secret.
 
-    :ivar version: of cloud-init.
-    :ivar problems: what went wrong because of the vendor data; empty when nothing did.
-    :ivar config: the cloud-config of the instance.
-    :ivar files: the scripts and boothooks of the vendor's that are there to be run.
+    :ivar version: the version of cloud-init.
+    :ivar problems: errors and warnings that the vendor data caused.
+    :ivar config: the instance's cloud-config.
+    :ivar files: the vendor data's scripts and boothooks that the instance would run.
     """
 
     version: str
@@ -35,14 +35,14 @@ class Verdict:
     files: tuple[str, ...]
 
 
-def check(answer: str | None, user_data: bytes = b"", static: str = "", python: str = PYTHON) -> Verdict:
-    """Let the cloud-init that is installed here read a config drive; nothing is run, and this machine stays as it is.
+def dry_run(answer: str | None, user_data: bytes = b"", static: str = "", python: str = PYTHON) -> DryRun:
+    """Let the installed cloud-init read a config drive; it runs nothing and does not change this machine.
 
-    :param answer: what stands under ``cloud-init`` in vendor_data2.json; None for nothing.
+    :param answer: the value of ``cloud-init`` in vendor_data2.json; None for nothing.
     :param user_data: as the instance sees it.
-    :param static: the same of vendor_data.json.
+    :param static: the value of ``cloud-init`` in vendor_data.json.
     :param python: the Python that can import cloud-init.
-    :raises ConfigError: there is none here.
+    :raises ConfigError: cloud-init is not installed.
     """
     with tempfile.TemporaryDirectory() as folder:
         write_drive(Path(folder) / "drive", answer, user_data, static)
@@ -52,12 +52,12 @@ def check(answer: str | None, user_data: bytes = b"", static: str = "", python: 
             )
             seen = json.loads(done.stdout)
         except (OSError, ValueError):
-            raise ConfigError("--check needs cloud-init: install the package of your distribution") from None
-    return judge(seen)
+            raise ConfigError("--check requires cloud-init; install your distribution's package") from None
+    return compare(seen)
 
 
 def write_drive(folder: Path, answer: str | None, user_data: bytes, static: str) -> None:
-    """Write what Nova writes into a config drive (nova/api/metadata/base.py), as far as it concerns cloud-init."""
+    """Write the files of Nova's config drive (nova/api/metadata/base.py) that concern cloud-init."""
     latest = folder / "openstack" / "latest"
     latest.mkdir(parents=True)
     about = {"uuid": "00000000-0000-4000-8000-000000000000", "hostname": "rendered", "name": "rendered"}
@@ -72,16 +72,16 @@ def write_drive(folder: Path, answer: str | None, user_data: bytes, static: str)
         (latest / "user_data").write_bytes(user_data)
 
 
-def judge(seen: Mapping[str, Any]) -> Verdict:
-    """Compare the boot with the vendor data and the one without."""
+def compare(seen: Mapping[str, Any]) -> DryRun:
+    """Compare the boot with the vendor data to the one without."""
     boot, alone = seen["with"], seen["without"]
     problems = [f"cloud-init fails: {boot['error']}"] if boot["error"] else []
     problems += [f"cloud-init warns: {text}" for text in boot["warnings"] if text not in alone["warnings"]]
     for what in ("user_config", "user_scripts"):
         if boot.get(what) != alone.get(what):
-            problems.append("the user-data is not what it is without the vendor data")
+            problems.append("the vendor data changes the user-data")
     problems += [f"cloud-init's schema: {path}" for path in seen["with"]["schema"]]
-    return Verdict(
+    return DryRun(
         seen["version"],
         tuple(dict.fromkeys(problems)),
         boot.get("config", {}),

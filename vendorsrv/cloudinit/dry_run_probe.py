@@ -1,7 +1,7 @@
-"""Run by the Python that has cloud-init: what the real one makes of a config drive, without touching this machine.
+"""A script for the Python that has cloud-init: let cloud-init read a config drive without changing this machine.
 
-``cloud_init.py FOLDER`` reads the drive below FOLDER/drive and prints one JSON object. What cloud-init writes is below
-FOLDER as well; nothing is run, and nothing is fetched.
+``dry_run_probe.py FOLDER`` reads the drive in FOLDER/drive and prints one JSON object. cloud-init writes only below
+FOLDER; it runs nothing and fetches nothing.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ ORIGINAL_PATHS = helpers.Paths.__init__
 
 
 class Messages(logging.Handler):
-    """Keeps what cloud-init warns of."""
+    """Collect cloud-init's warnings."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one message."""
+        """Collect one message."""
         self.texts.append(record.getMessage())
 
 
 def refuse(url: object, *_: Any, **__: Any) -> None:
-    """Stand where cloud-init would fetch a URL."""
-    raise UrlError("nothing is fetched here: " + str(url))
+    """Fail instead of fetching a URL."""
+    raise UrlError("fetching is disabled: " + str(url))
 
 
 def make_harmless() -> None:
-    """Let nothing run and nothing be fetched: boothooks run, and part handlers are imported, while data are read."""
+    """Disable boothooks, part handlers and includes, which cloud-init would run or fetch while it reads the data."""
     boot_hook.subp.subp = lambda *_, **__: ("", "")
     handlers.PART_CONTENT_TYPES = []
     user_data.read_file_or_url = refuse
 
 
 def boot(folder: str, *, with_vendor_data: bool) -> dict[str, Any]:
-    """Let one instance read its config drive, and say what is there afterwards."""
+    """Let an instance read its config drive, and return the result."""
     cloud = os.path.join(folder, "with" if with_vendor_data else "without")
     seed = os.path.join(cloud, "seed", "config_drive")
     copy_drive(os.path.join(folder, "drive"), cloud)
@@ -71,12 +71,12 @@ def boot(folder: str, *, with_vendor_data: bool) -> dict[str, Any]:
 
 
 def copy_drive(drive: str, cloud: str) -> None:
-    """Put a config drive where cloud-init looks first."""
+    """Copy a config drive to where cloud-init finds it."""
     shutil.copytree(drive, os.path.join(cloud, "seed", "config_drive"))
 
 
 def keep_below(cloud: str) -> None:
-    """Let cloud-init find and leave everything below a folder, whatever a configuration says."""
+    """Let cloud-init use only paths below a folder."""
     paths = {
         "cloud_dir": cloud,
         "run_dir": os.path.join(cloud, "run"),
@@ -86,7 +86,7 @@ def keep_below(cloud: str) -> None:
 
 
 def consume(cloud: str) -> dict[str, Any]:
-    """Take an instance through what init does with its data."""
+    """Do with the instance's data what cloud-init's init stage does."""
     init = begin(cloud)
     init.update()
     init.consume_data("once-per-instance")
@@ -94,7 +94,7 @@ def consume(cloud: str) -> dict[str, Any]:
 
 
 def begin(cloud: str) -> Any:
-    """Give cloud-init's own Init, with the instance of the config drive."""
+    """Return cloud-init's Init with the instance of the config drive."""
     keep_below(cloud)
     init = stages.Init(ds_deps=[])
     util.ensure_dirs([*init._initial_subdirs(), os.path.join(cloud, "run")])
@@ -102,13 +102,13 @@ def begin(cloud: str) -> Any:
     if not source.get_data():
         raise RuntimeError("the config drive was not read")
     init.datasource = source
-    init._paths = None  # it is of the instance from here on
+    init._paths = None  # to be computed for the instance
     init.instancify()
     return init
 
 
 def found_in(init: Any) -> dict[str, Any]:
-    """Say what is there to be done on the instance."""
+    """Return the configuration and the files that cloud-init made."""
     merger = helpers.ConfigMerger(paths=init.paths, datasource=init.datasource, base_cfg={})
     instance = init.paths.get_ipath_cur()
     return {
@@ -122,19 +122,19 @@ def found_in(init: Any) -> dict[str, Any]:
 
 
 def load(path: str) -> Any:
-    """Read a cloud-config that cloud-init wrote."""
+    """Return a cloud-config that cloud-init wrote."""
     return util.read_conf(path) if os.path.exists(path) else {}
 
 
 def listed(folder: str) -> list[str]:
-    """List the files of a folder."""
+    """Return the names of the files in a folder."""
     if not os.path.isdir(folder):
         return []
     return sorted(name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name)))
 
 
 def schema_findings(config: Any) -> list[str]:
-    """Give what cloud-init's own schema says of a cloud-config, without the values."""
+    """Return the paths of schema violations in a cloud-config."""
     from cloudinit.config.schema import SchemaValidationError, get_schema, validate_cloudconfig_schema
 
     try:
@@ -145,7 +145,7 @@ def schema_findings(config: Any) -> list[str]:
 
 
 def main(folder: str) -> None:
-    """Boot twice, with the vendor data and without."""
+    """Print the results of two boots, with and without the vendor data."""
     make_harmless()
     logging.getLogger().setLevel(logging.WARNING)
     without = boot(folder, with_vendor_data=False)

@@ -1,7 +1,7 @@
-"""The top-level keys of a cloud-config, with the JSON types that cloud-init takes for each.
+"""The top-level keys of a cloud-config with the JSON types that cloud-init accepts for each.
 
-Made from the schema that cloud-init ships (22.4), and a test compares them; the keys without types are those of newer
-versions (26.2), and of configuration that its schema does not describe.
+Generated from the schema of cloud-init 22.4, which a test compares with this table, and extended by the keys of newer
+versions (26.2). Keys that no schema describes have no types.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Many parts as one string, and one string as the parts that cloud-init finds in it (cloudinit/user_data.py)."""
+"""Join parts into one string, and split a string into the parts that cloud-init finds (cloudinit/user_data.py)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from vendorsrv.cloudinit.parts import MERGE, Part
 from vendorsrv.cloudinit.text import type_of
 from vendorsrv.errors import CloudInitError
 
-#: A string is a MIME message when this is among its first bytes, wherever it stands.
+#: cloud-init takes a string for a MIME message if its first bytes contain this.
 MIME_VERSION: Final = "mime-version:"
-LOOKED_AT: Final = 4096
-#: What cloud-init takes a part for by its text, and not by the type that it is declared with.
+PREFIX_LENGTH: Final = 4096
+#: Declared types for which cloud-init determines the type by the text.
 BY_TEXT: Final = ("text/plain", "text/x-not-multipart", "text/x-shellscript")
 COMPRESSED: Final = re.compile(r"application/(gzip(-compressed|ped)?|x-(compress(ed)?|gunzip|gzip(-compressed)?))")
-#: What a compressed part may become, in bytes.
-DECOMPRESSED: Final = 16 * 2**20
+#: Maximum size of a decompressed part in bytes.
+MAX_DECOMPRESSED: Final = 16 * 2**20
 
-NOTHING_KNOWN: Final = "text/x-not-multipart"
+#: The type of a text without a header that cloud-init knows.
+UNKNOWN: Final = "text/x-not-multipart"
 
 
 def join(parts: Sequence[Part]) -> str:
-    """Give the one string that an instance needs: a plain cloud-config alone, and else a MIME message.
+    """Return one string: the text of a single cloud-config, else a MIME message.
 
-    :param parts: with names that no two of them share.
+    :param parts: with unique names.
     """
     if len(parts) == 1 and parts[0].media_type == "text/cloud-config":
         return parts[0].text
@@ -47,22 +48,22 @@ def headers_of(part: Part) -> Iterator[str]:
     yield "MIME-Version: 1.0"
     yield f"Content-Transfer-Encoding: {'7bit' if part.text.isascii() else 'base64'}"
     yield f'Content-Disposition: attachment; filename="{part.name}"'
-    if part.media_type == "text/jinja2":  # which says nothing of its own before it is rendered
+    if part.media_type == "text/jinja2":  # merge_how in its text is not known before it is rendered
         yield f"Merge-Type: {MERGE}"
 
 
 def encoded(text: str) -> str:
-    # Bytes beyond ASCII that are not encoded become lone surrogates in cloud-init.
+    # cloud-init reads unencoded bytes beyond ASCII as lone surrogates.
     return text if text.isascii() else base64.encodebytes(text.encode()).decode("ascii")
 
 
 def read(text: str) -> list[Part]:
-    """Find the parts of a string as cloud-init does, each with the type that it takes it for.
+    """Return the parts of a string as cloud-init finds them, with the types that it assigns.
 
-    :raises CloudInitError: cloud-init's init stage would fail at it.
+    :raises CloudInitError: cloud-init's init stage would fail.
     """
-    if MIME_VERSION not in text[:LOOKED_AT].lower():
-        return [Part(type_of(text) or NOTHING_KNOWN, "part-001", text)]
+    if MIME_VERSION not in text[:PREFIX_LENGTH].lower():
+        return [Part(type_of(text) or UNKNOWN, "part-001", text)]
     leaves = [part for part in email.message_from_string(text).walk() if part.get_content_maintype() != "multipart"]
     return [read_leaf(leaf, number) for number, leaf in enumerate(leaves, 1)]
 
@@ -79,7 +80,7 @@ def read_leaf(leaf: Message, number: int) -> Part:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        raise CloudInitError(f"part {name} for cloud-init is not UTF-8, or not encoded in base64") from None
+        raise CloudInitError(f"part {name} for cloud-init is not UTF-8, or is not base64-encoded") from None
     if compressed or media_type in BY_TEXT:
         media_type = type_of(text) or ("text/plain" if compressed else media_type)
     return Part(media_type, name, text)
@@ -88,24 +89,24 @@ def read_leaf(leaf: Message, number: int) -> Part:
 def decompressed(data: bytes, name: str) -> bytes:
     decompressor = zlib.decompressobj(wbits=31)
     try:
-        found = decompressor.decompress(data, DECOMPRESSED)
+        found = decompressor.decompress(data, MAX_DECOMPRESSED)
     except zlib.error:
         found = b""
-    if not decompressor.eof or decompressor.unused_data:  # cloud-init would read on, or fail at what follows
-        raise CloudInitError(f"part {name} for cloud-init is no gzip, or too large; the init stage would fail at it")
+    if not decompressor.eof or decompressor.unused_data:  # truncated, too large or followed by other data
+        raise CloudInitError(f"part {name} for cloud-init is not valid gzip or is too large; cloud-init would fail")
     return found
 
 
 def to_json(parts: Iterable[Part]) -> list[dict[str, str]]:
-    """Turn parts into what is kept of them."""
+    """Return parts as JSON values, for the cache and the pins."""
     return [{"type": part.media_type, "name": part.name, "text": part.text} for part in parts]
 
 
 def from_json(kept: Iterable[dict[str, str]]) -> list[Part]:
-    """Give the parts of what :func:`to_json` made."""
+    """Return the parts from the values of :func:`to_json`."""
     return [Part(each["type"], each["name"], each["text"]) for each in kept]
 
 
 def numbered(handler: str, parts: Sequence[Part], first: int = 1) -> list[Part]:
-    """Give each part a file name of its own: cloud-init runs scripts in the order of their names."""
+    """Return the parts with unique, numbered names: cloud-init runs scripts in the order of their file names."""
     return [Part(part.media_type, f"{n:02}-{handler}-{part.name}", part.text) for n, part in enumerate(parts, first)]

@@ -1,4 +1,4 @@
-"""What a handler gives to cloud-init: cloud-config, scripts, boothooks and templates, each checked where it is made."""
+"""The parts that handlers return for cloud-init. Each class checks its arguments when it is created."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from typing import Any, Final
 import yaml
 
 from vendorsrv.cloudinit.keys import KEYS
-from vendorsrv.cloudinit.schema import find_problems
+from vendorsrv.cloudinit.schema import find_violations
 from vendorsrv.cloudinit.text import JINJA, MERGER, check_script, check_template, clean, type_of
 from vendorsrv.errors import CloudInitError
 from vendorsrv.strictjson import StrictJSONError, encode
 
-#: How a part is merged into those before it: lists append, mappings take each other in, and of two single values the
-#: first holds. (cloud-init's own rule for parts is that the later one replaces the key.)
+#: How a part is merged into the earlier ones: lists are appended, mappings are merged, and the first of two other
+#: values wins. (By default, cloud-init lets the later part replace the key.)
 MERGE: Final = "list(append)+dict(no_replace,recurse_list)+str()"
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-#: An end of line is no trouble for a value, which is quoted.
+#: Control characters except tabs and newlines, which are quoted in YAML.
 UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 DUMPER: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-#: What does what a list would, and stays when the user has the same list.
-INSTEAD: Final = {
+#: What to use instead of a list that user-data with the same key would replace.
+ALTERNATIVES: Final = {
     "bootcmd": "use a Boothook, which runs at every boot, or a Script, which runs once",
     "packages": "install them in a Script",
     "runcmd": "use a Script, which runs before any runcmd",
     "write_files": "write them in a Script, or in a Boothook if they are needed early",
-    "users": "make them in a Script",
+    "users": "create them in a Script",
     "ssh_authorized_keys": "add them in a Script",
 }
-#: Texts that belong into another class, by the type that cloud-init takes them for.
+#: The class for each media type.
 CLASSES: Final = {
     "text/cloud-config": "CloudConfig",
     "text/cloud-boothook": "Boothook",
@@ -45,11 +45,11 @@ CLASSES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of what an instance's cloud-init gets. Handlers make one of the classes below.
+    """One part of an instance's vendor data. Handlers create instances of the classes below.
 
-    :ivar media_type: what cloud-init takes it for.
-    :ivar name: of its file on the instance, after a number and the handler's name.
-    :ivar text: with its first line. It may be secret, and is not in ``repr()``.
+    :ivar media_type: its MIME type.
+    :ivar name: the end of its file name on the instance, after a number and the handler's name.
+    :ivar text: the text including its header. It may be secret and is not in ``repr()``.
     """
 
     media_type: str
@@ -62,17 +62,17 @@ class Part:
 
 
 class CloudConfig(Part):
-    """A ``#cloud-config``: a mapping of cloud-init's keys, in JSON values.
+    """A ``#cloud-config``: a mapping of cloud-init's keys to JSON values.
 
-    A list at the top is refused: the instance would lose all of it as soon as the user's own user-data has the key.
+    A top-level list is rejected unless it is ``replaceable``: user-data with the same key replaces the whole list.
 
-    :param mapping: is checked by the schema of the cloud-init that is installed on this server, and else by a table
-        of its keys and their types.
-    :param merge: how it is merged into the parts before it, as cloud-init's ``merge_how``; by default lists append,
-        mappings take each other in, and the first of two single values holds.
-    :param replaceable: lists that the user's own may replace.
-    :param also: keys that cloud-init itself does not have: of a newer version, or of a module of the image's.
-    :raises CloudInitError: it would be ignored, or harm a boot; the message names the key and no value.
+    :param mapping: checked against the schema of the cloud-init that is installed on this server, or else against a
+        table of its keys and their types.
+    :param merge: how it is merged into the earlier parts, as cloud-init's ``merge_how``; by default lists are
+        appended, mappings are merged, and the first of two other values wins.
+    :param replaceable: keys of lists that user-data may replace.
+    :param also: keys that cloud-init does not define: of a newer version, or of a module of the image.
+    :raises CloudInitError: cloud-init would ignore it or fail; the message contains keys and no values.
     """
 
     __slots__ = ()
@@ -85,23 +85,24 @@ class CloudConfig(Part):
         name: str | None = None,
         also: Sequence[str] = (),
     ) -> None:
-        config = plain(mapping)
+        config = copied(mapping)
         if merge is not None and not (isinstance(merge, str) and MERGER.fullmatch(merge)):
-            raise CloudInitError(f"merge is no merge_how of cloud-init, such as {MERGE!r}")
-        for problem in (*wrong_here(config, replaceable), *find_problems(config, also)):
+            raise CloudInitError(f"merge must be a merge_how of cloud-init such as {MERGE!r}")
+        for problem in (*find_ineffective(config, replaceable), *find_violations(config, also)):
             raise CloudInitError(f"cloud-config {problem}")
         body = yaml.dump({**config, "merge_how": merge or MERGE}, Dumper=DUMPER, sort_keys=False, width=1000)
         Part.__init__(self, "text/cloud-config", name or "cloud-config", f"#cloud-config\n{body}")
 
 
 class Script(Part):
-    """A script that runs once, as root, at the end of an instance's first boot, before any ``runcmd`` of the user's.
+    """A script that runs once, as root, at the end of an instance's first boot, before the user's ``runcmd``.
 
-    It stays whatever the user's user-data says, unless that turns vendor data off.
+    User-data cannot replace it, but can disable vendor data.
 
-    :param text: the script, with its ``#!`` line.
-    :param name: of its file; scripts run in the order of the handlers, and of each handler's own.
-    :raises CloudInitError: it could not be run.
+    :param text: the script with its ``#!`` line.
+    :param name: the end of its file name. Scripts run in the order of the handlers, and in the order in which each
+        handler returns them.
+    :raises CloudInitError: the kernel could not run it.
     """
 
     __slots__ = ()
@@ -110,18 +111,18 @@ class Script(Part):
         text = clean(text, "a Script")
         other = type_of(text)
         if other in CLASSES and other != "text/x-shellscript":
-            raise CloudInitError(f"a Script cannot begin like that; use {CLASSES[other]}")
+            raise CloudInitError(f"a Script cannot begin with this header; use {CLASSES[other]}")
         check_script(text, "a Script")
         Part.__init__(self, "text/x-shellscript", name or "script", text)
 
 
 class Boothook(Part):
-    """A script that runs as root at every boot, early: before the network is up for certain, and before packages.
+    """A script that runs as root early in every boot, before packages are installed; the network may not be up.
 
-    It must be able to run again and again. (A script of the type per-boot never runs when it comes from a vendor.)
+    It must be idempotent. (cloud-init never runs the type ``text/x-shellscript-per-boot`` from vendor data.)
 
-    :param text: the script with its ``#!`` line; the line ``#cloud-boothook`` before it may be left out.
-    :raises CloudInitError: it could not be run.
+    :param text: the script with its ``#!`` line; the header ``#cloud-boothook`` is optional.
+    :raises CloudInitError: the kernel could not run it.
     """
 
     __slots__ = ()
@@ -135,13 +136,13 @@ class Boothook(Part):
 
 
 class Jinja(Part):
-    r"""A cloud-config or a script that the instance renders with what it knows of itself.
+    r"""A template of a cloud-config or a script that cloud-init renders with the instance's metadata.
 
-    What it renders to is not checked: its keys are known to the instance alone.
+    The result is not checked, since only the instance can render it.
 
-    :param text: a template, such as ``#cloud-config\nhostname: mail-{{ v1.instance_id }}``; the line
-        ``## template: jinja`` before it may be left out.
-    :raises CloudInitError: its syntax is wrong, or it renders to none of these.
+    :param text: a template such as ``#cloud-config\nhostname: mail-{{ v1.instance_id }}``; the header
+        ``## template: jinja`` is optional.
+    :raises CloudInitError: its syntax is wrong, or it is not a template of a cloud-config or a script.
     """
 
     __slots__ = ()
@@ -154,15 +155,15 @@ class Jinja(Part):
         Part.__init__(self, "text/jinja2", name or "template", text)
 
 
-def plain(mapping: object) -> dict[str, Any]:
-    """Copy a mapping, so that it is JSON and no part of it is there twice (YAML would refer to the first).
+def copied(mapping: object) -> dict[str, Any]:
+    """Return a copy of JSON values that shares no objects, for which YAML would write aliases.
 
-    :raises CloudInitError: it is no mapping of JSON values, or is empty, or a text in it has control characters.
+    :raises CloudInitError: it is not a mapping of JSON values, is empty, or contains control characters.
     """
     if not isinstance(mapping, Mapping):
-        raise CloudInitError(f"a CloudConfig must be made of a mapping, not of {type(mapping).__name__}")
+        raise CloudInitError(f"a CloudConfig takes a mapping, not {type(mapping).__name__}")
     if not mapping:
-        raise CloudInitError("a CloudConfig must not be empty; give nothing instead")
+        raise CloudInitError("a CloudConfig must not be empty; return None instead")
     try:
         config: dict[str, Any] = json.loads(encode(dict(mapping)))
     except StrictJSONError as error:
@@ -170,7 +171,7 @@ def plain(mapping: object) -> dict[str, Any]:
     for key, value in config.items():
         for text in (key, *texts_in(value)):
             if UNPRINTABLE.search(text):
-                raise CloudInitError(f"cloud-config {key!r}: has a control character")
+                raise CloudInitError(f"cloud-config {key!r}: contains a control character")
     return config
 
 
@@ -186,18 +187,17 @@ def texts_in(value: Any) -> Iterator[str]:
             yield from texts_in(each)
 
 
-def wrong_here(config: Mapping[str, Any], replaceable: Sequence[str]) -> Iterator[str]:
-    """Say what cloud-init would take, and what would yet not come to what the vendor means."""
+def find_ineffective(config: Mapping[str, Any], replaceable: Sequence[str]) -> Iterator[str]:
+    """Return keys that cloud-init accepts but that would not have the intended effect, with the reason."""
     for key, value in config.items():
         if key in ("merge_how", "merge_type"):
-            yield f"{key}: say it by CloudConfig(…, merge=…)"
+            yield f"{key}: use CloudConfig(…, merge=…)"
         elif key in ("vendor_data", "vendor_data2"):
-            yield f"{key}: only the user's user-data and the image decide about vendor data"
+            yield f"{key}: only user-data and the image can configure vendor data"
         elif isinstance(value, dict) and "object" in (types := KEYS.get(key, ())) and {"array", "string"} & {*types}:
-            yield f"{key}: a mapping would take the place of the user's own list or string; do it in a Script"
+            yield f"{key}: a mapping would replace the user's own list or string; use a Script"
         elif isinstance(value, list) and key not in replaceable:
-            instead = INSTEAD.get(key, "do it in a Script")
+            instead = ALTERNATIVES.get(key, "use a Script")
             yield (
-                f"{key}: the whole list vanishes when the user's user-data has {key}; {instead}, "
-                f'or say replaceable=("{key}",)'
+                f'{key}: user-data with {key} would replace the whole list; {instead}, or set replaceable=("{key}",)'
             )

@@ -1,4 +1,4 @@
-"""Which keys a cloud-config may have, and of which type: by cloud-init's own schema, or else by a table of it."""
+"""Check a cloud-config against the installed cloud-init's schema, or against a table of its top-level keys."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jsonschema import Draft4Validator, ValidationError
 from vendorsrv.cloudinit.keys import KEYS
 from vendorsrv.suggest import did_you_mean
 
-#: Where packages of distributions put cloud-init; the schema is used when it is one of them.
+#: Where the packages of distributions install cloud-init.
 INSTALLED: Final = ("/usr/lib/python3/dist-packages", "/usr/lib/python3.*/site-packages")
 SCHEMA: Final = "cloudinit/config/schemas/schema-cloud-config-v1.json"
 
 WORDS: Final = {
     "array": "a list",
     "boolean": "true or false",
-    "integer": "a whole number",
+    "integer": "an integer",
     "null": "null",
     "number": "a number",
     "object": "a mapping",
@@ -28,38 +28,38 @@ WORDS: Final = {
 }
 
 
-class Problem(NamedTuple):
-    """What is wrong at one place of a cloud-config, in words that hold keys and no value, which may be a secret.
+class Violation(NamedTuple):
+    """A violation of the schema. The message contains keys and no values, which may be secret.
 
-    :ivar unknown: it is only that nobody knows the key; a newer cloud-init may.
+    :ivar is_unknown_key: whether it is about a key that this version of the schema does not have.
     """
 
-    place: str
-    text: str
-    unknown: bool = False
+    path: str
+    message: str
+    is_unknown_key: bool = False
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.text}"
+        return f"{self.path}: {self.message}"
 
 
-def find_problems(config: Mapping[str, Any], also: Collection[str] = ()) -> Iterator[Problem]:
-    """Say what cloud-init would not understand.
+def find_violations(config: Mapping[str, Any], also: Collection[str] = ()) -> Iterator[Violation]:
+    """Return the violations in a cloud-config.
 
-    :param config: a cloud-config, as JSON values.
-    :param also: further top-level keys that are fine.
+    :param config: a cloud-config of JSON values.
+    :param also: further allowed top-level keys.
     """
     schema = installed_schema()
     known = {*KEYS, *also, *(types_of(schema) if schema else ())}
     for key, value in config.items():
         if key not in known:
-            yield Problem(key, f"cloud-init has no such key{did_you_mean(key, known)}", unknown=True)
+            yield Violation(key, f"cloud-init has no such key{did_you_mean(key, known)}", is_unknown_key=True)
         elif KEYS.get(key) and json_type(value) not in KEYS[key]:
-            yield Problem(key, f"must be {either(KEYS[key])}")
+            yield Violation(key, f"must be {either(KEYS[key])}")
         elif schema:
             yield from find_in_value(schema, key, value)
 
 
-def find_in_value(schema: Mapping[str, Any], key: str, value: Any) -> Iterator[Problem]:
+def find_in_value(schema: Mapping[str, Any], key: str, value: Any) -> Iterator[Violation]:
     validator = Draft4Validator(schema)
     for module in modules_of(schema):
         if key in module.get("properties", {}):
@@ -67,15 +67,15 @@ def find_in_value(schema: Mapping[str, Any], key: str, value: Any) -> Iterator[P
                 yield explain(error)
 
 
-def explain(error: ValidationError) -> Problem:
-    """Put one of jsonschema's errors into words of our own; its message quotes the value."""
+def explain(error: ValidationError) -> Violation:
+    """Return a violation without the value, which jsonschema's own message quotes."""
     below = [each for each in error.context or () if each.path]
-    if below:  # one of several forms is meant, and something in it is wrong
+    if below:  # one of several alternatives, whose members are wrong
         return explain(below[0])
     kinds = [each.validator_value for each in error.context or () if each.validator == "type"]
     if kinds and len(kinds) == len(error.context or ()):
-        return Problem(place_of(error), f"must be {either(one for kind in kinds for one in listed(kind))}")
-    return Problem(place_of(error), reason(error), unknown=error.validator == "additionalProperties")
+        return Violation(path_of(error), f"must be {either(one for kind in kinds for one in listed(kind))}")
+    return Violation(path_of(error), reason(error), is_unknown_key=error.validator == "additionalProperties")
 
 
 def reason(error: ValidationError) -> str:
@@ -85,17 +85,17 @@ def reason(error: ValidationError) -> str:
     if rule == "additionalProperties" and isinstance(error.schema, Mapping):
         allowed = error.schema.get("properties", {})
         name = next(name for name in error.instance if name not in allowed)
-        return f"has no such key {name}{did_you_mean(name, allowed)}"
+        return f"unknown key {name}{did_you_mean(name, allowed)}"
     if rule == "required":
-        return f"lacks {next(name for name in listed(wanted) if name not in error.instance)}"
-    return f"does not fit cloud-init's schema ({rule})"
+        return f"{next(name for name in listed(wanted) if name not in error.instance)} is required"
+    return f"violates cloud-init's schema ({rule})"
 
 
 def listed(names: Any) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def place_of(error: ValidationError) -> str:
+def path_of(error: ValidationError) -> str:
     first, *below = error.absolute_path
     return str(first) + "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in below)
 
@@ -105,14 +105,14 @@ def either(types: Iterable[str]) -> str:
 
 
 def json_type(value: Any) -> str:
-    """Name the JSON type of a value; whole numbers are numbers, and so the table has both."""
+    """Return the name of the JSON type of a value."""
     names = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null", dict: "object"}
     return names.get(type(value), "array")
 
 
 @lru_cache(maxsize=1)
 def installed_schema() -> Mapping[str, Any] | None:
-    """Read the schema of the cloud-init that is installed here, or give None."""
+    """Return the schema of the cloud-init that is installed on this machine, or None."""
     for pattern in INSTALLED:
         for path in sorted(Path("/").glob(f"{pattern[1:]}/{SCHEMA}")):
             schema: dict[str, Any] = json.loads(path.read_bytes())
@@ -125,7 +125,7 @@ def modules_of(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def types_of(schema: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Give the JSON types that a schema of cloud-init's allows for each top-level key."""
+    """Return the JSON types that the schema allows for each top-level key."""
     types: dict[str, set[str]] = {}
     for module in modules_of(schema):
         for key, rule in module.get("properties", {}).items():

@@ -1,4 +1,4 @@
-"""What text of one part must be like, and what becomes of it in an instance when it is not."""
+"""Checks of the text of one part: scripts, templates and cloud-configs."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any, Final
 import yaml
 from jinja2 import Environment, TemplateSyntaxError
 
-from vendorsrv.cloudinit.schema import find_problems
+from vendorsrv.cloudinit.schema import find_violations
 from vendorsrv.errors import CloudInitError
 
 BYTE_ORDER_MARK: Final = "\ufeff"
-#: A script may have tabs and ends of lines; everything else of these YAML refuses, and editors hide.
+#: Control characters except tabs and newlines: YAML rejects them, and editors hide them.
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 INTERPRETER: Final = re.compile(r"#![ \t]*/\S")
-#: What cloud-init's merge_how may be, as text (cloudinit/mergers).
+#: cloud-init's merge_how as a string (cloudinit/mergers).
 MERGER: Final = re.compile(r"(list|dict|str)\((\w+(,\w+)*)?\)(\+(list|dict|str)\((\w+(,\w+)*)?\))*")
 JINJA: Final = "## template: jinja"
 TEMPLATES: Final = Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701 - nothing is rendered
 
-#: Values in one cloud-config; a large one has some thousand.
-MANY: Final = 100_000
-#: libyaml's is twenty times as fast, and reads the same.
+#: Maximum number of values in one cloud-config; a large one has a few thousand.
+MAX_VALUES: Final = 100_000
+#: libyaml's loader gives the same result twenty times as fast.
 LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-#: What the first line of a part says that it is, the longer ones first (cloudinit/handlers/__init__.py).
-BEGINNINGS: Final = {
+#: The type of a part by its first line, longer headers first (cloudinit/handlers/__init__.py).
+HEADERS: Final = {
     JINJA: "text/jinja2",
     "#cloud-config-archive": "text/cloud-config-archive",
     "#cloud-config-jsonp": "text/cloud-config-jsonp",
@@ -41,15 +41,15 @@ BEGINNINGS: Final = {
 
 
 def type_of(text: str) -> str | None:
-    """Give the media type that cloud-init takes a text for, or None when it takes it for nothing."""
+    """Return the media type that cloud-init assigns to a text by its header, or None."""
     start = text.lstrip()[:32].lower()
-    return next((kind for beginning, kind in BEGINNINGS.items() if start.startswith(beginning)), None)
+    return next((kind for header, kind in HEADERS.items() if start.startswith(header)), None)
 
 
 def clean(text: object, what: str) -> str:
-    """Give a text with plain ends of lines and without a byte order mark, which are certain to be meant so.
+    """Return a text with normalised line endings and without a byte order mark.
 
-    :raises CloudInitError: it is no text, or has a lone surrogate or a control character.
+    :raises CloudInitError: it is not a string, or contains a lone surrogate or a control character.
     """
     if not isinstance(text, str):
         raise CloudInitError(f"{what} must be a string, not {type(text).__name__}")
@@ -58,23 +58,23 @@ def clean(text: object, what: str) -> str:
     found = CONTROL.search(text)
     if found:
         line = text.count("\n", 0, found.start()) + 1
-        raise CloudInitError(f"{what} has the control character U+{ord(found[0]):04X} in line {line}")
+        raise CloudInitError(f"{what} contains the control character U+{ord(found[0]):04X} in line {line}")
     return text if text.endswith("\n") else f"{text}\n"
 
 
 def check_surrogates(text: str, what: str) -> None:
-    """Refuse what is no Unicode text.
+    """Reject lone surrogates.
 
-    :raises CloudInitError: cloud-init's whole init stage would fail, and the user's user-data with it.
+    :raises CloudInitError: cloud-init's init stage would fail and lose the user-data, too.
     """
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise CloudInitError(f"{what} has a lone surrogate, at which cloud-init fails") from None
+        raise CloudInitError(f"{what} contains a lone surrogate, which makes cloud-init fail") from None
 
 
 def check_script(text: str, what: str) -> None:
-    """Refuse a script that the kernel could not start.
+    """Reject a script that the kernel could not run.
 
     :raises CloudInitError: the first line names no interpreter.
     """
@@ -83,14 +83,14 @@ def check_script(text: str, what: str) -> None:
 
 
 def check_template(text: str, what: str) -> None:
-    """Refuse a template that cannot be rendered.
+    """Reject a template that cloud-init could not render.
 
-    :raises CloudInitError: its syntax is wrong (cloud-init drops the part), or what it renders to is nothing.
+    :raises CloudInitError: its syntax is wrong, or it does not render to a cloud-config or a script.
     """
     body = text.partition("\n")[2].lstrip()
     if type_of(body) not in ("text/cloud-config", "text/x-shellscript"):
         raise CloudInitError(
-            f"{what} must go on with #cloud-config or #! after its first line; nothing else is rendered"
+            f"{what} must continue with #cloud-config or #! after its first line; cloud-init renders nothing else"
         )
     try:
         TEMPLATES.parse(text)
@@ -99,19 +99,19 @@ def check_template(text: str, what: str) -> None:
 
 
 def load_config(text: str, what: str) -> dict[str, Any]:
-    """Read the YAML of a ``#cloud-config`` as cloud-init does; a text that was read before costs nothing.
+    """Return the mapping of a ``#cloud-config``, parsed as cloud-init does; recent results are cached.
 
-    :raises CloudInitError: it is no mapping, or no YAML; cloud-init drops such a part with a warning.
+    :raises CloudInitError: it is not valid YAML or not a mapping; cloud-init would ignore it with a warning.
     """
     loaded = loaded_yaml(text)
     if isinstance(loaded, yaml.YAMLError):
         mark = getattr(loaded, "problem_mark", None)
         place = f" (line {mark.line + 1})" if mark else ""
-        raise CloudInitError(f"{what} is no YAML{place}; cloud-init ignores it")
+        raise CloudInitError(f"{what} is not valid YAML{place}; cloud-init would ignore it")
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
-        raise CloudInitError(f"{what} must be a mapping of keys; cloud-init ignores anything else")
-    if is_endless(loaded):
-        raise CloudInitError(f"{what} is more than {MANY} values, or refers to itself")
+        raise CloudInitError(f"{what} must be a mapping; cloud-init ignores anything else")
+    if is_too_large(loaded):
+        raise CloudInitError(f"{what} has more than {MAX_VALUES} values or refers to itself")
     return loaded
 
 
@@ -125,14 +125,14 @@ def loaded_yaml(text: str) -> Any:
         return yaml.YAMLError()
 
 
-def is_endless(config: dict[str, Any]) -> bool:
-    """Say whether aliases make a YAML of some lines a value without end."""
+def is_too_large(config: dict[str, Any]) -> bool:
+    """Whether a YAML has too many values, which aliases can multiply without limit."""
     count, waiting = 0, [config]
-    while waiting and count <= MANY:
+    while waiting and count <= MAX_VALUES:
         value: Any = waiting.pop()
         count += 1
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return count > MANY
+    return count > MAX_VALUES
 
 
 def is_merger(rule: Any) -> bool:
@@ -147,16 +147,16 @@ def is_merger(rule: Any) -> bool:
 
 
 def check_config(text: str, what: str) -> None:
-    """Refuse a ``#cloud-config`` that cloud-init would drop, or at whose values its modules fail.
+    """Reject a ``#cloud-config`` that cloud-init would ignore, or whose values make its modules fail.
 
-    A key that is not known may be one of a newer cloud-init, or of a module of the image's: it stays.
+    Unknown keys are accepted: a newer cloud-init or a module of the image may define them.
 
-    :raises CloudInitError: naming the key.
+    :raises CloudInitError: the message names the key.
     """
     config = load_config(text, what)
     for key in ("merge_how", "merge_type"):
         if key in config and not is_merger(config[key]):
-            raise CloudInitError(f"{what}: {key}: cloud-init has no such merger, and ignores the part")
-    for problem in find_problems(config):
-        if not problem.unknown:
-            raise CloudInitError(f"{what}: {problem}")
+            raise CloudInitError(f"{what}: {key}: not a merger of cloud-init, which would ignore the part")
+    for violation in find_violations(config):
+        if not violation.is_unknown_key:
+            raise CloudInitError(f"{what}: {violation}")

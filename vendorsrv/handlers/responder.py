@@ -80,12 +80,12 @@ class Responder:
         self.single_flight: SingleFlight[Answer] = SingleFlight()
         self.guard = guard or Guard()
         self.metrics = metrics or HandlerMetrics(Metrics(), enabled.name)
-        self.shape = self.guard.handled
+        self.shape = self.guard.check_parts
         if enabled.suffix:
-            self.shape = self.guard.contributed
+            self.shape = self.guard.check_contribution
         elif enabled.for_cloud_init:
-            self.shape = self.guard.value
-        self.is_checked_again = self.shape == self.guard.value
+            self.shape = self.guard.check_answer
+        self.is_checked_again = self.shape == self.guard.check_answer
         self.fallbacks: Counter[OnError] = Counter()
 
     async def answer(self, request: VendordataRequest, deadline: float) -> Answer:
@@ -99,7 +99,7 @@ class Responder:
         if not self.is_checked_again:
             return answer
         # It may have been stored before the handler was one for cloud-init.
-        return replace(answer, body=self.guard.body(answer.body, self.name))
+        return replace(answer, body=self.guard.check_stored(answer.body, self.name))
 
     async def answer_or_fallback(self, request: VendordataRequest, deadline: float) -> Answer:
         try:
@@ -166,7 +166,7 @@ class Responder:
                 if not isinstance(value, HandlerAnswer):
                     return HandlerAnswer(self.to_body(value))
                 if self.is_checked_again:
-                    return replace(value, body=self.guard.body(value.body, self.name))
+                    return replace(value, body=self.guard.check_stored(value.body, self.name))
                 return value
 
     def to_body(self, value: Any) -> bytes:

@@ -25,7 +25,6 @@ from vendorsrv.auth.policy import Policy
 from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.cache.answers import Cache, build_cache
 from vendorsrv.cloudinit.guard import Guard
-from vendorsrv.cloudinit.join import Target
 from vendorsrv.errors import (
     ConfigError,
     MethodNotAllowed,
@@ -85,8 +84,14 @@ class Application(FastAPI):
         self.responders = {each.name: keep(each) for each in handlers}
         self.contributors = {each.name: keep(each.cloud_init) for each in handlers if each.cloud_init}
         self.policy = Policy(settings.conf, list(self.registry.handlers))
-        target = Target(self.guard, self.contributors)
-        pipeline = Pipeline(settings, self.authenticator, self.policy, self.responders, target)
+        pipeline = Pipeline(
+            settings,
+            self.authenticator,
+            self.policy,
+            self.responders,
+            contributors=self.contributors,
+            guard=self.guard,
+        )
         requests = RequestMetrics(self.metrics, paths_of(handlers))
         self.endpoint = Endpoint(pipeline, settings, self.authenticator.challenge, requests)
         self.max_answer_bytes = settings.max_answer_bytes

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vendorsrv.answer import Answer
-from vendorsrv.cloudinit.join import Target
+from vendorsrv.cloudinit.guard import Guard
+from vendorsrv.cloudinit.join import join_contributions
 from vendorsrv.errors import Forbidden, NotFound, VendordataError
 from vendorsrv.request import Caller, VendordataRequest
 from vendorsrv.settings import Settings
@@ -69,7 +70,7 @@ class Pipeline:
     """Answers requests; one for each worker.
 
     :param responders: of the enabled handlers, by name.
-    :param target: joins what those of them contribute that have something for cloud-init.
+    :param contributors: of the enabled handlers with parts for cloud-init, by name.
     """
 
     def __init__(
@@ -78,13 +79,16 @@ class Pipeline:
         authenticator: Authenticates,
         policy: Permits,
         responders: Mapping[str, Answers],
-        target: Target[Answers],
+        *,
+        contributors: Mapping[str, Answers],
+        guard: Guard,
     ) -> None:
         self.budget = settings.request_timeout
         self.authenticator = authenticator
         self.policy = policy
         self.responders = responders
-        self.target = target
+        self.contributors = contributors
+        self.guard = guard
 
     async def answer(self, asked: Asked, access: Access) -> Answer:
         """Take a request through its whole life.
@@ -122,8 +126,8 @@ class Pipeline:
 
     async def ask_for_cloud_init(self, request: VendordataRequest, caller: Caller, deadline: float) -> Answer:
         """Ask every handler that the policy allows for its parts; the answer is one string for cloud-init."""
-        answers = await self.ask_each(self.target.contributors, request, caller, deadline)
-        body = self.target.join({name: answer.body for name, answer in answers.items()})
+        answers = await self.ask_each(self.contributors, request, caller, deadline)
+        body = join_contributions({name: answer.body for name, answer in answers.items()}, self.guard)
         return together(body, list(answers.values()))
 
     async def ask_each(

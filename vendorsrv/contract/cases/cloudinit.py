@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vendorsrv.cloudinit.guard import INCLUDES, Guard, host_of, included
+from vendorsrv.cloudinit.guard import INCLUDES, Guard, host_of, included_urls
 from vendorsrv.cloudinit.mime import read
 from vendorsrv.cloudinit.text import load_config, type_of
 from vendorsrv.contract.case import Cases, Judgement, failed, passed, readable
@@ -73,7 +73,7 @@ def string(session: ContractSession) -> Judgement:
 def parts(session: ContractSession) -> Judgement:
     exchange, text = text_for(session)
     try:
-        Guard(hosts_of(text)).value(text, "target")
+        Guard(hosts_of(text)).check_answer(text, "target")
     except CloudInitError as error:
         return failed(exchange, error.message)
     return passed(exchange)
@@ -84,7 +84,7 @@ def hosts_of(text: str) -> set[str]:
 
     :raises CloudInitError: the text cannot be split into its parts.
     """
-    urls = (url for part in read(text) if part.media_type in INCLUDES for url in included(part.text))
+    urls = (url for part in read(text) if part.media_type in INCLUDES for url in included_urls(part.text))
     return {(host_of(url) or "").lower() for url in urls}
 
 
