@@ -169,10 +169,10 @@ def test_hostile_user_data(cloud_init: CloudInit, user_data: bytes, config: dict
 
 
 def test_a_mapping_beats_the_users_list(cloud_init: CloudInit) -> None:
-    """Why a mapping is refused where users write a list: cloud-init would let the vendor's take the list's place."""
+    """A vendor's mapping replaces the user's list in cloud-init, so a CloudConfig rejects it."""
     answer = "#cloud-config\ngroups: {admins: [root]}\n"
     assert {"admins": ["root"]} == cloud_init.boot(answer, b"#cloud-config\ngroups: [mine]\n")["config"]["groups"]
-    with pytest.raises(CloudInitError, match=r"^cloud-config groups: a mapping would take the place"):
+    with pytest.raises(CloudInitError, match=r"^cloud-config groups: a mapping would replace"):
         CloudConfig({"groups": {"admins": ["root"]}})
 
 
