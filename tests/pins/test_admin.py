@@ -1,4 +1,4 @@
-"""Pins are moved, purged and encrypted anew, and no answer is lost or changed by it."""
+"""Export, import, purge and rotation of pins, which neither lose nor change an answer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from vendorsrv.pins.cipher import PinCipher
 
 @pytest.fixture
 def operator(tmp_path: Path) -> Operator:
-    """An operator of an empty store."""
+    """The operator of an empty store."""
     made = Operator(tmp_path, None)
     make_table(made.url)
     return made
 
 
-def test_export_and_import_move_all_pins(operator: Operator, tmp_path: Path) -> None:
-    """Byte for byte, with their times, into another encryption; what is pinned there already stays."""
+def test_an_import_restores_every_exported_pin(operator: Operator, tmp_path: Path) -> None:
+    """An import restores each exported answer and its time, in the new store's encryption; existing pins stay."""
     operator.pin((A, "mail"), (B, "mail"))
     exported = operator.run("pins", "export")
     assert "2 pins exported\n" == exported.stderr
@@ -39,8 +39,8 @@ def test_export_and_import_move_all_pins(operator: Operator, tmp_path: Path) -> 
     assert "2023-11-14T22:13:20.500000Z" in other.run("pins", "show", B).stdout
 
 
-def test_export_to_a_file_for_its_owner_alone(operator: Operator, tmp_path: Path) -> None:
-    """It replaces another one, whose mode it does not take over."""
+def test_an_export_to_a_file_is_private(operator: Operator, tmp_path: Path) -> None:
+    """An export writes a file with mode 600, even in place of one with another mode; an import reads it."""
     operator.pin((A, "mail"))
     path = tmp_path / "backup"
     path.touch(0o644)
@@ -53,8 +53,8 @@ def test_export_to_a_file_for_its_owner_alone(operator: Operator, tmp_path: Path
     assert (0, "0 pins imported, 1 were there already\n", "") == seen(operator.run("pins", "import", str(path)))
 
 
-def test_an_export_that_fails_leaves_the_last_one(operator: Operator, tmp_path: Path) -> None:
-    """Half a backup is none."""
+def test_a_failed_export_keeps_the_previous_file(operator: Operator, tmp_path: Path) -> None:
+    """An export that meets an answer without its key fails and leaves the file and its folder as they were."""
     operator.pin((A, "mail"))
     operator.pin((B, "mail"), cipher=PinCipher([OLD]))
     path = tmp_path / "backup"
@@ -73,8 +73,8 @@ def test_an_export_that_fails_leaves_the_last_one(operator: Operator, tmp_path: 
         ("/proc/no/backup", "/proc/no/backup cannot be written: No such file or directory"),
     ],
 )
-def test_an_export_that_cannot_be_written(operator: Operator, path: str, expected: str) -> None:
-    """A device is not replaced by a file."""
+def test_an_export_to_an_unusable_path_is_refused(operator: Operator, path: str, expected: str) -> None:
+    """An export to a device or a missing folder fails with the reason."""
     assert (1, "", f"vendorsrv: {expected}\n") == seen(operator.run("pins", "export", path))
 
 
@@ -91,30 +91,30 @@ def test_an_export_that_cannot_be_written(operator: Operator, path: str, expecte
         (line(answer="planted"), "has an answer that is not JSON: Expecting value (line 1, column 1)"),
     ],
 )
-def test_a_line_that_is_no_pin_is_not_imported(operator: Operator, second: str, expected: str) -> None:
-    """It is named and not quoted; the lines before it are pinned, so that a mended file can be imported again."""
+def test_an_import_stops_at_an_invalid_line(operator: Operator, second: str, expected: str) -> None:
+    """An invalid line is named by number and not quoted; the lines before it are imported."""
     result = operator.run("pins", "import", "-", typed=f"{line(instance_id=A)}\n{second}\n{line()}\n")
     assert (1, "", f"vendorsrv: line 2 {expected}; 1 pins were imported before it\n") == seen(result)
     assert {A: b"0{}"} == operator.stored()
 
 
 @pytest.mark.parametrize(("older_than", "left"), [("1", set()), ("1d", set()), ("36h", set()), ("99999d", {A, B})])
-def test_purge(operator: Operator, older_than: str, left: set[str]) -> None:
-    """What was pinned so long ago is deleted."""
+def test_purge_deletes_pins_older_than_an_age(operator: Operator, older_than: str, left: set[str]) -> None:
+    """Pins that are older than the given days or hours are deleted, and no others."""
     operator.pin((A, "mail"), (B, "mail"))
     assert (0, f"{2 - len(left)} pins deleted\n", "") == seen(operator.run("pins", "purge", "--older-than", older_than))
     assert left == set(operator.stored())
 
 
 @pytest.mark.parametrize("older_than", ["", "-1", "1w", "planted", "1234567"])
-def test_purge_knows_days_and_hours(operator: Operator, older_than: str) -> None:
-    """Nothing is deleted by something else."""
+def test_purge_refuses_an_age_that_is_not_in_days_or_hours(operator: Operator, older_than: str) -> None:
+    """An age of any other form is a usage error."""
     result = operator.run("pins", "purge", "--older-than", older_than)
     assert (2, True) == (result.exit_code, "is no number of days (30, 30d) or hours (12h)" in result.stderr)
 
 
 def test_rotate_encrypts_everything_with_the_newest_key(tmp_path: Path) -> None:
-    """What is plain, too; what is new already is left alone."""
+    """A rotation encrypts plain answers and those with older keys with the newest key, and leaves the others."""
     operator = Operator(tmp_path, None, [NEW, OLD])
     make_table(operator.url)
     for instance_id, keys in ((A, []), (B, [OLD]), (C, [NEW])):
@@ -126,7 +126,7 @@ def test_rotate_encrypts_everything_with_the_newest_key(tmp_path: Path) -> None:
 
 
 def test_rotate_leaves_what_it_cannot_decrypt(tmp_path: Path) -> None:
-    """It names it, and goes on with the others."""
+    """A rotation names an answer that no key decrypts, leaves it unchanged and exits with status 1."""
     operator = Operator(tmp_path, None, [NEW])
     make_table(operator.url)
     operator.pin((A, "mail"), cipher=PinCipher([OLD]))
@@ -140,7 +140,7 @@ def test_rotate_leaves_what_it_cannot_decrypt(tmp_path: Path) -> None:
 
 
 def test_rotate_needs_a_key(operator: Operator) -> None:
-    """Nothing is decrypted by it."""
+    """A rotation without a key is refused."""
     assert (
         1,
         "",

@@ -1,4 +1,4 @@
-"""Pins give each instance its first answer, whoever asks, and whatever happens to whoever makes it."""
+"""Each instance gets its first answer, whichever worker asks, and whatever happens to the worker that creates it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ I = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"  # noqa: E741 - the instance
 
 
 class Maker:
-    """A handler's run; counts how often it ran.
+    """A handler that counts its runs.
 
-    :param during: what happens meanwhile.
+    :param during: is awaited during the first run.
     """
 
     def __init__(self, answer: bytes = b"{}", during: Callable[[], Awaitable[object]] | None = None) -> None:
@@ -36,7 +36,7 @@ class Maker:
         self.runs = 0
 
     async def __call__(self) -> bytes:
-        """Make the answer; what happens meanwhile happens the first time."""
+        """Return the answer."""
         self.runs += 1
         if self.during and self.runs == 1:
             await self.during()
@@ -44,14 +44,14 @@ class Maker:
 
 
 class Worker(Pins):
-    """The pins of one of several workers on a store, which all use the same class."""
+    """The pins of one of several workers on a store."""
 
     def __init__(self, store: PinStore, keys: tuple[str, ...] = ()) -> None:
         super().__init__(store, PinCipher(keys), LEASE)
 
-    async def ask(self, make: Callable[[], Awaitable[bytes]], seconds: float = 10.0) -> bytes:
-        """Ask for the instance's answer of the handler ``mail``."""
-        return await self.get_or_create(I, "mail", make, time.monotonic() + seconds)
+    async def ask(self, create: Callable[[], Awaitable[bytes]], seconds: float = 10.0) -> bytes:
+        """Return the instance's answer of the handler ``mail``."""
+        return await self.get_or_create(I, "mail", create, time.monotonic() + seconds)
 
 
 @pytest.fixture
@@ -63,18 +63,18 @@ def url(tmp_path: Path) -> str:
 
 
 async def nothing_yet() -> NoReturn:
-    """Answer for now."""
+    """Raise a provisional answer."""
     raise NotYet({"wait": True})
 
 
 async def fail() -> NoReturn:
-    """Fail."""
+    """Raise an error of the handler."""
     raise HandlerError("planted")
 
 
 @pytest.mark.parametrize("first", [b'{"role":"mail-server"}', b"{}", b"null"])
-def test_the_first_answer_holds(url: str, first: bytes) -> None:
-    """Nothing is an answer, too: who was no mail server at boot does not become one."""
+def test_the_first_answer_is_pinned(url: str, first: bytes) -> None:
+    """Later runs do not change the first answer, even if it is `{}` or `null`."""
 
     async def work(store: PinStore) -> list[bytes]:
         return [await Worker(store).ask(Maker(answer)) for answer in (first, b"second", b"third")]
@@ -82,8 +82,8 @@ def test_the_first_answer_holds(url: str, first: bytes) -> None:
     assert [first] * 3 == with_store(url, work)
 
 
-def test_each_instance_and_handler_has_its_own(url: str) -> None:
-    """Pins are kept by both."""
+def test_each_instance_and_handler_has_its_own_pin(url: str) -> None:
+    """Another handler or another instance gets another pin."""
 
     async def work(store: PinStore) -> list[bytes]:
         deadline = time.monotonic() + 10
@@ -96,8 +96,8 @@ def test_each_instance_and_handler_has_its_own(url: str) -> None:
     assert [b"1", b"2", b"3"] == with_store(url, work)
 
 
-def test_all_who_ask_at_once_get_the_answer_of_one_run(url: str) -> None:
-    """In one worker they share it, and from another one they wait for it."""
+def test_concurrent_callers_in_two_workers_share_one_run(url: str) -> None:
+    """Twelve concurrent callers in two workers cause one run and get its answer."""
 
     async def work(store: PinStore) -> tuple[list[bytes], int]:
         makers = [Maker(b"%d" % number, lambda: asyncio.sleep(0.1)) for number in range(12)]
@@ -110,10 +110,10 @@ def test_all_who_ask_at_once_get_the_answer_of_one_run(url: str) -> None:
 
 
 @pytest.mark.parametrize(("first", "error"), [(nothing_yet, NotYet), (fail, HandlerError)])
-def test_what_is_no_answer_is_not_pinned(
+def test_an_error_or_a_provisional_answer_is_not_pinned(
     url: str, first: Callable[[], Awaitable[bytes]], error: type[Exception]
 ) -> None:
-    """The next one need not wait: the claim was given up."""
+    """After NotYet or an error the claim is released, and the next caller's run is pinned at once."""
 
     async def work(store: PinStore) -> bytes:
         with pytest.raises(error):
@@ -123,8 +123,8 @@ def test_what_is_no_answer_is_not_pinned(
     assert b"later" == with_store(url, work)
 
 
-def test_a_caller_who_gives_up_stops_nobody(url: str) -> None:
-    """The run goes on, and what it makes is pinned."""
+def test_a_cancelled_caller_does_not_stop_the_run(url: str) -> None:
+    """When the caller that started a run is cancelled, the run goes on and its answer is pinned."""
 
     async def work(store: PinStore) -> tuple[bytes, int]:
         begun, go_on = asyncio.Event(), asyncio.Event()
@@ -144,8 +144,8 @@ def test_a_caller_who_gives_up_stops_nobody(url: str) -> None:
     assert (b"made", 1) == with_store(url, work)
 
 
-def test_waiting_ends_with_the_budget(url: str) -> None:
-    """The claim of somebody else is not taken over before its time, and no answer is given without a pin."""
+def test_waiting_for_another_worker_ends_at_the_deadline(url: str) -> None:
+    """A caller that waits for another worker's run fails at its deadline, without a run of its own."""
 
     async def work(store: PinStore) -> int:
         await store.claim(I, "mail", "alive", None)
@@ -158,8 +158,8 @@ def test_waiting_ends_with_the_budget(url: str) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "runs"), [(LEASE + 1, 1), (LEASE - 10, 0), (-0.5, 0), (-3600.0, 1)])
-def test_a_claim_is_over_when_its_owner_must_be_dead(url: str, seconds: float, runs: int) -> None:
-    """Or when the clock went back an hour since: a claim from the future, but for a second, is none."""
+def test_a_claim_expires_after_its_lease_or_when_it_is_from_the_future(url: str, seconds: float, runs: int) -> None:
+    """A claim is replaced once its lease has passed, or when it is more than a second in the future."""
 
     async def work(store: PinStore) -> int:
         await store.claim(I, "mail", "dead", None)
@@ -174,8 +174,8 @@ def test_a_claim_is_over_when_its_owner_must_be_dead(url: str, seconds: float, r
     assert runs == with_store(url, work)
 
 
-def test_who_is_overtaken_gives_the_answer_of_the_other(url: str) -> None:
-    """His run took longer than his claim: its answer is nobody's."""
+def test_a_worker_whose_claim_was_replaced_returns_the_pinned_answer(url: str) -> None:
+    """A run that outlasts its claim returns the answer that another worker has pinned."""
 
     async def work(store: PinStore) -> tuple[bytes, bytes | None]:
         async def during() -> None:
@@ -187,14 +187,14 @@ def test_who_is_overtaken_gives_the_answer_of_the_other(url: str) -> None:
     assert (b"the other's", b"the other's") == with_store(url, work)
 
 
-def test_two_who_claim_at_once(url: str) -> None:
-    """One of them waits for the other."""
+def test_a_worker_that_loses_the_race_for_a_claim_waits_for_the_winner(url: str) -> None:
+    """Of two workers that claim at once, the second returns the first one's answer without a run."""
 
     class Overtaken(PinStore):
-        """A store in which somebody else is always first."""
+        """A store in which another worker is always first."""
 
         async def claim(self, instance_id: str, handler: str, owner: str, expired: str | None) -> bool:
-            """Claim after somebody else."""
+            """Claim after another worker."""
             await super().claim(instance_id, handler, "first", expired)
             is_ours = await super().claim(instance_id, handler, owner, expired)
             await self.pin(instance_id, handler, "first", b"0the first one's")
@@ -209,8 +209,8 @@ def test_two_who_claim_at_once(url: str) -> None:
     assert (b"the first one's", 0) == with_store(url, work)
 
 
-def test_what_is_forgotten_is_forgotten_at_once(url: str) -> None:
-    """By every worker: none of them keeps a copy."""
+def test_a_forgotten_pin_is_gone_in_every_worker_at_once(url: str) -> None:
+    """After a pin was forgotten, every worker returns the new answer: none keeps a copy."""
 
     async def work(store: PinStore) -> list[bytes]:
         workers = [Worker(store), Worker(store)]
@@ -222,8 +222,8 @@ def test_what_is_forgotten_is_forgotten_at_once(url: str) -> None:
     assert [b"new", b"new"] == with_store(url, work)
 
 
-def test_what_is_forgotten_while_it_is_made_is_made_again(url: str) -> None:
-    """An answer that is not in the store is never given."""
+def test_a_claim_forgotten_during_its_run_causes_a_second_run(url: str) -> None:
+    """When a claim is forgotten while the handler runs, the handler runs again, and its answer is pinned."""
 
     async def work(store: PinStore) -> tuple[bytes, int, bytes | None]:
         maker = Maker(b"made", lambda: store.forget([(I, "mail")]))
@@ -232,8 +232,8 @@ def test_what_is_forgotten_while_it_is_made_is_made_again(url: str) -> None:
     assert (b"made", 2, b"made") == with_store(url, work)
 
 
-def test_what_cannot_be_stored_is_not_given(url: str) -> None:
-    """The store failed while the handler ran; that the claim cannot be given up either changes nothing."""
+def test_an_answer_that_cannot_be_stored_is_not_returned(url: str) -> None:
+    """When the store fails while the handler runs, the caller gets PinsUnavailable and no answer."""
 
     async def work(store: PinStore) -> None:
         with pytest.raises(PinsUnavailable, match=r"^the pin store does not answer \(OperationalError\)$"):
@@ -242,8 +242,8 @@ def test_what_cannot_be_stored_is_not_given(url: str) -> None:
     with_store(url, work)
 
 
-def test_what_cannot_be_decrypted_is_not_made_anew(url: str) -> None:
-    """The key may come back; until then there is an answer, which nobody knows."""
+def test_an_answer_that_cannot_be_decrypted_is_not_replaced(url: str) -> None:
+    """Without its key a pin raises PinsUnavailable and no handler runs; with the key it is returned again."""
 
     async def work(store: PinStore) -> tuple[bytes, int]:
         keys = (Fernet.generate_key().decode(),)
@@ -256,8 +256,8 @@ def test_what_cannot_be_decrypted_is_not_made_anew(url: str) -> None:
     assert (b"secret", 0) == with_store(url, work)
 
 
-def test_nothing_is_read_of_a_store_that_must_not_be_used(url: str) -> None:
-    """Whoever opened it may find out later that it is another version's."""
+def test_nothing_is_read_while_the_check_of_the_store_fails(url: str) -> None:
+    """A failing check of the schema is raised instead of reading a pin."""
 
     async def refuse() -> None:
         raise PinsUnavailable("planted")

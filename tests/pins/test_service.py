@@ -1,4 +1,4 @@
-"""The pin store in the life of a server: checked when it starts or comes back, and swept."""
+"""The pins in the life of a server: checked at the start or later, and purged."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ DAY = 86_400.0
 
 
 class MovableLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time the test can move on."""
+    """An event loop whose time the test advances."""
 
     moved = 0.0
 
     def time(self) -> float:
-        """Give the loop's time."""
+        """Return the loop's time."""
         return super().time() + self.moved
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    """A store that does not exist yet."""
+    """The URL of a SQLite file that does not exist yet."""
     return f"sqlite:///{tmp_path}/state/pins.db"
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def full_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A store with 10,000 answers, and some claims of dead workers."""
+    """A store with 10,000 answers and a claim of a dead worker."""
     with database_url(request.param, tmp_path_factory.mktemp("pins")) as made:
         make_table(made)
         with_store(made, fill)
@@ -53,7 +53,7 @@ def full_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 async def fill(store: PinStore) -> None:
-    """Pin 10,000 answers, a day apart each."""
+    """Pin 10,000 answers, each a day older than the one before."""
     now = time.time()
     rows = [
         {"instance_id": new_instance(), "handler": "mail", "answer": b"0{}", "claimed_at": at, "pinned_at": at}
@@ -61,27 +61,27 @@ async def fill(store: PinStore) -> None:
     ]
     dead = [{"instance_id": new_instance(), "handler": "mail", "owner": "x", "claimed_at": now - 100 * DAY}]
     async with store.database.engine.connect() as connection:
-        await connection.execution_options(isolation_level="SERIALIZABLE")  # a transaction, and no 10,000
+        await connection.execution_options(isolation_level="SERIALIZABLE")  # one transaction instead of 10,000
         await connection.execute(insert(PINS), rows)
         await connection.execute(insert(PINS), dead)
         await connection.commit()
 
 
 async def number_of_rows(store: PinStore) -> int:
-    """Count what is left."""
+    """Return the number of rows."""
     async with store.database.engine.connect() as connection:
         return (await connection.execute(select(func.count()).select_from(PINS))).scalar_one()
 
 
 def service_of(folder: Path, url: str, metrics: Metrics | None = None, **options: object) -> PinService:
-    """Build the service of a server with this store."""
+    """Return the pin service of a server with this store."""
     lines = "\n".join(f"{name} = {value}" for name, value in options.items())
     sections = f"[database]\nconnection = {url}\n[pins]\n{lines}\n"
     return PinService(Settings.from_file(write_config(folder, sections=sections)), metrics=metrics)
 
 
 def in_service(service: PinService, work: Callable[[], Awaitable[None]]) -> MovableLoop:
-    """Do something while the service is open."""
+    """Do some work while the service is open."""
     loop = MovableLoop()
 
     async def run() -> None:
@@ -94,22 +94,22 @@ def in_service(service: PinService, work: Callable[[], Awaitable[None]]) -> Mova
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what happens in another task, with a bound."""
+    """Wait for a condition, for at most a minute."""
     end = time.monotonic() + 60
     while not await condition():
         assert time.monotonic() < end
         await asyncio.sleep(0.02)
 
 
-def test_a_first_start_needs_nothing(tmp_path: Path, url: str) -> None:
-    """The file is made with its table."""
+def test_the_first_start_creates_the_file_and_its_table(tmp_path: Path, url: str) -> None:
+    """A server whose SQLite file does not exist creates it and is ready."""
     service = service_of(tmp_path, url)
     in_service(service, service.check)
     assert 0 == with_store(url, number_of_rows)
 
 
-def test_a_store_that_is_away_is_checked_when_it_is_back(tmp_path: Path, url: str) -> None:
-    """A server starts without it, and gives no answer until it knows that the schema is its own."""
+def test_a_store_that_is_unavailable_at_the_start_is_checked_before_its_first_use(tmp_path: Path, url: str) -> None:
+    """A server starts without its store, and reads no pin until it has found the schema right."""
 
     async def read() -> None:
         assert await service.pins.get("i", "mail") is None
@@ -136,8 +136,8 @@ def test_a_store_that_is_away_is_checked_when_it_is_back(tmp_path: Path, url: st
     in_service(service, work)
 
 
-def test_a_busy_store_is_a_ready_one(tmp_path: Path, url: str) -> None:
-    """Whoever asks, a balancer, say, is before all who wait for a connection."""
+def test_the_check_of_readiness_does_not_queue_behind_requests(tmp_path: Path, url: str) -> None:
+    """With all connections busy, the check of readiness gets the next free one, before the requests that wait."""
 
     async def work() -> None:
         may_end = asyncio.Semaphore(0)
@@ -156,8 +156,8 @@ def test_a_busy_store_is_a_ready_one(tmp_path: Path, url: str) -> None:
     in_service(service, work)
 
 
-def test_a_server_does_not_start_on_another_schema(tmp_path: Path, url: str) -> None:
-    """The message says what to do."""
+def test_a_server_with_an_older_schema_does_not_start(tmp_path: Path, url: str) -> None:
+    """A server refuses to start on an older schema, with the command that upgrades it."""
     make_table(url)
     with_store(url, lambda store: execute(store.database, OLDER))
     service = service_of(tmp_path, url)
@@ -165,8 +165,8 @@ def test_a_server_does_not_start_on_another_schema(tmp_path: Path, url: str) -> 
         in_service(service, service.check)
 
 
-def test_a_sweep_deletes_old_answers(tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Every hour or so, and again when the store was away meanwhile."""
+def test_old_answers_are_purged_every_hour(tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Answers older than purge_after are deleted about every hour, also after a purge that failed, and are counted."""
 
     async def has_failed() -> bool:
         return "the database does not answer" in caplog.text
@@ -177,13 +177,13 @@ def test_a_sweep_deletes_old_answers(tmp_path: Path, url: str, caplog: pytest.Lo
     async def work() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, MovableLoop)
-        for times, away in ((1, False), (2, True)):
+        for times, fails in ((1, False), (2, True)):
             await service.store.add(new_instance(), "mail", b"0{}", time.time() - 2 * DAY)
-            if away:
-                await execute(service.store.database, "ALTER TABLE pins RENAME TO away")
+            if fails:
+                await execute(service.store.database, "ALTER TABLE pins RENAME TO gone")
                 loop.moved += 7200
                 await until(has_failed)
-                await execute(service.store.database, "ALTER TABLE away RENAME TO pins")
+                await execute(service.store.database, "ALTER TABLE gone RENAME TO pins")
             loop.moved += 7200
             await until(partial(has_deleted, times))
         assert 0 == await number_of_rows(service.store)
@@ -195,8 +195,8 @@ def test_a_sweep_deletes_old_answers(tmp_path: Path, url: str, caplog: pytest.Lo
     assert 2 == samples(expose(metrics.counts, "")[0].decode())["vendorsrv_pins_purged_total"]
 
 
-def test_a_purge_deletes_what_is_old_in_batches(full_url: str) -> None:
-    """No more and no less; claims of dead workers go, too. Others read and write meanwhile."""
+def test_a_purge_deletes_exactly_the_old_answers_without_blocking_others(full_url: str) -> None:
+    """A purge deletes old answers and abandoned claims only, in batches between which others read and write."""
 
     async def work(store: PinStore) -> tuple[int, int, float]:
         purging = asyncio.create_task(purge(store, 99.5 * DAY))

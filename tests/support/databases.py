@@ -1,4 +1,4 @@
-"""The PostgreSQL and the MariaDB of this machine: everybody's, so that each test has a database of its own in them."""
+"""Databases of their own for tests, in the PostgreSQL and the MariaDB of this machine."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.support import real_peers as peers
 from tests.support.waiting import wait_until
 from vendorsrv.database.url import async_url
 
-#: Where they are, as a superuser; these environment variables say otherwise.
+#: The variable with the URL of a superuser, and the default.
 SERVERS: Final = {
     "postgresql": ("VENDORSRV_TEST_POSTGRESQL", "postgresql://postgres@127.0.0.1:5432/postgres"),
     "mariadb": ("VENDORSRV_TEST_MARIADB", "mysql+pymysql://root@127.0.0.1:3306/mysql"),
 }
 NAMES: Final = {"postgresql": "PostgreSQL", "mariadb": "MariaDB"}
 KINDS: Final = tuple(SERVERS)
-#: The numbers of the other connections to a database, and how one of them is closed.
+#: The ids of the other connections to a database, and the statement that closes one.
 CONNECTED: Final = {
     "postgresql": "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
     "mariadb": "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()",
@@ -54,15 +54,15 @@ class Database:
         return self.at.render_as_string(hide_password=False)
 
     def url_by(self, port: int) -> str:
-        """The same through a relay on this loopback port."""
+        """Return the same URL through a relay on a loopback port."""
         return self.at.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
 
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Execute statements, each in a transaction of its own, and give the rows of the last one."""
+        """Execute statements, each in a transaction of its own, and return the last one's rows."""
         return asyncio.run(execute(self.at, statements))
 
     def disconnect_all(self) -> None:
-        """Let the server close every connection to this database, as it does when it shuts down."""
+        """Close every connection to this database, as the server does when it shuts down."""
         connected = {number for (number,) in self.execute(CONNECTED[self.kind])}
         for number in connected:
             with suppress(OperationalError):  # it has closed meanwhile
@@ -71,7 +71,7 @@ class Database:
         wait_until(lambda: connected.isdisjoint(number for (number,) in self.execute(CONNECTED[self.kind])))
 
     def fill(self) -> None:
-        """Let the server refuse every further pin as it does when its disk is full."""
+        """Make the server refuse every further pin, as it does when its disk is full."""
         if self.kind == "postgresql":
             self.execute(
                 "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
@@ -92,9 +92,9 @@ class Database:
 
 @contextmanager
 def database(kind: str) -> Iterator[Database]:
-    """Create an empty database, and drop it at the end with whoever still uses it.
+    """Create an empty database, and drop it at the end, even if it is in use.
 
-    The test is skipped when there is no such server.
+    The test is skipped without a server.
     """
     peers.ask()
     variable, default = SERVERS[kind]
@@ -114,7 +114,7 @@ def database(kind: str) -> Iterator[Database]:
 
 
 async def execute(url: URL, statements: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Execute statements on one connection, and give the rows of the last one."""
+    """Execute statements on one connection, and return the last one's rows."""
     engine: AsyncEngine = create_async_engine(
         async_url(url.render_as_string(hide_password=False)), poolclass=NullPool, isolation_level="AUTOCOMMIT"
     )

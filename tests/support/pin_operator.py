@@ -1,4 +1,4 @@
-"""An operator of pins: a configuration, a store, and the command."""
+"""The commands on pins, run for a configuration and a store."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 
 
 class Operator:
-    """Runs the command for one configuration.
+    """Runs commands for one configuration.
 
-    :param url: of the store; None for the usual SQLite file.
+    :param url: of the database; None for the default SQLite file.
     """
 
     def __init__(self, folder: Path, url: str | None, keys: Sequence[str] = ()) -> None:
@@ -48,18 +48,18 @@ class Operator:
         with_store(self.url, work)
 
     def stored(self) -> dict[str, bytes]:
-        """Give the stored bytes by instance."""
+        """Return the stored bytes by instance."""
         rows = with_store(self.url, lambda store: execute(store.database, "SELECT instance_id, answer FROM pins"))
         return {str(row[0]): bytes(row[1]) for row in rows if isinstance(row[1], bytes)}
 
 
 def seen(result: Result) -> tuple[int, str, str]:
-    """Give what matters of a command that ended as it should."""
+    """Return a command's exit code and outputs; it must not have raised another exception than SystemExit."""
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result.exit_code, result.stdout, result.stderr
 
 
 def line(**changes: object) -> str:
-    """A line of an export."""
+    """Return a line of an export."""
     members = {"instance_id": B, "handler": "mail", "pinned_at": "2023-11-14T22:13:20Z", "answer": "{}"}
     return json.dumps(members | changes)

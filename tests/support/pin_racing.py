@@ -1,4 +1,4 @@
-"""Processes that race for a store of pins; alone in a module, which each of them has to import."""
+"""Processes that race for a store of pins. Each of them imports this module."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.pins.pin import Pins
 from vendorsrv.pins.store import PinStore
 
-#: Processes that have imported this module once for all.
+#: A server of processes that has imported this module.
 FORKSERVER: Final = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload([__name__])
-#: Seconds until every process has to be done; the machine may be busy.
+#: Seconds until every process has to end; the machine may be busy.
 PATIENCE: Final = 120.0
-#: Seconds that a statement and a request may take, and that a claim holds: more than in a server, since the machine
-#: may be busy with other tests.
+#: Seconds for a statement, a request and a claim: more than in a server, because other tests may keep the machine busy.
 STATEMENT, BUDGET, LEASE = 10.0, 40.0, 60.0
-#: Config drives that one process builds at the same time.
+#: Config drives that a process builds concurrently.
 BUILDS: Final = 8
 
 
 def race(number: int, target: Callable[..., object], *arguments: object) -> list[Any]:
-    """Run a function in processes that begin at the same time.
+    """Run a function in processes that start at the same time.
 
-    :param target: gets its process's number and the arguments.
-    :returns: what it returned in each process, or the text of the error that an operator would have seen.
+    :param target: takes the process's number and the arguments.
+    :returns: its result in each process, or the text of its error.
     """
     outcomes: multiprocessing.Queue[Any] = FORKSERVER.Queue()
     begin = FORKSERVER.Barrier(number)
@@ -49,7 +48,7 @@ def race(number: int, target: Callable[..., object], *arguments: object) -> list
 
 
 def run(outcomes: Any, begin: Any, target: Callable[..., object], *arguments: object) -> None:
-    """Wait for the others, and report how it went."""
+    """Wait for the others, run the function, and send its result."""
     begin.wait(PATIENCE)
     try:
         outcomes.put(target(*arguments))
@@ -58,22 +57,22 @@ def run(outcomes: Any, begin: Any, target: Callable[..., object], *arguments: ob
 
 
 def start(_: int, url: str) -> str:
-    """Do what a worker does when it starts."""
+    """Prepare the database as a worker does at its start."""
     with_database(url, prepare)
     with_store(url, lambda store: store.get("i", "mail"))
     return "ready"
 
 
 def upgrade(_: int, url: str) -> str:
-    """Do what ``vendorsrv db upgrade`` does."""
+    """Upgrade the database as ``vendorsrv db upgrade`` does."""
     make_table(url)
     return "upgraded"
 
 
 def boot(number: int, url: str, instances: Sequence[str], runs: str) -> list[set[bytes]]:
-    """Ask for each instance's answer with six calls at once, as Nova does for a config drive.
+    """Request each instance's answer six times concurrently, as Nova does for a config drive.
 
-    :param runs: a file that gets a line for each run of the handler.
+    :param runs: a file to which each run of the handler adds a line.
     :returns: the answers for each instance.
     """
 

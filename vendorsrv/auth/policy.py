@@ -85,8 +85,8 @@ class Policy:
         self.compared: dict[str, tuple[object, bool]] = {}
         self.broken = False
         self.clock = clock
-        # By id(): validated tokens keep their Caller, whose hash takes 1 % of a request. Each value holds its Caller,
-        # so that no other object gets the same id.
+        # By id(), because the hash of a Caller takes 0.5 µs and a cached token keeps the same one. Each value holds its
+        # Caller, so that no other object gets the same id.
         self.decisions: dict[int, tuple[Caller, bool, float]] = {}
         try:
             self.enforcer.load_rules()
