@@ -1,4 +1,4 @@
-"""A handler's return value, checked and turned into bytes once."""
+"""Answers: a handler's return value, checked and encoded once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vendorsrv.strictjson import StrictJSONError, encode
 
 @dataclass(slots=True)  # freezing each attribute would take as long as all the rest
 class Answer:
-    """A handler's answer as Nova gets it; nobody changes one, since many may have it.
+    """A handler's answer as Nova gets it. Requests share it: never change one.
 
     :ivar body: the JSON.
     :ivar fresh_for: seconds for which it may be reused; None when it must not be.
@@ -40,15 +40,15 @@ class HandlerAnswer:
 
 
 def to_bytes(value: Any, handler: str, max_bytes: int) -> bytes:
-    """Turn what a handler returned into the body that Nova gets.
+    """Encode a handler's return value as the body that Nova gets.
 
-    ``None`` is ``{}``, Nova's own word for nothing. A number that is not finite would be passed on by Nova and
-    break the whole vendor_data2.json; deep nesting raises RecursionError in Nova even with failure_fatal off.
+    ``None`` becomes ``{}``, which Nova itself uses for no answer. Nova would pass on a number that is not finite, which
+    breaks the whole vendor_data2.json; deep nesting raises RecursionError in Nova even with failure_fatal off.
 
     :param value: any JSON value; tuples count as lists.
     :param handler: the handler's name, for the message.
-    :param max_bytes: the largest answer, in bytes of UTF-8.
-    :raises AnswerError: the value is no JSON, or too large.
+    :param max_bytes: the limit, in bytes of UTF-8.
+    :raises AnswerError: the value is not JSON, or too large.
     """
     if value is None:
         return b"{}"
@@ -56,7 +56,7 @@ def to_bytes(value: Any, handler: str, max_bytes: int) -> bytes:
         body = encode(value)
     except StrictJSONError as error:
         if inspect.iscoroutine(value):
-            value.close()  # else Python warns that nobody awaited it, long after the request
+            value.close()  # else Python warns long after the request that it was never awaited
         raise AnswerError(f"the answer of handler {handler} {error}") from None
     if len(body) > max_bytes:
         raise AnswerError(f"the answer of handler {handler} has {len(body)} bytes; {max_bytes} are allowed")

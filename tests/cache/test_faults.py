@@ -27,16 +27,16 @@ KEYS = [bytes([number]) * 32 for number in range(1, 60)]
 class Bench:
     """A cache in a store behind a relay, with the clock that it goes by.
 
-    :param patience: seconds that it waits for the store: a worker's, or more in tests that are not about time.
+    :param timeout: seconds that it waits for the store: a worker's, or more in tests that are not about time.
     """
 
     def __init__(
-        self, store: OwnStore, relay: Relay, clock: Clock, caches: Caches, patience: float = STORE_TIMEOUT
+        self, store: OwnStore, relay: Relay, clock: Clock, caches: Caches, timeout: float = STORE_TIMEOUT
     ) -> None:
         self.store = store
         self.relay = relay
         self.clock = clock
-        self.cache: SharedCache = caches(store, relay.port, clock=clock, patience=patience)
+        self.cache: SharedCache = caches(store, relay.port, clock=clock, timeout=timeout)
 
     def get(self, key: bytes = KEY) -> tuple[bytes | None, float]:
         """Give an answer, and the seconds that it took."""
@@ -63,7 +63,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Itera
     with store_of(request.param) as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
         bench = Bench(store, relay, clock, caches)
         bench.keep()
-        if bench.get()[0] != ANSWER:  # a busy machine: the store took its first breath for longer than the patience
+        if bench.get()[0] != ANSWER:  # a busy machine: the store took its first breath for longer than the timeout
             wait_until(bench.recovers)
         yield bench
 
@@ -72,7 +72,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Itera
 def patient(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Bench]:
     """A cache that has one answer, and would wait for the store for ten seconds."""
     with store_of(request.param) as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
-        bench = Bench(store, relay, clock, caches, patience=10.0)
+        bench = Bench(store, relay, clock, caches, timeout=10.0)
         bench.keep()
         yield bench
 
@@ -158,7 +158,7 @@ def test_a_connection_that_is_in_use_at_the_end_is_closed_with_its_call(patient:
 
 
 def test_a_slow_store_is_waited_for(patient: Bench) -> None:
-    """As long as the cache has patience."""
+    """As long as the cache has timeout."""
     patient.relay.slow(0.05)
     found, seconds = patient.get()
     assert (ANSWER, True) == (found, seconds >= 0.1)
@@ -202,7 +202,7 @@ def test_something_else_at_its_address_is_a_miss(
     """A web server, say, which complains in HTML."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as impostor, Caches(tmp_path) as caches:
         threading.Thread(target=impostor.serve_forever, args=(0.02,)).start()
-        cache = caches(store_of(backend), impostor.server_port, patience=STORE_TIMEOUT)
+        cache = caches(store_of(backend), impostor.server_port, timeout=STORE_TIMEOUT)
         assert None is run(cache.get(KEY))
         impostor.shutdown()
     assert 1 == complaints(caplog)
@@ -216,7 +216,7 @@ def test_a_full_store_still_gives_what_it_has(
     answer = b"x" * 100_000
     full = OwnRedis() if backend == "redis" else OwnMemcached(evicts=False)
     with full as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
-        bench = Bench(store, relay, clock, caches, patience=10.0)
+        bench = Bench(store, relay, clock, caches, timeout=10.0)
         bench.keep(KEYS[0], answer)
         if isinstance(store, OwnRedis):
             store.allow(memory=1)
@@ -247,7 +247,7 @@ def test_an_answer_that_is_too_large_for_memcached_is_not_kept(
 ) -> None:
     """Its largest value is a megabyte; the others go on."""
     with OwnMemcached() as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
-        bench = Bench(store, relay, clock, caches, patience=10.0)
+        bench = Bench(store, relay, clock, caches, timeout=10.0)
         bench.keep(KEYS[1], b"x" * 2**20)
         bench.keep()
         assert (None, ANSWER) == (bench.get(KEYS[1])[0], bench.get()[0])
@@ -257,7 +257,7 @@ def test_an_answer_that_is_too_large_for_memcached_is_not_kept(
 def test_a_value_of_another_type_is_a_miss(tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """A list stands under the answer's name in Redis."""
     with OwnRedis() as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
-        bench = Bench(store, relay, clock, caches, patience=10.0)
+        bench = Bench(store, relay, clock, caches, timeout=10.0)
         with redis.Redis(port=store.port) as client:
             client.delete(NAME)
             client.rpush(NAME, "item")

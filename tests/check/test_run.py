@@ -130,7 +130,7 @@ def test_nothing_is_wrong_with_a_good_configuration(tmp_path: Path) -> None:
             [
                 (
                     "2: error: [vendorsrv] handlers: "
-                    "handler mailservr: no installed package has it; did you mean mailserver?"
+                    "handler mailservr: no installed package provides it; did you mean mailserver?"
                 )
             ],
         ),

@@ -111,7 +111,7 @@ def test_a_handler_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
     """The command says which one, and what there is."""
     path = write(tmp_path / "vendorsrv.conf", changed(GOOD, {"handlers = mailserver": "handlers = mailservr"}))
     result = CliRunner().invoke(main, ["handlers", "--config-file", str(path)])
-    assert (1, "vendorsrv: handler mailservr: no installed package has it; did you mean mailserver?\n") == (
+    assert (1, "vendorsrv: handler mailservr: no installed package provides it; did you mean mailserver?\n") == (
         result.exit_code,
         result.stderr,
     )
@@ -145,7 +145,7 @@ def test_the_sample_begins_with_what_must_be_set() -> None:
 def test_a_sample_for_a_handler_that_is_not_there() -> None:
     """The command says what there is instead."""
     result = CliRunner().invoke(main, ["config", "--handler", "mailservr"])
-    assert (1, "vendorsrv: handler mailservr: no installed package has it; did you mean mailserver?\n") == (
+    assert (1, "vendorsrv: handler mailservr: no installed package provides it; did you mean mailserver?\n") == (
         result.exit_code,
         result.stderr,
     )

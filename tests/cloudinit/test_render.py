@@ -174,7 +174,7 @@ def test_a_failing_handler_is_an_error(tmp_path: Path) -> None:
             ("tests.support.handlers.good:Echo",),
             "handler echo gives nothing to cloud-init: it has no cloud_init method",
         ),
-        (("nosuch",), "handler nosuch: no installed package has it"),
+        (("nosuch",), "handler nosuch: no installed package provides it"),
         (("mailserver", "--user-data", "/nonexistent"), "/nonexistent does not exist or cannot be read"),
     ],
 )

@@ -1,4 +1,4 @@
-"""How much one handler may have to do, and when it is left alone."""
+"""The concurrency limit, the queue and the circuit breaker of one handler."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from vendorsrv import BadRequest, HandlerError, NotYet, VendordataError
 from vendorsrv.errors import Busy, HandlerTimeout
 from vendorsrv.handlers.limiter import Limiter
 
-RESTING = (503, "handler mail failed too often and is not asked for some seconds")
-BUSY = (503, "handler mail is busy")
+OPEN = (503, "handler mail keeps failing; retry in 10 seconds")
+FULL = (503, "the concurrency limit and the queue of handler mail are full")
+LATE = (503, "handler mail had no free slot in time")
 FAILED = (500, "handler mail failed")
 
 
@@ -25,7 +26,7 @@ def limiter(clock: Clock, concurrency: int = 64, queue: int = 256) -> Limiter:
 
 
 async def outcome(asked: Awaitable[object]) -> object:
-    """Say how a pass through the limiter ended: its value, or status and message."""
+    """Return how a run ended: its value, or status and message."""
     try:
         return await asked
     except VendordataError as error:
@@ -35,7 +36,7 @@ async def outcome(asked: Awaitable[object]) -> object:
 
 
 async def enter(limiter: Limiter, instance: str = "a", error: Exception | None = None, budget: float = 60.0) -> object:
-    """Go through the limiter; inside, fail or not."""
+    """Run once, and fail or not."""
 
     async def work() -> str:
         async with limiter.slot(instance, budget):
@@ -52,7 +53,7 @@ async def fail(limiter: Limiter, instances: str) -> list[object]:
 
 
 class Held:
-    """Requests that are inside until they are let go."""
+    """Requests that hold a slot until they are released."""
 
     def __init__(self, limiter: Limiter) -> None:
         self.limiter = limiter
@@ -60,7 +61,7 @@ class Held:
         self.inside = 0
 
     async def enter(self, instance: str = "a", budget: float = 60.0) -> object:
-        """Go in, and stay."""
+        """Take a slot, and hold it."""
 
         async def work() -> str:
             async with self.limiter.slot(instance, budget):
@@ -71,8 +72,8 @@ class Held:
         return await outcome(work())
 
 
-def test_so_many_are_inside_so_many_wait_and_the_next_is_refused_at_once(clock: Clock) -> None:
-    """All who were taken in have their turn."""
+def test_a_request_beyond_the_concurrency_limit_and_the_queue_is_refused_at_once(clock: Clock) -> None:
+    """With two running and three in the queue, the next request is refused without waiting; the five are served."""
 
     async def ask() -> tuple[int, float, list[object]]:
         held = Held(limiter(clock, concurrency=2, queue=3))
@@ -85,12 +86,12 @@ def test_so_many_are_inside_so_many_wait_and_the_next_is_refused_at_once(clock: 
         return inside, waited, [refused, *await asyncio.gather(*tasks)]
 
     inside, waited, outcomes = run(ask())
-    assert (2, [BUSY, *["done"] * 5]) == (inside, outcomes)
-    assert 5.0 > waited  # of the 60 seconds that he would wait in the queue
+    assert (2, [FULL, *["done"] * 5]) == (inside, outcomes)
+    assert 5.0 > waited  # of the 60 seconds that it would wait in the queue
 
 
-def test_who_waits_in_the_queue_waits_no_longer_than_his_time(clock: Clock) -> None:
-    """His place in the queue is another's then."""
+def test_a_request_waits_in_the_queue_until_its_budget_is_used_up(clock: Clock) -> None:
+    """A request whose budget runs out in the queue is refused, and leaves its place to the next."""
 
     async def ask() -> list[object]:
         held = Held(limiter(clock, concurrency=1, queue=1))
@@ -102,11 +103,11 @@ def test_who_waits_in_the_queue_waits_no_longer_than_his_time(clock: Clock) -> N
         held.over.set()
         return [late, await first, await next_one]
 
-    assert [BUSY, "done", "done"] == run(ask())
+    assert [LATE, "done", "done"] == run(ask())
 
 
-def test_who_goes_away_leaves_his_place(clock: Clock) -> None:
-    """Inside or in the queue."""
+def test_a_cancelled_request_frees_its_slot_or_its_place_in_the_queue(clock: Clock) -> None:
+    """After the running and the waiting request were cancelled, the next one runs at once."""
 
     async def ask() -> list[object]:
         held = Held(limiter(clock, concurrency=1, queue=1))
@@ -121,25 +122,23 @@ def test_who_goes_away_leaves_his_place(clock: Clock) -> None:
     assert [0, "done"] == run(ask())
 
 
-def test_a_handler_that_fails_for_five_instances_rests_ten_seconds(
-    clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """For all instances; then one tries, and when that goes well, so may all."""
+def test_five_failed_instances_open_the_circuit_for_ten_seconds(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Failures for five instances in a row open the circuit for all; after ten seconds a success closes it."""
     mail = limiter(clock)
 
     async def ask() -> list[object]:
-        outcomes = [*await fail(mail, "abcde"), mail.resting, await enter(mail, "f")]
+        outcomes = [*await fail(mail, "abcde"), mail.is_open, await enter(mail, "f")]
         clock.now += 9.9
         outcomes.append(await enter(mail, "f"))
         clock.now += 0.1
-        return [*outcomes, mail.resting, await enter(mail, "f"), await enter(mail, "a")]
+        return [*outcomes, mail.is_open, await enter(mail, "f"), await enter(mail, "a")]
 
-    assert [*[FAILED] * 5, True, RESTING, RESTING, False, "done", "done"] == run(ask())
-    assert ["handler mail failed 5 times in a row and rests"] == caplog.messages
+    assert [*[FAILED] * 5, True, OPEN, OPEN, False, "done", "done"] == run(ask())
+    assert ["handler mail failed 5 times in a row: its circuit is open"] == caplog.messages
 
 
-def test_a_handler_that_fails_again_after_its_rest_rests_again(clock: Clock) -> None:
-    """One failure is enough then."""
+def test_a_failure_while_half_open_opens_the_circuit_again(clock: Clock) -> None:
+    """After ten seconds, one failure is enough to open the circuit for ten more."""
     mail = limiter(clock)
 
     async def ask() -> list[object]:
@@ -149,11 +148,11 @@ def test_a_handler_that_fails_again_after_its_rest_rests_again(clock: Clock) -> 
         clock.now += 10.0
         return [*outcomes, await enter(mail, "g")]
 
-    assert [FAILED, RESTING, "done"] == run(ask())
+    assert [FAILED, OPEN, "done"] == run(ask())
 
 
-def test_one_tries_and_the_others_go_on_resting(clock: Clock) -> None:
-    """A handler that is ill gets no storm."""
+def test_a_half_open_circuit_lets_one_request_pass(clock: Clock) -> None:
+    """While the one request of a half-open circuit runs, all others are refused."""
     mail = limiter(clock)
 
     async def ask() -> list[object]:
@@ -166,22 +165,22 @@ def test_one_tries_and_the_others_go_on_resting(clock: Clock) -> None:
         held.over.set()
         return [*refused, await trial, await enter(mail, "g")]
 
-    assert [RESTING, RESTING, "done", "done"] == run(ask())
+    assert [OPEN, OPEN, "done", "done"] == run(ask())
 
 
-def test_an_instance_that_a_handler_stumbles_over_closes_it_for_itself_alone(clock: Clock) -> None:
-    """Nova asks six times and more."""
+def test_one_failing_instance_opens_the_circuit_for_itself_alone(clock: Clock) -> None:
+    """Five failures for one instance refuse its next request, while those of other instances pass."""
     mail = limiter(clock)
 
     async def ask() -> list[object]:
         outcomes = await fail(mail, "aaaaaa")
-        return [*outcomes, mail.resting, await enter(mail, "b"), mail.resting]
+        return [*outcomes, mail.is_open, await enter(mail, "b"), mail.is_open]
 
-    assert [*[FAILED] * 5, RESTING, True, "done", False] == run(ask())
+    assert [*[FAILED] * 5, OPEN, True, "done", False] == run(ask())
 
 
-def test_who_stood_in_the_queue_when_the_rest_began_is_refused_too(clock: Clock) -> None:
-    """Else each of them would wait for the failure in his turn."""
+def test_requests_in_the_queue_are_refused_when_the_circuit_opens(clock: Clock) -> None:
+    """Requests that were in the queue when the circuit opened are refused when they get a slot."""
     mail = limiter(clock, concurrency=1)
 
     async def ask() -> list[object]:
@@ -193,11 +192,11 @@ def test_who_stood_in_the_queue_when_the_rest_began_is_refused_too(clock: Clock)
         held.over.set()
         return [await first, *await asyncio.gather(*failing)]
 
-    assert ["done", *[FAILED] * 5, *[RESTING] * 3] == run(ask())
+    assert ["done", *[FAILED] * 5, *[OPEN] * 3] == run(ask())
 
 
 @pytest.mark.parametrize(
-    ("error", "rests"),
+    ("error", "opens"),
     [
         (HandlerError("x"), True),
         (HandlerTimeout("x"), True),
@@ -207,8 +206,8 @@ def test_who_stood_in_the_queue_when_the_rest_began_is_refused_too(clock: Clock)
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_counts_as_a_failure(clock: Clock, error: Exception, rests: bool) -> None:
-    """Not what the caller did wrong, nor the server's own limits, nor that it is too early."""
+def test_handler_errors_and_timeouts_count_as_failures(clock: Clock, error: Exception, opens: bool) -> None:
+    """An invalid request, a full queue and a provisional answer do not count."""
     mail = limiter(clock)
 
     async def ask() -> None:
@@ -216,12 +215,12 @@ def test_what_counts_as_a_failure(clock: Clock, error: Exception, rests: bool) -
             await enter(mail, instance, error)
 
     run(ask())
-    assert rests == mail.resting
+    assert opens == mail.is_open
 
 
-@pytest.mark.parametrize(("error", "resting"), [(None, False), (NotYet(), False), (BadRequest("x"), False)])
-def test_what_ends_a_row_of_failures(clock: Clock, error: Exception | None, resting: bool) -> None:
-    """The handler has come to its end."""
+@pytest.mark.parametrize(("error", "is_open"), [(None, False), (NotYet(), False), (BadRequest("x"), False)])
+def test_any_result_of_the_handler_ends_a_row_of_failures(clock: Clock, error: Exception | None, is_open: bool) -> None:
+    """A success, a provisional answer and a 4xx each reset the count of failures."""
     mail = limiter(clock)
 
     async def ask() -> None:
@@ -230,11 +229,11 @@ def test_what_ends_a_row_of_failures(clock: Clock, error: Exception | None, rest
         await fail(mail, "f")
 
     run(ask())
-    assert resting == mail.resting
+    assert is_open == mail.is_open
 
 
-def test_being_busy_ends_no_row_of_failures(clock: Clock) -> None:
-    """Nobody knows how it would have ended."""
+def test_a_busy_handler_leaves_the_count_of_failures(clock: Clock) -> None:
+    """503 busy neither counts as a failure nor resets the count."""
     mail = limiter(clock)
 
     async def ask() -> None:
@@ -243,4 +242,4 @@ def test_being_busy_ends_no_row_of_failures(clock: Clock) -> None:
         await fail(mail, "f")
 
     run(ask())
-    assert mail.resting
+    assert mail.is_open

@@ -120,7 +120,9 @@ def test_more_than_can_be_done_at_once_is_refused_at_once(theatre: Theatre) -> N
         asking = [pool.submit(theatre.ask, "/scripted", instance(number)) for number in range(8)]
         refused = [each.result() for each in islice(as_completed(asking, 60), 5)]
         over.set()
-    assert {(503, "busy", "handler scripted is busy")} == {error_of(response) for response in refused}
+    assert {(503, "busy", "the concurrency limit and the queue of handler scripted are full")} == {
+        error_of(response) for response in refused
+    }
     assert {"1"} == {response.headers["Retry-After"] for response in refused}
     assert 3 == sum(each.result().status_code == 200 for each in asking)
 

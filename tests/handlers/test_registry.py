@@ -121,13 +121,13 @@ def test_a_module_that_is_no_python_is_named(tmp_path: Path, monkeypatch: pytest
         (f"{BROKEN}:Handler", f"handler {BROKEN}:Handler: {BROKEN} has no Handler 'Handler'; "),
         ("json:", "handler json:: json has no Handler ''"),
         (":X", "handler :X: import of  raised ValueError: Empty module name ("),
-        ("ekho-of-nobody", "handler ekho-of-nobody: no installed package has it"),
+        ("ekho-of-nobody", "handler ekho-of-nobody: no installed package provides it"),
         (f"{BROKEN}:Abstract", "handler abstract: class Abstract has no handle method"),
         (
             f"{GOOD}:Echo, {BROKEN}:Echo",
-            f"handler echo is there twice: from {GOOD}:Echo and from {BROKEN}:Echo",
+            f"handler echo is enabled twice: from {GOOD}:Echo and from {BROKEN}:Echo",
         ),
-        (f"{GOOD}:Echo, {GOOD}:Echo", f"handler echo is there twice: from {GOOD}:Echo and from {GOOD}:Echo"),
+        (f"{GOOD}:Echo, {GOOD}:Echo", f"handler echo is enabled twice: from {GOOD}:Echo and from {GOOD}:Echo"),
         (f"{BROKEN}:Needy", "[handler:needy] domain: required; The mail domain."),
         (f"{BROKEN}:Picky", "handler picky: Picky(): relay and domain are the same host"),
         (f"{BROKEN}:Fragile", f"handler fragile: Fragile() raised LookupError: no device ({HANDLERS}/broken.py:"),
@@ -142,11 +142,11 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path, handlers: str, problem
 @pytest.mark.parametrize(
     ("entry_points", "problem"),
     [
-        ({"echoes": f"{GOOD}:Echo"}, "the entry point of mail-handlers 1.2 gives a class whose name is 'echo'; "),
-        ({"echoes": f"{GOOD}:cfg"}, "the entry point of mail-handlers 1.2 is no subclass of Handler"),
-        ({"echoes": "vendorsrv:Handler"}, "the entry point of mail-handlers 1.2 is no subclass of Handler"),
+        ({"echoes": f"{GOOD}:Echo"}, "the entry point of mail-handlers 1.2 loads a class named 'echo'; "),
+        ({"echoes": f"{GOOD}:cfg"}, "the entry point of mail-handlers 1.2 is not a subclass of Handler"),
+        ({"echoes": "vendorsrv:Handler"}, "the entry point of mail-handlers 1.2 is not a subclass of Handler"),
         ({"echoes": f"{GOOD}:Gone"}, "import of mail-handlers 1.2 raised AttributeError: "),
-        ({"echos": f"{GOOD}:Echo"}, "no installed package has it; did you mean echos?"),
+        ({"echos": f"{GOOD}:Echo"}, "no installed package provides it; did you mean echos?"),
     ],
 )
 def test_an_entry_point_that_is_no_handler_is_refused(
@@ -162,7 +162,7 @@ def test_a_name_that_two_distributions_have_is_refused(tmp_path: Path, install: 
     """Which of them is served would be chance."""
     install("mail-handlers", {"echo": f"{GOOD}:Echo"})
     install("other-handlers", {"echo": f"{BROKEN}:Echo"})
-    assert ["handler echo: more than one package has it: mail-handlers 1.2 and other-handlers 1.2"] == problems(
+    assert ["handler echo: more than one package provides it: mail-handlers 1.2 and other-handlers 1.2"] == problems(
         tmp_path, "echo"
     )
 

@@ -20,8 +20,8 @@ class Timeout(BaseException):
     """What eventlet raises when its time is over."""
 
 
-class Limiter:
-    """A call that is at work until the test lets it go."""
+class Gate:
+    """A call that runs until the test opens the gate."""
 
     def __init__(self) -> None:
         self.begun = threading.Semaphore(0)
@@ -35,9 +35,9 @@ class Limiter:
 
 
 @pytest.fixture
-def gate() -> Iterator[Limiter]:
+def gate() -> Iterator[Gate]:
     """A gate that is open at the end of the test in any case."""
-    gate = Limiter()
+    gate = Gate()
     yield gate
     gate.over.set()
 
@@ -179,7 +179,7 @@ def test_a_handler_that_fails_after_its_deadline_is_not_heard_of(caplog: pytest.
     assert "" == caplog.text
 
 
-def test_threads_that_overran_their_deadline_count(gate: Limiter) -> None:
+def test_threads_that_overran_their_deadline_count(gate: Gate) -> None:
     """They cannot be stopped: the third call is refused, at once."""
     called = runner(gate.handle, timeout=0.05)
 
@@ -187,17 +187,17 @@ def test_threads_that_overran_their_deadline_count(gate: Limiter) -> None:
         return [await outcome(called.run(budget=60.0)) for _ in range(3)]
 
     late = (504, "handler mail gave no answer within 0.1 seconds")
-    assert [late, late, (503, "handler mail is busy")] == run(ask_and_open(ask(), gate))
+    assert [late, late, (503, "all threads of handler mail are busy")] == run(ask_and_open(ask(), gate))
 
 
-async def ask_and_open(asked: Awaitable[list[object]], gate: Limiter) -> list[object]:
+async def ask_and_open(asked: Awaitable[list[object]], gate: Gate) -> list[object]:
     """Open the gate on the loop that the calls run on, which otherwise waits for their threads at its end."""
     outcomes = await asked
     gate.over.set()
     return outcomes
 
 
-def test_a_thread_is_free_again_when_it_ends(gate: Limiter) -> None:
+def test_a_thread_is_free_again_when_it_ends(gate: Gate) -> None:
     """And not when somebody gave up waiting for it."""
     called = runner(gate.handle, threads=1)
 
@@ -211,10 +211,10 @@ def test_a_thread_is_free_again_when_it_ends(gate: Limiter) -> None:
         return [first, refused, await outcome(called.run(budget=60.0))]
 
     late = (504, "handler mail gave no answer within 0.1 seconds")
-    assert [late, (503, "handler mail is busy"), "done"] == run(ask())
+    assert [late, (503, "all threads of handler mail are busy"), "done"] == run(ask())
 
 
-def test_calls_run_side_by_side_up_to_the_limit(gate: Limiter) -> None:
+def test_calls_run_side_by_side_up_to_the_limit(gate: Gate) -> None:
     """Two at work, the third refused, both answered."""
     called = runner(gate.handle)
 
@@ -225,7 +225,7 @@ def test_calls_run_side_by_side_up_to_the_limit(gate: Limiter) -> None:
         gate.over.set()
         return [refused, *await asyncio.gather(*tasks)]
 
-    assert [(503, "handler mail is busy"), "done", "done"] == run(ask())
+    assert [(503, "all threads of handler mail are busy"), "done", "done"] == run(ask())
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0, 1e-9, 1e-5])

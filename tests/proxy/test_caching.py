@@ -69,7 +69,7 @@ def test_the_last_good_answer(tmp_path: Path, other: Other, clock: Clock) -> Non
         assert [1] == numbers(front)
         ready = front.server.client.get("/-/ready").json()
     assert 2 == len(other.received)
-    assert {"state": "ok", "urls": ["resting"], "stale": 2} == ready["handlers"]["rack"]
+    assert {"state": "ok", "urls": ["unavailable"], "stale": 2} == ready["handlers"]["rack"]
 
 
 @pytest.mark.parametrize(

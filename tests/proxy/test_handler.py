@@ -111,7 +111,7 @@ def test_an_answer_has_a_limit(tmp_path: Path, other: Other) -> None:
     """The handler's own, whatever the upstream sends."""
     other.reply = Reply(b'"' + b"x" * 2000 + b'"')
     with proxying(tmp_path, proxy(url=other.url), max_answer_bytes=1024) as front:
-        assert (502, "upstream rack answered more than 1024 bytes") == front.outcome()
+        assert (502, "upstream rack answered with more than 1024 bytes") == front.outcome()
 
 
 @pytest.mark.parametrize("failure", [500, 503, 429, "down"])
@@ -125,7 +125,7 @@ def test_another_url_is_tried(tmp_path: Path, other: Other, second: Other, failu
         assert [(200, {"rack": "r2"})] * 3 == [front.outcome() for _ in range(3)]
         ready = front.server.client.get("/-/ready").json()
     assert len(other.received) <= 1
-    assert {"state": "ok", "urls": ["resting", "ok"]} == ready["handlers"]["rack"]
+    assert {"state": "ok", "urls": ["unavailable", "ok"]} == ready["handlers"]["rack"]
 
 
 def test_a_url_that_hangs_leaves_time_for_the_next(tmp_path: Path, other: Other, second: Other) -> None:
@@ -193,10 +193,10 @@ def test_a_subclass_is_a_handler_of_its_own(tmp_path: Path, other: Other) -> Non
         (
             "application/json; charset=ascii",
             b'"M\xfcller"',
-            (502, "upstream rack answered text that cannot be decoded"),
+            (502, "upstream rack answered with text that cannot be decoded"),
         ),
-        ("application/json; charset=nosuch", b"{}", (502, "upstream rack answered text that cannot be decoded")),
-        ("application/json; charset=punycode", b"{}", (502, "upstream rack answered text that cannot be decoded")),
+        ("application/json; charset=nosuch", b"{}", (502, "upstream rack answered with text that cannot be decoded")),
+        ("application/json; charset=punycode", b"{}", (502, "upstream rack answered with text that cannot be decoded")),
         ("application/octet-stream", b"{}", (200, {})),
     ],
 )

@@ -162,7 +162,7 @@ def test_a_name_that_a_handler_has(tmp_path: Path) -> None:
     path = write_config(tmp_path, sections=f"[proxy:echo]\n{GOOD}")
     with pytest.raises(ConfigError) as caught:
         Registry(Settings.from_file(path))
-    assert "handler echo is there twice: from tests.support.handlers.good:Echo and from [proxy:echo]" == str(
+    assert "handler echo is enabled twice: from tests.support.handlers.good:Echo and from [proxy:echo]" == str(
         caught.value
     )
 

@@ -284,5 +284,5 @@ def test_websockets_are_refused(house: House) -> None:
 
 def test_a_broken_configuration_builds_no_application(tmp_path: Path) -> None:
     """The message is the operator's."""
-    with pytest.raises(ConfigError, match=r"^handler nosuch: no installed package has it"):
+    with pytest.raises(ConfigError, match=r"^handler nosuch: no installed package provides it"):
         create_app(Settings.from_file(write_config(tmp_path, handlers="nosuch")))

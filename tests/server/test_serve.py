@@ -77,7 +77,9 @@ def test_a_broken_configuration_leaves_the_server_as_it_is(reloadable: Reloadabl
     reloadable.write("never", handlers="nosuch")
     process.signal(signal.SIGHUP)
     process.wait_for("A new worker could not start; the old workers keep running")
-    assert "CRITICAL vendorsrv.server.app [-] handler nosuch: no installed package has it" in process.log.read_text()
+    assert (
+        "CRITICAL vendorsrv.server.app [-] handler nosuch: no installed package provides it" in process.log.read_text()
+    )
     assert before == greeting(process, reloadable.token)
 
 
@@ -230,7 +232,7 @@ def test_a_handler_that_is_not_there_stops_the_server(tmp_path: Path) -> None:
     with serving(write_config(tmp_path, handlers="nosuch"), 0) as process:
         assert 1 == process.end()
     text = process.log.read_text()
-    assert 1 == text.count("handler nosuch: no installed package has it")
+    assert 1 == text.count("handler nosuch: no installed package provides it")
     assert "error: a worker could not start; the log says why" == text.splitlines()[-1]
     assert "Traceback" not in text
 

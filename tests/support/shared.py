@@ -62,19 +62,19 @@ class Caches:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         expiration: int | None = None,
-        patience: float = 10.0,
+        timeout: float = 10.0,
     ) -> SharedCache:
         """Build the cache of one worker.
 
         :param port: of the relay in front of the store.
         :param second: the port of a second store like it.
         :param expiration: ``[cache] backend_expiration_time``.
-        :param patience: seconds that it waits for the store; a worker's waits for half a second.
+        :param timeout: seconds that it waits for the store; a worker's waits for half a second.
         """
         options = {**options_for(store, port, second), "backend_expiration_time": expiration}
         conf = Settings.from_file(write_config(self.directory, sections=section("cache", options))).conf
         assert [] == find_cache_problems(conf)
-        cache = SharedCache(open_store(conf, patience), clock, wall)
-        cache.patience = patience
+        cache = SharedCache(open_store(conf, timeout), clock, wall)
+        cache.timeout = timeout
         self.built.append(cache)
         return cache

@@ -259,7 +259,7 @@ class Closed(Handler):
     ("start", "message"),
     [
         (lambda: serve(Site), r"^\[handler:site\] site: required"),
-        (lambda: serve("nosuch", options={"a": 1}), r"^handler nosuch: no installed package has it"),
+        (lambda: serve("nosuch", options={"a": 1}), r"^handler nosuch: no installed package provides it"),
         (lambda: serve(Closed), r"^handler closed: open\(\): the licence has expired$"),
     ],
 )

@@ -64,10 +64,10 @@ class CachedAnswer:
 class Cache(Protocol):
     """A cache of answers; one whose store is unavailable has none.
 
-    :ivar patience: the most seconds that :meth:`get` and :meth:`set` each take.
+    :ivar timeout: the most seconds that :meth:`get` and :meth:`set` each take.
     """
 
-    patience: float
+    timeout: float
 
     def peek(self, key: bytes) -> CachedAnswer | None:
         """Return an answer, however old, if that needs no waiting."""
@@ -89,7 +89,7 @@ class MemoryCache:
     :param clock: monotonic seconds.
     """
 
-    patience = 0.0
+    timeout = 0.0
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.answers: FIFOCache[bytes, tuple[bytes, float, float]] = FIFOCache(
@@ -131,7 +131,7 @@ class SharedCache:
     :param wall_clock: seconds since the epoch, on which hosts roughly agree.
     """
 
-    patience = STORE_TIMEOUT
+    timeout = STORE_TIMEOUT
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class SharedCache:
             return None
         try:
             # All slots can be free while threads still hang: then waiting is of no use.
-            async with asyncio.timeout(self.patience), self.slots:
+            async with asyncio.timeout(self.timeout), self.slots:
                 return await self.threads.run(function, *arguments)
         except StoreRefused as error:
             self.warn_once(f"the cache refuses calls ({error})")

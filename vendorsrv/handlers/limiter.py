@@ -1,4 +1,4 @@
-"""How much one handler may have to do in a worker, and when it is left alone."""
+"""One handler's limits in a worker: concurrency, a queue, and a circuit breaker."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from vendorsrv.errors import Busy, CircuitOpen, NotYet, UpstreamRefused, Vendord
 
 LOG = logging.getLogger(__name__)
 
-#: Failures in a row after which a handler rests, and for how many seconds.
+#: Failures in a row that open the circuit, and the seconds until it is half-open.
 FAILURES: Final = 5
-REST: Final = 10.0
+OPEN_FOR: Final = 10
 
 
 class Limiter:
-    """Limits one handler, and rests it while it keeps failing (a circuit breaker).
+    """Limits the runs of one handler, and refuses them while it keeps failing.
 
-    It rests for the instances that it failed for, and for all of them only when those are :data:`FAILURES`: Nova asks
-    six times and more, and an instance that a handler stumbles over must not close it for the others.
+    The circuit opens after :data:`FAILURES` failures in a row: for the instances that they were for, and for all
+    instances once there are :data:`FAILURES` of those. Nova sends six requests and more for an instance, and an
+    instance that a handler cannot serve must not close it for the others.
 
-    After :data:`REST` seconds one request is let through; when it succeeds, so are all.
+    After :data:`OPEN_FOR` seconds the circuit is half-open: one request passes. Its success closes the circuit.
 
-    :param concurrency: how many may be inside at once.
-    :param queue: how many may wait to get in.
-    :param clock: seconds that only go forward.
+    :param concurrency: runs at a time.
+    :param queue: requests that may wait for a slot.
+    :param clock: monotonic seconds.
     """
 
     def __init__(self, handler: str, concurrency: int, queue: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,78 +40,78 @@ class Limiter:
         self.waiting = 0
         self.failures = 0
         self.failed_for: set[str] = set()
-        self.rests_until = float("-inf")
+        self.open_until = float("-inf")
 
     @property
-    def resting(self) -> bool:
-        """Whether the handler is left alone now, by some instances or by all."""
-        return self.clock() < self.rests_until
+    def is_open(self) -> bool:
+        """Whether the circuit is open, for some instances or for all."""
+        return self.clock() < self.open_until
 
     def slot(self, instance_id: str, budget: float) -> Slot:
-        """Give the context in which a handler runs for an instance: it holds a place, and learns from how that ends.
+        """Return the context in which the handler runs for an instance; entering it waits for a slot.
 
-        :param budget: seconds that waiting for a place may take.
-        :raises CircuitOpen: the handler is left alone now.
-        :raises Busy: the queue is full, or the budget ran out in it.
+        :param budget: the most seconds to wait.
+        :raises CircuitOpen: on entering: the circuit is open for this instance.
+        :raises Busy: on entering: the queue is full, or no slot became free in time.
         """
         return Slot(self, instance_id, budget)
 
     async def enter(self, instance_id: str, budget: float) -> None:
-        self.refuse_while_resting(instance_id)
+        self.check_circuit(instance_id)
         if not self.slots.locked():
-            await self.slots.acquire()  # at once, and so without a timer
+            await self.slots.acquire()  # does not wait, and so needs no timer
         else:
             await self.wait_for_slot(budget)
             try:
-                self.refuse_while_resting(instance_id)  # it may have begun to while this request stood in the queue
+                self.check_circuit(instance_id)  # it may have opened while this request was in the queue
             except CircuitOpen:
                 self.slots.release()
                 raise
         if self.failures >= FAILURES:
-            self.rests_until = self.clock() + REST  # this one is the trial; the others go on resting
+            self.open_until = self.clock() + OPEN_FOR  # half-open: this request passes, others are refused
 
     def leave(self, instance_id: str, error: BaseException | None) -> None:
         if error is None or isinstance(error, NotYet):
-            self.learn(instance_id, failed=False)
+            self.record(instance_id, failed=False)
         elif isinstance(error, VendordataError) and not isinstance(error, Busy | CircuitOpen):
-            self.learn(instance_id, failed=error.status >= 500 and not isinstance(error, UpstreamRefused))
+            self.record(instance_id, failed=error.status >= 500 and not isinstance(error, UpstreamRefused))
         self.slots.release()
 
-    def refuse_while_resting(self, instance_id: str) -> None:
-        if self.resting and (instance_id in self.failed_for or len(self.failed_for) >= FAILURES):
-            raise CircuitOpen(f"handler {self.handler} failed too often and is not asked for some seconds")
+    def check_circuit(self, instance_id: str) -> None:
+        if self.is_open and (instance_id in self.failed_for or len(self.failed_for) >= FAILURES):
+            raise CircuitOpen(f"handler {self.handler} keeps failing; retry in {OPEN_FOR} seconds")
 
     async def wait_for_slot(self, budget: float) -> None:
         if self.waiting >= self.queue:
-            raise Busy(f"handler {self.handler} is busy")
+            raise Busy(f"the concurrency limit and the queue of handler {self.handler} are full")
         self.waiting += 1
         try:
             async with asyncio.timeout(budget):
                 await self.slots.acquire()
         except TimeoutError:
-            raise Busy(f"handler {self.handler} is busy") from None
+            raise Busy(f"handler {self.handler} had no free slot in time") from None
         finally:
             self.waiting -= 1
 
-    def learn(self, instance_id: str, *, failed: bool) -> None:
+    def record(self, instance_id: str, *, failed: bool) -> None:
         if not failed:
             if self.failures >= FAILURES:
-                LOG.info("handler %s works again", self.handler)
+                LOG.info("handler %s succeeded: its circuit is closed", self.handler)
             self.failures = 0
             self.failed_for.clear()
-            self.rests_until = float("-inf")
+            self.open_until = float("-inf")
             return
         self.failures += 1
         if len(self.failed_for) < FAILURES:
             self.failed_for.add(instance_id)
         if self.failures == FAILURES:
-            LOG.warning("handler %s failed %d times in a row and rests", self.handler, FAILURES)
+            LOG.warning("handler %s failed %d times in a row: its circuit is open", self.handler, FAILURES)
         if self.failures >= FAILURES:
-            self.rests_until = self.clock() + REST
+            self.open_until = self.clock() + OPEN_FOR
 
 
 class Slot:
-    """One stay of a request inside of a limiter: a context."""
+    """The context of one run: holds a slot, and records how the run ended."""
 
     __slots__ = ("budget", "instance_id", "limiter")
 

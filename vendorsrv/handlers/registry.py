@@ -1,4 +1,4 @@
-"""Find the handlers that the operator enabled, refuse clashes, and build them."""
+"""Finds the enabled handlers, refuses clashes, and builds and opens the handlers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from vendorsrv.suggest import did_you_mean_or_list
 from vendorsrv.telemetry.tracebacks import raised_at
 
 ENTRY_POINTS: Final = "vendorsrv.handlers"
-#: Seconds for a handler's open(); a server that hangs while it starts tells nobody why.
+#: Seconds for a handler's open() and close(): a server that hangs while it starts does not say why.
 OPEN_TIMEOUT: Final = 30.0
 
 DECLARED: Final = tuple(option.dest for option in COMMON_OPTIONS)
@@ -42,7 +42,7 @@ DECLARED: Final = tuple(option.dest for option in COMMON_OPTIONS)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A handler class, and where it is from: a distribution's name and version, or ``module:Class``."""
+    """A handler class and its source: a distribution's name and version, or ``module:Class``."""
 
     handler: type[Handler]
     source: str
@@ -50,16 +50,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Enabled:
-    """A handler as it is served: what its class declares, with the operator's overrides.
+    """A handler as it is served: the declarations of its class, with the operator's overrides.
 
-    :ivar source: the distribution or the module that it is from.
+    :ivar source: the distribution or the module that provides it.
     :ivar cache_limit: the most seconds for which an answer is reused: ``cache_for``, but unlimited for a proxy
         without one, whose upstream's ``max-age`` decides.
-    :ivar version: of its answers; the source unless the class declares one.
+    :ivar version: the version of its answers; the source unless the class declares one.
     :ivar runner: calls its ``handle``, or ``cloud_init``.
-    :ivar cloud_init: the same handler as it contributes to ``/cloud-init``, or None when it does not.
-    :ivar suffix: what stands after the handler's name; empty but for what contributes.
-    :ivar routes: the runners of its public GET routes, by their path below ``/<name>/``.
+    :ivar cloud_init: the same handler as it contributes to ``/cloud-init``, or None.
+    :ivar suffix: follows the handler's name in :attr:`name`; empty unless it contributes to ``/cloud-init``.
+    :ivar routes: the runners of its public GET routes, by path below ``/<name>/``.
     """
 
     handler: Handler
@@ -81,19 +81,19 @@ class Enabled:
 
     @property
     def name(self) -> str:
-        """The URL segment; with the suffix it is what answers are kept under."""
+        """The URL segment and the suffix; answers are cached and pinned under it."""
         return f"{self.handler.name}{self.suffix}"
 
     @property
     def runs_in(self) -> str:
-        """Where the answer is made: ``event loop`` or ``thread``."""
+        """Where the handler runs: ``event loop`` or ``thread``."""
         return "event loop" if is_async(self.runner.method) else "thread"
 
 
 class Registry:
     """The enabled handlers, in the operator's order.
 
-    :raises ConfigError: one of them cannot be found, loaded or built; names all that cannot.
+    :raises ConfigError: names each handler that cannot be found, loaded or built.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -110,9 +110,9 @@ class Registry:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Open all handlers in their order, and close them in the opposite one.
+        """Open all handlers in their order, and close them in reverse.
 
-        :raises ConfigError: one of them could not be opened; those before it are closed.
+        :raises ConfigError: a handler could not be opened; those before it are closed.
         """
         async with AsyncExitStack() as stack:
             for name, enabled in self.handlers.items():
@@ -123,10 +123,10 @@ class Registry:
 
 
 def find(wanted: Sequence[str]) -> tuple[list[Found], list[str]]:
-    """Load the classes of some handlers, and nothing else.
+    """Load the classes of some handlers, without building them.
 
     :param wanted: names of entry points in the group ``vendorsrv.handlers``, or ``module:Class``.
-    :returns: what was found, and a sentence for each that was not.
+    :returns: the handlers that were found, and a sentence for each that was not.
     """
     found: dict[str, Found] = {}
     problems = []
@@ -139,25 +139,25 @@ def find(wanted: Sequence[str]) -> tuple[list[Found], list[str]]:
             continue
         other = found.setdefault(each.handler.name, each)
         if other is not each:
-            problems.append(f"handler {each.handler.name} is there twice: from {other.source} and from {each.source}")
+            problems.append(f"handler {each.handler.name} is enabled twice: from {other.source} and from {each.source}")
     return list(found.values()), problems
 
 
 def find_enabled(settings: Settings) -> tuple[list[Found], list[str]]:
-    """Load the classes of the configured handlers, and make those of the ``[proxy:<name>]`` sections behind them."""
+    """Load the classes of the configured handlers, and create those of the ``[proxy:<name>]`` sections."""
     found, problems = find(settings.handlers)
     proxies, wrong = find_proxies(settings.conf)
     sources = {each.handler.name: each.source for each in found}
     for proxy in proxies:
         if source := sources.get(proxy.name):
-            problems.append(f"handler {proxy.name} is there twice: from {source} and from [{proxy.section}]")
+            problems.append(f"handler {proxy.name} is enabled twice: from {source} and from [{proxy.section}]")
         else:
             found.append(Found(proxy, f"[{proxy.section}]"))
     return found, problems + wrong
 
 
 def read_options(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Mapping[str, Any], list[Problem]]:
-    """Read a handler's section as :func:`vendorsrv.settings.read_handler` does, and a proxy's with all it needs."""
+    """Read a handler's section (:func:`vendorsrv.settings.read_handler`); check a proxy's options as well."""
     values, overrides, problems = read_handler(conf, handler)
     if issubclass(handler, Proxy):
         problems = [*problems, *find_proxy_problems(conf, handler.section, values)]
@@ -177,24 +177,23 @@ def from_module(path: str) -> Found:
 
 
 def from_entry_point(name: str) -> Found:
-    # Not by stevedore: its cache forgets the distribution, and it lets an AssertionError or sys.exit() through.
+    # Not stevedore: its cache forgets the distribution, and it does not catch an AssertionError or sys.exit().
     there = entry_points(group=ENTRY_POINTS, name=name)
     if not there:
-        raise ConfigError(f"handler {name}: no installed package has it{did_you_mean_or_list(name, installed())}")
+        raise ConfigError(f"handler {name}: no installed package provides it{did_you_mean_or_list(name, installed())}")
     if len(there) > 1:
         raise ConfigError(
-            f"handler {name}: more than one package has it: {' and '.join(sorted(map(distribution, there)))}"
+            f"handler {name}: more than one package provides it: {' and '.join(sorted(map(distribution, there)))}"
         )
     (entry_point,) = there
     source = distribution(entry_point)
     with vendor_code(f"handler {name}: import of {source}"):
         handler = entry_point.load()
     if not is_handler(handler):
-        raise ConfigError(f"handler {name}: the entry point of {source} is no subclass of Handler")
+        raise ConfigError(f"handler {name}: the entry point of {source} is not a subclass of Handler")
     if handler.name != name:
         raise ConfigError(
-            f"handler {name}: the entry point of {source} gives a class whose name is {handler.name!r}; "
-            "they must be the same"
+            f"handler {name}: the entry point of {source} loads a class named {handler.name!r}; the names must be equal"
         )
     return Found(handler, source)
 
@@ -236,14 +235,14 @@ def build(settings: Settings, found: Found) -> Enabled:
 
 
 def bounded(enabled: Enabled) -> Enabled:
-    """Let no more be asked at once of a plain method than it has threads."""
+    """Lower the concurrency of a plain method to its threads."""
     if is_async(enabled.runner.method):
         return enabled
     return replace(enabled, concurrency=min(enabled.concurrency, enabled.threads))
 
 
 def find_clashes(handlers: Sequence[type[Handler]]) -> list[str]:
-    """Say which handlers certainly set the same key of a cloud-config."""
+    """Return a sentence for each key of a cloud-config that several handlers declare."""
     owners: dict[str, list[str]] = {}
     for handler in handlers:
         for key in dict.fromkeys(handler.cloud_init_keys):
@@ -256,7 +255,7 @@ def find_clashes(handlers: Sequence[type[Handler]]) -> list[str]:
 
 
 def installed() -> list[str]:
-    """List the names that installed packages offer, without loading any."""
+    """Return the names of all installed handlers, without loading them."""
     return sorted({entry_point.name for entry_point in entry_points(group=ENTRY_POINTS)})
 
 
@@ -265,7 +264,7 @@ def is_handler(value: object) -> bool:
 
 
 def distribution(entry_point: EntryPoint) -> str:
-    assert entry_point.dist  # importlib.metadata's own have one; those of stevedore's cache have lost it
+    assert entry_point.dist  # entry points from importlib.metadata have one; those from stevedore's cache do not
     return f"{entry_point.dist.name} {entry_point.dist.version}"
 
 
@@ -276,7 +275,7 @@ async def close(handler: Handler) -> None:
 
 @contextmanager
 def vendor_code(what: str) -> Iterator[None]:
-    """Turn whatever a vendor's code raises into one sentence for the operator."""
+    """Turn any exception of a vendor's code into one sentence for the operator."""
     try:
         yield
     except ConfigError as error:

@@ -72,7 +72,7 @@ class Responder:
         self.uses_stale = enabled.on_error is OnError.STALE
         self.caches = enabled.cache_limit > 0 or self.uses_stale
         # The fallback has to be looked up within the same deadline.
-        self.reserve = cache.patience if self.uses_stale else 0.0
+        self.reserve = cache.timeout if self.uses_stale else 0.0
         self.max_answer_bytes = max_answer_bytes
         self.identity = hashlib.sha256(f"{enabled.name}\0{enabled.version}".encode()).digest()
         self.owner = hashlib.sha256(enabled.name.encode()).digest()
@@ -213,7 +213,7 @@ class Responder:
     def state(self) -> dict[str, Any]:
         """Return the handler's state for ``/-/ready``."""
         return {
-            "state": "circuit_open" if self.limiter.resting else "ok",
+            "state": "circuit_open" if self.limiter.is_open else "ok",
             **self.enabled.handler.state(),
             **{mode.value: count for mode, count in self.fallbacks.items()},
         }

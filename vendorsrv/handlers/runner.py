@@ -1,4 +1,4 @@
-"""Run one handler inside its deadline and its share of threads."""
+"""Runs one method of a handler within its deadline and its threads."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from vendorsrv.telemetry.tracebacks import raised_at
 
 LOG = logging.getLogger(__name__)
 
-#: What asyncio raises out of the event loop, whichever task it comes from.
+#: Exceptions that asyncio lets end the event loop, whichever task raises them.
 END_THE_WORKER: Final = (SystemExit, KeyboardInterrupt)
 
 
 class Runner:
-    """Calls one method of one handler; decides once whether on the event loop or in a thread.
+    """Calls one method of one handler, on the event loop or in a thread.
 
     :param handler: the handler's name, for messages.
     :param method: the handler's ``handle``, or the method of one of its routes.
     :param timeout: seconds for one call.
-    :param threads: calls of a plain method that may be at work at once, those included that overran their deadline:
-        a thread cannot be stopped.
+    :param threads: calls of a plain method at a time. One that overran its deadline counts until it returns: a thread
+        cannot be stopped.
     """
 
     def __init__(self, handler: str, method: Callable[..., Any], timeout: float, threads: int) -> None:
@@ -41,11 +41,11 @@ class Runner:
     async def run(self, *arguments: Any, budget: float) -> Any:
         """Call the method.
 
-        :param budget: seconds that are left of the whole request.
+        :param budget: seconds left of the whole request.
         :returns: what the method returned.
-        :raises HandlerTimeout: the deadline, or the budget, ran out.
-        :raises Busy: all threads of this handler are at work.
-        :raises HandlerError: the method raised something that is no VendordataError; its text goes nowhere.
+        :raises HandlerTimeout: the deadline or the budget ran out.
+        :raises Busy: all threads of this handler are busy.
+        :raises HandlerError: the method raised anything but a VendordataError; its text is neither sent nor logged.
         """
         deadline = max(0.0, min(self.timeout, budget))
         # A task of its own: a handler that swallows its cancellation must not keep Nova waiting.
@@ -65,7 +65,7 @@ class Runner:
             return task.result()
         except (VendordataError, NotYet):
             raise
-        except BaseException as error:  # eventlet's Timeout, for one, is no Exception
+        except BaseException as error:  # eventlet's Timeout, for example, is not an Exception
             raise self.failed(error) from None
 
     def failed(self, error: BaseException) -> HandlerError:
@@ -82,7 +82,7 @@ class Runner:
         try:
             return await self.threads.run(self.without_exit, *arguments)
         except NoThreadFree:
-            raise Busy(f"handler {self.handler} is busy") from None
+            raise Busy(f"all threads of handler {self.handler} are busy") from None
 
     def without_exit(self, *arguments: Any) -> Any:
         try:

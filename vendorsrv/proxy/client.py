@@ -1,4 +1,4 @@
-"""One POST to another server: kept-alive connections, no redirects, and an answer that is cut at its limit."""
+"""POST to another server: a pool of connections, no redirects, and a limit on the answer's size."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-#: Seconds for which an idle connection is kept: most servers close theirs after 5.
+#: Seconds for which an idle connection stays open: most servers close theirs after 5.
 KEEP_ALIVE: Final = 4.0
 IDLE_CONNECTIONS: Final = 64
 CONNECTED: Final = "connection.connect_tcp.started"
 ANSWERED: Final = "http11.receive_response_headers.complete"
-#: Below warnings these log each URL and the headers of each answer.
-TALKATIVE: Final = ("httpx", "httpcore")
-#: zlib's window for what Accept-Encoding asks for; of "deflate" there are two kinds in the field.
+#: Below WARNING these log each URL and the headers of each answer.
+LOGGERS: Final = ("httpx", "httpcore")
+#: zlib's windows for the encodings of Accept-Encoding; servers send two kinds of "deflate".
 WINDOWS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 
 
 class UpstreamFailure(Exception):
-    """There is no answer; the text is for an operator, and holds nothing of request or answer."""
+    """There is no answer. The message is for the operator; nothing of the request or the answer is in it."""
 
 
 class CannotConnect(UpstreamFailure):
-    """Nobody is there, or nobody with a certificate that is trusted."""
+    """No server is reachable, or none with a trusted certificate."""
 
 
 class TooSlow(UpstreamFailure):
@@ -32,19 +32,19 @@ class TooSlow(UpstreamFailure):
 
 
 class BrokenOff(UpstreamFailure):
-    """The connection ended, or what came is no HTTP."""
+    """The connection ended early, or the response is not HTTP."""
 
 
 class TooLarge(UpstreamFailure):
-    """The answer is longer than allowed."""
+    """The answer is larger than allowed."""
 
 
 class Unreadable(UpstreamFailure):
-    """The answer's content encoding is broken, or not one that was asked for."""
+    """The answer's content encoding is broken, or not one that was requested."""
 
 
 class Reply(NamedTuple):
-    """An answer as it came, with its content encoding undone.
+    """An answer, with its content encoding decoded.
 
     :ivar headers: by lower-case name, repeated ones joined by commas.
     """
@@ -57,24 +57,24 @@ class Reply(NamedTuple):
 class Upstream:
     """A pool of connections, for one proxy and worker.
 
-    :param tls: what certificates are checked with, and shown.
+    :param tls: checks the server's certificate, and has ours.
     :param connect_timeout: seconds, for each address of the name.
-    :param read_timeout: seconds between two pieces of an answer; None is no limit here.
+    :param read_timeout: seconds between two pieces of an answer; None sets no limit.
     :param max_bytes: of an answer, encoded and decoded.
     """
 
     def __init__(
         self, tls: ssl.SSLContext, *, connect_timeout: float, read_timeout: float | None, max_bytes: int
     ) -> None:
-        # A server without a proxy starts without it, and has 7 MB less in each worker.
+        # Imported here: a server without a proxy starts faster, and saves 7 MB in each worker.
         import httpx
 
-        for name in TALKATIVE:
+        for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
         self.max_bytes = max_bytes
         self.client = httpx.AsyncClient(
             verify=tls,
-            trust_env=False,  # nothing but the configuration says where a request, and its token, goes
+            trust_env=False,  # only the configuration decides where a request and its token go
             follow_redirects=False,
             timeout=httpx.Timeout(read_timeout, connect=connect_timeout, pool=None),
             limits=httpx.Limits(
@@ -87,13 +87,13 @@ class Upstream:
         await self.client.aclose()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Ask, and once more when a kept connection turns out to be closed: then the server did not want the request.
+        """Send a request; retry it once when an idle connection turns out to be closed: the server did not process it.
 
         :raises UpstreamFailure: there is no answer, or none that can be read.
         """
         import httpx
 
-        # What a connection that was kept too long ends with, before anything of an answer has come.
+        # What a request on a connection that was idle for too long fails with, before any of the answer has arrived.
         dropped = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
         try:
             seen: set[str] = set()
@@ -106,10 +106,10 @@ class Upstream:
         except httpx.ConnectTimeout:
             raise TooSlow("no connection within connect_timeout") from None
         except httpx.TimeoutException:
-            raise TooSlow("nothing came within read_timeout") from None
+            raise TooSlow("no data within read_timeout") from None
         except httpx.ConnectError as error:
             raise CannotConnect(str(error)) from None
-        except (httpx.TransportError, OSError) as error:  # httpx lets some of TLS's own errors through
+        except (httpx.TransportError, OSError) as error:  # httpx does not translate some errors of TLS
             raise BrokenOff(f"{type(error).__name__}: {error}") from None
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes, seen: set[str]) -> Reply:
@@ -130,7 +130,7 @@ class Upstream:
 
 
 def decode(content: bytes, encoding: str, limit: int) -> bytes:
-    """Undo a content encoding, and make no more of it than allowed.
+    """Decode a content encoding, up to a limit.
 
     :raises Unreadable: it is broken, cut short, or unknown.
     :raises TooLarge: the decoded content is longer than the limit.
@@ -143,7 +143,7 @@ def decode(content: bytes, encoding: str, limit: int) -> bytes:
             return inflate(content, window, limit)
         except (zlib.error, EOFError):
             continue
-    raise Unreadable("the answer's content encoding is broken, or not one that was asked for")
+    raise Unreadable("the answer's content encoding is broken, or not one that was requested")
 
 
 def inflate(content: bytes, window: int, limit: int) -> bytes:

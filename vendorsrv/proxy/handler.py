@@ -1,4 +1,4 @@
-"""A handler whose answer comes from another vendordata server."""
+"""The handler that returns the answer of another vendordata server."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from vendorsrv.telemetry.metrics import Metrics
 LOG = logging.getLogger(__name__)
 
 PREFIX: Final = "proxy:"
-#: What Nova sends with each call, but for its token (``DynamicVendorData._do_request``, and requests' own).
+#: What Nova sends with each call besides its token (``DynamicVendorData._do_request``, and requests itself).
 HEADERS: Final = {
     "User-Agent": "openstack-nova-vendordata",
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
     "Content-Type": "application/json",
 }
-#: Seconds before the handler's own deadline at which waiting ends, so that we know which server was slow.
+#: Seconds by which waiting ends before the handler's deadline, so that the error names the upstream.
 MARGIN: Final = 0.05
-#: Seconds for which a server that failed is asked last.
-REST: Final = 10.0
-#: Statuses from 400 on with which a server says that it cannot now, rather than no.
+#: Seconds for which a server that failed counts as unavailable, and is tried last.
+UNAVAILABLE_FOR: Final = 10.0
+#: 4xx that are failures of the server rather than refusals.
 NOT_NOW: Final = {408, 425, 429}
-#: What text is decoded from. Nova takes any that Python knows, some of which take a minute for a megabyte.
+#: Charsets that are decoded. Nova decodes all that Python knows, some of which take a minute for a megabyte.
 CHARSETS: Final = {"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16", "utf-16-le", "utf-16-be"}
 
 
@@ -49,20 +49,20 @@ CHARSETS: Final = {"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-1
 class Server:
     """One of a proxy's URLs.
 
-    :ivar number: counted from 0; what validators and ``/-/ready`` name it by.
-    :ivar rests_until: on the monotonic clock.
+    :ivar number: its place in the configuration, from 0.
+    :ivar unavailable_until: on the monotonic clock.
     """
 
     number: int
     url: str
-    rests_until: float = float("-inf")
+    unavailable_until: float = float("-inf")
 
 
 class Proxy(Handler):
-    """Passes on the answer of another vendordata server.
+    """Return the answer of another vendordata server.
 
-    A section ``[proxy:<name>]`` with a ``url`` enables one without code. A subclass can be enabled as every handler
-    is, with the same options in its own section.
+    A section ``[proxy:<name>]`` with a ``url`` enables one without code. A subclass is enabled as any other handler,
+    with the same options in its own section.
     """
 
     options: ClassVar[Any] = PROXY_OPTIONS
@@ -78,17 +78,17 @@ class Proxy(Handler):
         self.measure(Metrics())
 
     def prepare(self, conf: cfg.ConfigOpts, max_answer_bytes: int) -> None:
-        """Take what is not in the proxy's own options; called once, when it has been built."""
+        """Read what is not in the proxy's own options; called once, after it was built."""
         self.max_answer_bytes = max_answer_bytes
         if self.settings.auth == "service":
             self.account = ServiceToken(service_session(conf, self.section), f"upstream {self.name}")
 
     def measure(self, metrics: Metrics) -> None:
-        """Count the questions to each URL there from now on."""
+        """Count the requests to each URL there from now on."""
         self.requests = [metrics.upstream_requests(self.name, server.number) for server in self.servers]
 
     async def open(self) -> None:
-        """Make the pool of connections; none is opened yet."""
+        """Create the pool of connections, without opening one."""
         self.upstream = Upstream(
             tls_context(self.settings.cafile, self.settings.certfile, self.settings.keyfile),
             connect_timeout=self.settings.connect_timeout,
@@ -101,43 +101,43 @@ class Proxy(Handler):
         await self.upstream.close()
 
     def state(self) -> Mapping[str, Any]:
-        """Say which of the URLs are asked last now, by their order in the configuration."""
+        """Return the state of each URL, in the order of the configuration."""
         now = self.clock()
-        return {"urls": ["resting" if now < server.rests_until else "ok" for server in self.servers]}
+        return {"urls": ["unavailable" if now < server.unavailable_until else "ok" for server in self.servers]}
 
     async def handle(self, request: VendordataRequest) -> HandlerAnswer:
-        """Ask the servers in their order, those last that failed just now, until one answers.
+        """Try the servers in their order, unavailable ones last, until one answers.
 
-        :raises UpstreamError: none gave an answer that Nova could use.
-        :raises UpstreamRefused: one said no.
+        :raises UpstreamError: none returned an answer that Nova could use.
+        :raises UpstreamRefused: one refused the request.
         :raises HandlerTimeout: the last one was too slow.
-        :raises KeystoneUnavailable: there is no token of our own account.
+        :raises KeystoneUnavailable: there is no token for our own account.
         """
         deadline = DEADLINE.get() - MARGIN
         now = self.clock()
-        *others, last = sorted(self.servers, key=lambda server: max(server.rests_until, now))
+        *others, last = sorted(self.servers, key=lambda server: max(server.unavailable_until, now))
         for left, server in zip(range(len(self.servers), 1, -1), others, strict=True):
             try:
-                return await self.ask_or_rest(server, request, (deadline - time.monotonic()) / left)
+                return await self.try_server(server, request, (deadline - time.monotonic()) / left)
             except UpstreamRefused:
                 raise
             except (UpstreamError, HandlerTimeout):
                 continue
-        return await self.ask_or_rest(last, request, deadline - time.monotonic())
+        return await self.try_server(last, request, deadline - time.monotonic())
 
-    async def ask_or_rest(self, server: Server, request: VendordataRequest, seconds: float) -> HandlerAnswer:
-        """Ask one server, and ask it last from now on when it fails."""
+    async def try_server(self, server: Server, request: VendordataRequest, seconds: float) -> HandlerAnswer:
+        """Send the request to one server; mark the server as unavailable when it fails."""
         try:
             with self.requests[server.number].measure():
                 return await self.ask(server, request, seconds)
         except UpstreamRefused:
             raise
         except (UpstreamError, HandlerTimeout):
-            server.rests_until = self.clock() + REST
+            server.unavailable_until = self.clock() + UNAVAILABLE_FOR
             raise
 
     async def ask(self, server: Server, request: VendordataRequest, seconds: float) -> HandlerAnswer:
-        """Ask one server, and hold its answer to what we promise."""
+        """Return the answer of one server, checked."""
         try:
             async with asyncio.timeout(seconds):
                 reply = await self.send(server, request)
@@ -148,7 +148,7 @@ class Proxy(Handler):
         return HandlerAnswer(self.read(reply), *read_cache_control(reply.headers.get("cache-control", "")))
 
     async def send(self, server: Server, request: VendordataRequest) -> Reply:
-        """Send the request; with a token of our own, and that is refused, once more with another."""
+        """Send the request; with a token of our own that is refused, once more with a new one."""
         headers = {**HEADERS, "X-Openstack-Request-Id": request.request_id, **self.credentials(request)}
         if self.account is None:
             return await self.upstream.post(server.url, headers, request.body)
@@ -160,7 +160,7 @@ class Proxy(Handler):
         return await self.upstream.post(server.url, {**headers, "X-Auth-Token": token}, request.body)
 
     def credentials(self, request: VendordataRequest) -> dict[str, str]:
-        """Give the headers that need no account of our own."""
+        """Return the headers that need no account of our own."""
         if self.settings.auth == "relay" and request.token:
             return {"X-Auth-Token": request.token}
         if self.settings.auth == "basic":
@@ -169,18 +169,18 @@ class Proxy(Handler):
         return {}
 
     def failed(self, failure: Exception) -> VendordataError:
-        """Give the error for a request that got no answer."""
+        """Return the error for a request that got no answer."""
         match failure:
             case TooSlow() | TimeoutError():
                 return HandlerTimeout(f"upstream {self.name} gave no answer in time")
             case CannotConnect():
                 return UpstreamError(f"upstream {self.name} cannot be reached")
             case TooLarge():
-                return UpstreamError(f"upstream {self.name} answered more than {self.max_answer_bytes} bytes")
-        return UpstreamError(f"upstream {self.name} gave an answer that is not whole")
+                return UpstreamError(f"upstream {self.name} answered with more than {self.max_answer_bytes} bytes")
+        return UpstreamError(f"upstream {self.name} sent an incomplete or broken response")
 
     def check_status(self, status: int, server: Server) -> None:
-        """Refuse every status but 2xx."""
+        """Raise an error for every status but 2xx."""
         if 200 <= status < 300:
             return
         LOG.warning("upstream %s: %s: status %d", self.name, server.url, status)
@@ -188,7 +188,7 @@ class Proxy(Handler):
         raise (UpstreamRefused if refused else UpstreamError)(f"upstream {self.name} answered with status {status}")
 
     def read(self, reply: Reply) -> bytes:
-        """Give the answer as UTF-8 JSON: its own bytes when they are that, and ``{}`` for nothing."""
+        """Return the body as UTF-8 JSON, unchanged if it is that already; ``{}`` for an empty one."""
         if reply.status == 204 or not reply.body:
             return b"{}"
         body = reply.body
@@ -198,21 +198,21 @@ class Proxy(Handler):
                 body = body.decode(charset).encode()
             parse(body)
         except (LookupError, UnicodeError):
-            raise UpstreamError(f"upstream {self.name} answered text that cannot be decoded") from None
+            raise UpstreamError(f"upstream {self.name} answered with text that cannot be decoded") from None
         except StrictJSONError as error:
             raise UpstreamError(f"the answer of upstream {self.name} {error}") from None
         return body
 
 
 def charset_of(content_type: str) -> str:
-    """Give what requests, and so Nova, decodes text from; UTF-8 where it would guess.
+    """Return the charset that requests, and so Nova, decodes with; UTF-8 where requests would guess.
 
-    :raises LookupError: the charset is unknown, or not one that an answer may have.
+    :raises LookupError: the charset is unknown or not allowed.
     """
     media_type, *parameters = (part.strip() for part in content_type.split(";"))
     pairs = (each.partition("=") for each in parameters)
     named = [value.strip("\"' ") for name, _, value in pairs if name.strip().lower() == "charset"]
-    # Latin-1 for text without a charset: RFC 2616, 3.7.1, which HTTP has given up and requests has not.
+    # Latin-1 for text without a charset: RFC 2616, 3.7.1, which is obsolete, but requests follows it.
     name = named[-1] if named else "iso-8859-1" if "text" in media_type else "utf-8"
     found = codecs.lookup(name).name
     if found not in CHARSETS:
@@ -221,7 +221,7 @@ def charset_of(content_type: str) -> str:
 
 
 def find_proxies(conf: cfg.ConfigOpts) -> tuple[list[type[Proxy]], list[str]]:
-    """Give a class for each section ``[proxy:<name>]``, by name, and a sentence for each that cannot have one."""
+    """Return a class for each section ``[proxy:<name>]``, by name, and a sentence for each that cannot be one."""
     sections = {section.lower() for section in conf.list_all_sections()}  # as oslo.config compares them
     names = sorted(section.removeprefix(PREFIX) for section in sections if section.startswith(PREFIX))
     good = [name for name in names if NAME.fullmatch(name) and name not in RESERVED]

@@ -29,7 +29,7 @@ class SwitchedCache:
     :param cache: the one that is there while all is well.
     """
 
-    patience = STORE_TIMEOUT
+    timeout = STORE_TIMEOUT
 
     def __init__(self, cache: Cache, switch: StoreSwitch) -> None:
         self.cache = cache
@@ -55,7 +55,7 @@ class SwitchedCache:
     async def answers(self) -> bool:
         """Say whether it can be asked, after the time that it takes to find out."""
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.timeout):
                 await self.switch.hang()
         except TimeoutError:
             return False

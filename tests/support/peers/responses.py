@@ -81,7 +81,7 @@ REFUSALS: Final = {
         "502 upstream_failed", "the address pool is empty", ["BadGateway"], "/refusing", fails_with("upstream")
     ),
     "all threads of a handler are taken": Failure(
-        "503 busy", "handler stuck is busy", ["ServiceUnavailable"], "/stuck", before=[{}]
+        "503 busy", "all threads of handler stuck are busy", ["ServiceUnavailable"], "/stuck", before=[{}]
     ),
     "a handler is slow": Failure(
         "504 handler_timeout", "handler slow gave no answer within 0.2 seconds", ["GatewayTimeout"], "/slow"
@@ -107,7 +107,7 @@ REFUSALS: Final = {
     ),
     "a handler fails again and again": Failure(
         "503 circuit_open",
-        "handler failing failed too often and is not asked for some seconds",
+        "handler failing keeps failing; retry in 10 seconds",
         ["ServiceUnavailable"],
         "/failing",
         before=[{}] * 5,

@@ -99,7 +99,7 @@ BETTERED: Final = {
     "nan": Case(kept(json.loads("[NaN]")), unreadable("has NaN, which is not JSON"), GUESSED),
     "infinity": Case(kept([float("inf")]), unreadable("has Infinity, which is not JSON"), GUESSED),
     "out of range": Case(kept(float("inf")), unreadable("has a number that is out of range"), GUESSED),
-    "5 MB": Case(kept("x" * 5 * 2**20), bad_gateway("upstream … answered more than 1048576 bytes"), TOO_MUCH),
+    "5 MB": Case(kept("x" * 5 * 2**20), bad_gateway("upstream … answered with more than 1048576 bytes"), TOO_MUCH),
     "not modified": Case(kept({}), status(304), GUESSED),
     "300": Case(kept({"a": 300}), status(300), GUESSED),
     "302 without location": Case(kept({"a": 302}), status(302), GUESSED),
@@ -147,15 +147,17 @@ FAILED: Final = {
     "504": refused(504, "GatewayTimeout"),
     "599": refused(599, "HttpServerError"),
     "retry after": refused(503, "ServiceUnavailable"),
-    "hangs up": Case(dropped("ConnectFailure"), bad_gateway("upstream … gave an answer that is not whole"), BROKEN),
+    "hangs up": Case(
+        dropped("ConnectFailure"), bad_gateway("upstream … sent an incomplete or broken response"), BROKEN
+    ),
     "cut short": Case(
-        dropped("UnknownConnectionError"), bad_gateway("upstream … gave an answer that is not whole"), BROKEN
+        dropped("UnknownConnectionError"), bad_gateway("upstream … sent an incomplete or broken response"), BROKEN
     ),
     "wrong length": Case(
         dropped("JSONDecodeError"), unreadable("is not JSON: Expecting value (line 1, column 6)"), BROKEN
     ),
     "bad gzip": Case(
-        dropped("UnknownConnectionError"), bad_gateway("upstream … gave an answer that is not whole"), BROKEN
+        dropped("UnknownConnectionError"), bad_gateway("upstream … sent an incomplete or broken response"), BROKEN
     ),
     "refused": Case(dropped("ConnectFailure"), bad_gateway("upstream … cannot be reached"), REFUSED),
 }
