@@ -151,7 +151,7 @@ class UpstreamError(VendordataError):
 class UpstreamRefused(UpstreamError):
     """The handler's upstream works, and has nothing for this instance or this caller.
 
-    It does not count as a failure for the circuit breaker, and is not replaced by a stale answer.
+    It does not count as a failure for the circuit breaker.
     """
 
     code = "upstream_refused"

@@ -11,7 +11,7 @@ import trustme
 from tests.support.checking import GOOD, changed, findings, write
 from tests.support.pages import blocks, page, rows, section
 
-MIGRATION = section(page("proxy"), "## From a bare target to a proxied one")
+MIGRATION = section(page("proxy"), "## Move a target behind vendorsrv")
 
 
 def block(name: str) -> str:

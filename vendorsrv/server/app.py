@@ -265,7 +265,7 @@ def error_response(request: Request, error: VendordataError, headers: Mapping[st
 def create_app(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Application:
     """Build the server's ASGI application.
 
-    :param clock: seconds that only go forward: for the age of answers, and the rest of handlers that fail.
+    :param clock: seconds that only go forward: for the age of answers, and for circuit breakers.
     :raises ConfigError: ``[keystone_authtoken]`` is incomplete, a handler cannot be loaded or built, or the policy
         is broken. Keystone itself is not needed yet.
     """
