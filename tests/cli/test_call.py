@@ -56,7 +56,7 @@ def test_a_dropped_answer_exits_with_1(peer: FakeUpstream) -> None:
     """The exit status says that Nova drops the answer, and standard error why."""
     result = run(f"mail@{peer.url}/403", "--anonymous")
     assert {"mail": {}} == json.loads(result.stdout)
-    assert "Nova drops this answer and puts {} in its place: the server answered 403.\n" in result.stderr
+    assert "Nova drops this answer and uses {} instead: the server answered 403.\n" in result.stderr
     assert "it raises Forbidden: no such rack (HTTP 403)\n" in result.stderr
     assert 1 == result.exit_code
 
@@ -126,7 +126,7 @@ def test_nova_conf_brings_its_limits(peer: FakeUpstream, tmp_path: Path) -> None
         (["--os-cloud", "zz"], "the credentials cannot be used: Cloud zz was not found."),
         (["--nova-conf", "/nowhere"], "/nowhere does not exist or cannot be read"),
         (["--anonymous", "--os-cloud", "a"], "only one of --os-cloud, --nova-conf and --anonymous can be given"),
-        (["--anonymous", "--metadata", "k"], "--metadata is KEY=VALUE, and k has no ="),
+        (["--anonymous", "--metadata", "k"], "--metadata k has no value: write KEY=VALUE"),
         (["--anonymous", "--user-data", "/nowhere"], "/nowhere does not exist or cannot be read"),
         (["--anonymous", "--payload", "/nowhere"], "/nowhere does not exist or cannot be read"),
         (["--anonymous", "--read-timeout", "-1"], "Invalid value for '--read-timeout'"),

@@ -37,8 +37,8 @@ def test_a_dropped_answer() -> None:
     """What Nova puts in the place of the answer, why, and what it does when failures are fatal."""
     assert printed(DROPPED) == (
         '{\n  "mail": {}\n}\nhttp://h/x: no answer, 5.00 s\n'
-        "Nova drops this answer and puts {} in its place: too slow.\n"
-        "With [api] vendordata_dynamic_failure_fatal it raises ConnectTimeout: timed out\n"
+        "Nova drops this answer and uses {} instead: too slow.\n"
+        "With [api] vendordata_dynamic_failure_fatal on, it raises ConnectTimeout: timed out\n"
     )
 
 
@@ -46,7 +46,7 @@ def test_an_answer_that_always_raises() -> None:
     """There is no entry when Nova raises whatever its options say."""
     assert printed(RAISED) == (
         "http://h/x: status 200, 0.10 s\n"
-        "Nova raises RecursionError, whatever [api] vendordata_dynamic_failure_fatal says: deep.\n"
+        "Nova raises RecursionError, even with [api] vendordata_dynamic_failure_fatal off: deep.\n"
         "The instance gets no vendor_data2.json at all. Nova's error: e\n"
     )
 

@@ -33,8 +33,18 @@ def test_handlers_in_columns(config_file: str) -> None:
     result = CliRunner().invoke(main, ["handlers", "--config-file", config_file])
     assert [
         [
-            *("name", "asked by", "runs in", "timeout", "at once", "queue", "kept", "on error", "public routes"),
-            *("from", "does"),
+            *(
+                "name",
+                "endpoint",
+                "runs in",
+                "timeout",
+                "concurrency",
+                "queue",
+                "keeps answers",
+                "on error",
+                "public routes",
+            ),
+            *("source", "description"),
         ],
         [
             *("mailserver", "POST /mailserver", "event loop", "2.5 s (configured)", "64", "256", "60 s (configured)"),
@@ -42,7 +52,7 @@ def test_handlers_in_columns(config_file: str) -> None:
             "Make an instance a mail server when a mail administrator booted it.",
         ],
         [
-            *("plain", "POST /plain", "thread", "4 s", "2 (configured)", "0 (configured)", "for ever (configured)"),
+            *("plain", "POST /plain", "thread", "4 s", "2 (configured)", "0 (configured)", "pinned (configured)"),
             "fail",
             "/plain/key.json /plain/async-key.json /plain/broken.json",
             *("tests.support.handlers.good:Plain", "Run in a thread."),
@@ -63,7 +73,7 @@ def test_handlers_as_json(config_file: str) -> None:
         "cache_for": 60.0,
         "pin": False,
         "on_error": "empty",
-        "kept_as_told": False,
+        "ttl_from_upstream": False,
         "concurrency": 64,
         "queue": 256,
         "for_cloud_init": False,
@@ -79,7 +89,7 @@ def test_a_terminal_gets_a_table() -> None:
     show([("plain", "POST /plain", "thread", "4 s", "2", "9", "-", "fail", "-", "x 1", "Run in a thread.")], console)
     assert isinstance(console.file, io.StringIO)
     lines = [line.strip("│ ") for line in console.file.getvalue().splitlines()]
-    assert ["plain   │ Run in a thread.", "asked by: POST /plain", "runs in: thread", "timeout: 4 s"] == lines[3:7]
+    assert ["plain   │ Run in a thread.", "endpoint: POST /plain", "runs in: thread", "timeout: 4 s"] == lines[3:7]
 
 
 def test_what_becomes_of_an_instance(config_file: str) -> None:

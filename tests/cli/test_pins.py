@@ -47,7 +47,7 @@ def test_list_is_paged(operator: Operator) -> None:
     first = operator.run("pins", "list", "--limit", "1")
     second = operator.run("pins", "list", "--limit", "1", "--after", A)
     last = operator.run("pins", "list", "--limit", "1", "--after", B)
-    assert [(3, f"There are more: --after {A}\n"), (2, f"There are more: --after {B}\n"), (2, "")] == [
+    assert [(3, f"More pins follow: --after {A}\n"), (2, f"More pins follow: --after {B}\n"), (2, "")] == [
         (len(each.stdout.splitlines()), each.stderr) for each in (first, second, last)
     ]
 
@@ -91,7 +91,7 @@ def test_show_as_json(operator: Operator) -> None:
 @pytest.mark.parametrize(("options", "printed"), [([], ""), (["--json"], "[]\n")])
 def test_show_of_nothing(operator: Operator, options: list[str], printed: str) -> None:
     """The exit status is 1."""
-    assert (1, printed, f"vendorsrv: nothing is pinned for {A}\n") == seen(operator.run("pins", "show", A, *options))
+    assert (1, printed, f"vendorsrv: instance {A} has no pin\n") == seen(operator.run("pins", "show", A, *options))
 
 
 def test_show_of_what_cannot_be_decrypted(operator: Operator, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_forget_asks_first(operator: Operator) -> None:
 def test_forget_says_what_it_forgot(operator: Operator) -> None:
     """And what there was nothing of; what nobody named stays."""
     operator.pin((A, "mail"), (C, "mail"))
-    assert (0, f"forgotten: {A} mail\n", f"vendorsrv: nothing is pinned for {B}\n") == seen(
+    assert (0, f"forgotten: {A} mail\n", f"vendorsrv: instance {B} has no pin\n") == seen(
         operator.run("pins", "forget", "--yes", A.upper(), B)
     )
     assert {C} == set(operator.stored())
@@ -133,7 +133,7 @@ def test_forget_after_a_yes(operator: Operator) -> None:
 
 def test_forget_of_nothing(operator: Operator) -> None:
     """There is nothing to ask, and the exit status is 1."""
-    assert (1, "", f"vendorsrv: nothing is pinned for {A}\n") == seen(operator.run("pins", "forget", A))
+    assert (1, "", f"vendorsrv: instance {A} has no pin\n") == seen(operator.run("pins", "forget", A))
 
 
 def test_forget_many(operator: Operator) -> None:
@@ -217,9 +217,9 @@ def test_a_database_from_its_upgrade_to_its_purge(kind: str, tmp_path: Path) -> 
         upgraded = (0, "The database has the schema of this version (0001).\n", "")
         assert [upgraded, upgraded] == [seen(operator.run("db", "upgrade")) for _ in range(2)]
         lines = "\n".join(line(instance_id=each) for each in (A, B, C))
-        assert "3 pins imported, 0 were there already\n" == operator.run("pins", "import", "-", typed=lines).stdout
+        assert "3 pins imported, 0 existed already\n" == operator.run("pins", "import", "-", typed=lines).stdout
         assert 4 == len(operator.run("pins", "list", "--limit", "1000").stdout.splitlines())
-        assert "0 pins encrypted with the newest key, 3 were already\n" == operator.run("pins", "rotate").stdout
+        assert "0 pins encrypted with the newest key, 3 already were\n" == operator.run("pins", "rotate").stdout
         assert f"forgotten: {A} mail\n" == operator.run("pins", "forget", "--yes", A).stdout
         with_store(url, lambda store: age(store, B, "mail", pinned_at=4e9))
         assert "1 pin deleted\n" == operator.run("pins", "purge", "--older-than", "1").stdout

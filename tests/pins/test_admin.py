@@ -30,7 +30,7 @@ def test_an_import_restores_every_exported_pin(operator: Operator, tmp_path: Pat
     other = Operator(tmp_path / "other", None, [NEW])
     make_table(other.url)
     other.pin((A, "mail"), answer=b"{}", cipher=PinCipher([NEW]))
-    assert (0, "1 pin imported, 1 were there already\n", "") == seen(
+    assert (0, "1 pin imported, 1 existed already\n", "") == seen(
         other.run("pins", "import", "-", typed=exported.stdout + "\n")
     )
     assert (b"{}", ANSWER) == tuple(
@@ -50,7 +50,7 @@ def test_an_export_to_a_file_is_private(operator: Operator, tmp_path: Path) -> N
         len(path.read_text().splitlines()),
         json.loads(path.read_text())["instance_id"],
     )
-    assert (0, "0 pins imported, 1 were there already\n", "") == seen(operator.run("pins", "import", str(path)))
+    assert (0, "0 pins imported, 1 existed already\n", "") == seen(operator.run("pins", "import", str(path)))
 
 
 def test_a_failed_export_keeps_the_previous_file(operator: Operator, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_failed_export_keeps_the_previous_file(operator: Operator, tmp_path: P
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/dev/null", "/dev/null is no regular file"),
+        ("/dev/null", "/dev/null is not a regular file"),
         ("/proc/no/backup", "/proc/no/backup cannot be written: No such file or directory"),
     ],
 )
@@ -110,7 +110,7 @@ def test_purge_deletes_pins_older_than_an_age(operator: Operator, older_than: st
 def test_purge_refuses_an_age_that_is_not_in_days_or_hours(operator: Operator, older_than: str) -> None:
     """An age of any other form is a usage error."""
     result = operator.run("pins", "purge", "--older-than", older_than)
-    assert (2, True) == (result.exit_code, "is no number of days (30, 30d) or hours (12h)" in result.stderr)
+    assert (2, True) == (result.exit_code, "is not a number of days (30, 30d) or hours (12h)" in result.stderr)
 
 
 def test_rotate_encrypts_everything_with_the_newest_key(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_rotate_encrypts_everything_with_the_newest_key(tmp_path: Path) -> None:
     for instance_id, keys in ((A, []), (B, [OLD]), (C, [NEW])):
         operator.pin((instance_id, "mail"), cipher=PinCipher(keys))
     before = operator.stored()[C]
-    assert (0, "2 pins encrypted with the newest key, 1 were already\n", "") == seen(operator.run("pins", "rotate"))
+    assert (0, "2 pins encrypted with the newest key, 1 already were\n", "") == seen(operator.run("pins", "rotate"))
     assert [ANSWER] * 3 == [PinCipher([NEW]).decrypt(each, "mail", kept) for each, kept in operator.stored().items()]
     assert before == operator.stored()[C]
 
@@ -133,8 +133,8 @@ def test_rotate_leaves_what_it_cannot_decrypt(tmp_path: Path) -> None:
     operator.pin((B, "mail"))
     assert (
         1,
-        "1 pin encrypted with the newest key, 0 were already\n",
-        f"vendorsrv: instance {A}, handler mail: none of the keys decrypts it\n",
+        "1 pin encrypted with the newest key, 0 already were\n",
+        f"vendorsrv: instance {A}, handler mail: no key decrypts its answer\n",
     ) == seen(operator.run("pins", "rotate"))
     assert ANSWER == PinCipher([OLD]).decrypt(A, "mail", operator.stored()[A])
 

@@ -181,14 +181,14 @@ def test_the_command_shows_proxies(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["handlers", "--config-file", str(path), "--json"])
     shown = json.loads(result.output)
     assert ["echo", "rack", "site"] == [each["name"] for each in shown]
-    assert [False, True, False] == [each["kept_as_told"] for each in shown]
+    assert [False, True, False] == [each["ttl_from_upstream"] for each in shown]
     assert ("[proxy:site]", "/site", 60.0) == (shown[2]["source"], shown[2]["path"], shown[2]["cache_for"])
 
 
 def test_how_long_a_proxy_keeps(tmp_path: Path) -> None:
     """As the other server says, unless the operator does."""
     path = write_config(tmp_path, handlers="", sections=f"[proxy:rack]\n{GOOD}")
-    assert "  as it says  " in CliRunner().invoke(main, ["handlers", "--config-file", str(path)]).output
+    assert "  as the upstream says  " in CliRunner().invoke(main, ["handlers", "--config-file", str(path)]).output
 
 
 def test_an_unreadable_option_is_one_finding(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_the_files_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["new", "rack-info"])
     assert [f"rack-info/{path}" for path in FILES] == done.stdout.splitlines()[: len(FILES)]
-    assert "Now: cd rack-info && pip install -e '.[test]' && pytest" == done.stdout.splitlines()[-1]
+    assert "Next: cd rack-info && pip install -e '.[test]' && pytest" == done.stdout.splitlines()[-1]
     assert FILES == sorted(str(path.relative_to("rack-info")) for path in Path("rack-info").rglob("*.*"))
 
 

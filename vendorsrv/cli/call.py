@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from vendorsrv.cli.call_report import as_json, render
+from vendorsrv.cli.failure import InputError
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import Limits, Result, Target, ask
 from vendorsrv.nova.credentials import open_session
@@ -22,46 +23,41 @@ FILE = click.Path(path_type=Path)
 SECONDS = click.FloatRange(min=0)
 
 
-class Failure(click.ClickException):
-    """The call could not be made: one line on standard error, exit status 2."""
-
-    exit_code = 2
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"vendorsrv: {self.message}", file=file, err=True)
-
-
-@click.command(short_help="Ask a vendordata server as Nova does.")
+@click.command(short_help="Call a vendordata server as Nova does.")
 @click.argument("target", metavar="[NAME@]URL")
-@click.option("--name", help="The target's name; it goes before the one in NAME@URL.")
-@click.option("--os-cloud", metavar="CLOUD", help="Credentials from clouds.yaml. Without: OS_CLOUD, or OS_*.")
-@click.option("--nova-conf", type=FILE, help="Credentials, timeouts and CA from Nova's own file.")
+@click.option("--name", help="The target's name; overrides the one in NAME@URL.")
+@click.option(
+    "--os-cloud",
+    metavar="CLOUD",
+    help="A cloud in clouds.yaml; by default OS_CLOUD or OS_*.",
+)
+@click.option("--nova-conf", type=FILE, help="Nova's own file, for credentials, timeouts and CA.")
 @click.option("--anonymous", "no_token", is_flag=True, help="Send no token.")
-@click.option("--instance-id", metavar="UUID", help="By default a random one.")
-@click.option("--project-id", metavar="ID", help="By default a random one.")
-@click.option("--image-id", metavar="ID", help="By default empty: booted from a volume.")
-@click.option("--hostname", help="The instance's short name.")
-@click.option("--metadata", metavar="KEY=VALUE", multiple=True, help="Can be given many times.")
-@click.option("--boot-roles", metavar="A,B", help="The roles of the booting user, joined by commas.")
-@click.option("--user-data", type=FILE, help="A file with the user-data as the instance sees it.")
-@click.option("--payload", type=FILE, help="A JSON file to start from instead; the options above change it.")
-@click.option("--ssl-certfile", type=FILE, help="CA certificates to check an https server with.")
-@click.option("--connect-timeout", type=SECONDS, help="Seconds; by default 5, as in Nova.")
-@click.option("--read-timeout", type=SECONDS, help="Seconds for each read; by default 5, as in Nova.")
-@click.option("--json", "to_json", is_flag=True, help="Print everything as one JSON object.")
+@click.option("--instance-id", metavar="UUID", help="The instance's id; random by default.")
+@click.option("--project-id", metavar="ID", help="The instance's project; random by default.")
+@click.option("--image-id", metavar="ID", help="The instance's image; by default none: booted from a volume.")
+@click.option("--hostname", help="The instance's short host name.")
+@click.option("--metadata", metavar="KEY=VALUE", multiple=True, help="An item of metadata; can be repeated.")
+@click.option("--boot-roles", metavar="A,B", help="Roles of the user who boots the instance, separated by commas.")
+@click.option("--user-data", type=FILE, help="A file with the user-data, as the instance sees it.")
+@click.option("--payload", type=FILE, help="A JSON file with the whole body; the options above override its members.")
+@click.option("--ssl-certfile", type=FILE, help="CA certificates for an https URL.")
+@click.option("--connect-timeout", type=SECONDS, help="Seconds to wait for the connection; 5 by default, as in Nova.")
+@click.option("--read-timeout", type=SECONDS, help="Seconds to wait for each read; 5 by default, as in Nova.")
+@click.option("--json", "to_json", is_flag=True, help="Print the result as one JSON object.")
 def call(target: str, name: str | None, to_json: bool, **options: Any) -> NoReturn:
-    """Ask the vendordata server at URL exactly as Nova would, and print what the instance would see.
+    """Call the vendordata server at URL exactly as Nova does, and print what the instance would see.
 
-    The entry of vendor_data2.json goes to standard output, remarks to standard error. The exit status is 0
-    when Nova keeps the answer, 1 when it drops it, and 2 when the call could not be made.
+    The entry of vendor_data2.json goes to standard output, and remarks go to standard error. The exit status is 0
+    when Nova keeps the answer, 1 when Nova drops it, and 2 when the call could not be made.
     """
-    # Without a handler Python itself prints the libraries' warnings; what matters of them is in the result.
+    # Without a handler Python prints the libraries' warnings; the result says what matters of them.
     logging.getLogger("keystoneauth").addHandler(logging.NullHandler())
     logging.getLogger("openstack").addHandler(logging.NullHandler())
     try:
         result = perform(Target.parse(target, name), options)
     except ConfigError as error:
-        raise Failure(str(error)) from None
+        raise InputError(str(error)) from None
     if to_json:
         click.echo(json.dumps(as_json(result), indent=2))
     else:
@@ -107,6 +103,6 @@ def pairs(texts: tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ConfigError(f"--metadata is KEY=VALUE, and {key} has no =")
+            raise ConfigError(f"--metadata {key} has no value: write KEY=VALUE")
         found[key] = value
     return found

@@ -1,4 +1,4 @@
-"""A call's result for people and for programs."""
+"""The result of a call, for people and for programs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ FATAL = "[api] vendordata_dynamic_failure_fatal"
 
 
 def render(result: Result, console: Console, remarks: Console | None = None) -> None:
-    """Print the entry as it stands in ``vendor_data2.json``, and then what Nova makes of the answer.
+    """Print the entry of ``vendor_data2.json``, and then what Nova makes of the answer.
 
-    :param console: where the entry goes, as JSON and nothing else.
-    :param remarks: where the rest goes; the same place by default.
+    :param console: for the entry alone, as JSON.
+    :param remarks: for the rest; the same console by default.
     """
     remarks = console if remarks is None else remarks
     if result.entry is not None:
@@ -30,7 +30,7 @@ def render(result: Result, console: Console, remarks: Console | None = None) -> 
 def show_json(text: str, console: Console) -> None:
     if console.is_terminal:
         console.print(JSONHighlighter()(text), soft_wrap=True)
-    else:  # rich needs seconds for a megabyte
+    else:  # highlighting takes seconds for a megabyte
         console.file.write(f"{text}\n")
 
 
@@ -38,19 +38,19 @@ def lines(result: Result) -> list[tuple[str, str]]:
     answered = "no answer" if result.status is None else f"status {result.status}"
     found = [("dim", f"{result.url}: {answered}, {result.elapsed:.2f} s")]
     if result.always_raises:
-        found.append(("bold red", f"Nova raises {result.raises}, whatever {FATAL} says: {result.dropped}."))
+        found.append(("bold red", f"Nova raises {result.raises}, even with {FATAL} off: {result.dropped}."))
         found.append(("red", f"The instance gets no vendor_data2.json at all. Nova's error: {result.error}"))
     elif result.dropped is not None:
-        found.append(("bold red", f"Nova drops this answer and puts {{}} in its place: {result.dropped}."))
-        found.append(("red", f"With {FATAL} it raises {result.raises}: {result.error}"))
+        found.append(("bold red", f"Nova drops this answer and uses {{}} instead: {result.dropped}."))
+        found.append(("red", f"With {FATAL} on, it raises {result.raises}: {result.error}"))
     return found + [("yellow", f"Warning: {warning}.") for warning in result.warnings]
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """Give everything for ``--json``.
+    """Return the result for ``--json``.
 
-    :returns: values that JSON can hold: where Nova's own text is no JSON (``NaN``), ``value`` is null, and
-        ``entry`` is that text instead of an object.
+    :returns: a valid JSON object. Where Nova's own text is not valid JSON (``NaN``), ``value`` is null and ``entry``
+        is that text instead of an object.
     """
     value: Any = result.value
     entry: Any = None if result.entry is None else {result.name: value}

@@ -11,8 +11,9 @@ from typing import Any, Final, NoReturn
 import click
 from rich.console import Console
 
-from vendorsrv.cli.call import FILE, Failure, call, limits_of, payload_of
+from vendorsrv.cli.call import FILE, call, limits_of, payload_of
 from vendorsrv.cli.contract_report import show_cases, show_report
+from vendorsrv.cli.failure import InputError
 from vendorsrv.contract.junit import as_junit
 from vendorsrv.contract.report import as_json
 from vendorsrv.contract.session import Credentials
@@ -58,12 +59,12 @@ def contract(target: str, name: str | None, **options: Any) -> NoReturn:
         if options["junit"]:
             write(options["junit"], as_junit(report, strict=options["strict"]))
     except ConfigError as error:
-        raise Failure(str(error)) from None
+        raise InputError(str(error)) from None
     sys.exit(0 if report.passes(strict=options["strict"]) else 1)
 
 
 # The request and its token have the same options as in `vendorsrv call`; only the default of the image differs.
-image_id = click.Option(["--image-id"], metavar="ID", help="A random one by default.")
+image_id = click.Option(["--image-id"], metavar="ID", help="The instance's image; random by default.")
 contract.params[:0] = [
     image_id if parameter.name == image_id.name else parameter
     for parameter in call.params

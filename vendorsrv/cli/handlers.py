@@ -21,17 +21,17 @@ from vendorsrv.settings import Settings
 from vendorsrv.tables import show_columns, show_table
 
 HEADINGS: Final = (
-    *("name", "asked by", "runs in", "timeout", "at once", "queue", "kept", "on error", "public routes", "from"),
-    "does",
+    *("name", "endpoint", "runs in", "timeout", "concurrency", "queue", "keeps answers", "on error", "public routes"),
+    *("source", "description"),
 )
 
 
 @click.command()
 @click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
-@click.option("--modes", is_flag=True, help="Show what becomes of an instance when a handler has no answer.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.option("--modes", is_flag=True, help="Show what happens to an instance when a handler fails.")
+@click.option("--json", "as_json", is_flag=True, help="Print the handlers as a JSON list.")
 def handlers(config_file: str, modes: bool, as_json: bool) -> None:
-    """Show the enabled handlers and what they declare, with the configuration's overrides."""
+    """Show the enabled handlers and their settings, with the overrides of the configuration."""
     registry = Registry(Settings.from_file(config_file))
     described = [describe(enabled) for enabled in registry.handlers.values()]
     if modes:
@@ -44,9 +44,15 @@ def handlers(config_file: str, modes: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--handler", "names", multiple=True, metavar="NAME", help="Enable a handler, with its options.")
+@click.option(
+    "--handler",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Include this handler; can be repeated.",
+)
 def config(names: tuple[str, ...]) -> None:
-    """Print a sample configuration with every option; what is not commented out has to be set."""
+    """Print a sample configuration with every option; those that are not commented out must be set."""
     found, problems = find(names)
     if problems:
         raise ConfigError("\n".join(problems))
@@ -63,7 +69,7 @@ def describe(enabled: Enabled) -> dict[str, Any]:
         "runs_in": enabled.runs_in,
         **declared,
         "on_error": enabled.on_error.value,
-        "kept_as_told": math.isinf(enabled.cache_limit) and not enabled.pin,
+        "ttl_from_upstream": math.isinf(enabled.cache_limit) and not enabled.pin,
         "overridden": overridden,
         "routes": [f"/{enabled.name}/{route}" for route in enabled.routes],
         "description": (inspect.getdoc(type(enabled.handler)) or "").partition("\n")[0],
@@ -74,8 +80,12 @@ def row(described: dict[str, Any]) -> tuple[str, ...]:
     def cell(text: str, *names: str) -> str:
         return f"{text} (configured)" if {*names} & {*described["overridden"]} else text
 
-    keeps = "for ever" if described["pin"] else f"{described['cache_for']:g} s" if described["cache_for"] else "-"
-    keeps = "as it says" if described["kept_as_told"] else keeps
+    if described["pin"]:
+        keeps = "pinned"
+    elif described["ttl_from_upstream"]:
+        keeps = "as the upstream says"
+    else:
+        keeps = f"{described['cache_for']:g} s" if described["cache_for"] else "-"
     return (
         described["name"],
         f"POST {described['path']}",
@@ -92,19 +102,19 @@ def row(described: dict[str, Any]) -> tuple[str, ...]:
 
 
 def show(rows: Sequence[tuple[str, ...]], console: Console) -> None:
-    """Print the handlers: in a table on a terminal, and else in columns that are never cut."""
+    """Print the handlers: as a table on a terminal, and as columns otherwise."""
     if console.is_terminal:
-        facts_of = Table("handler", "what it is", show_lines=True)
+        listed = Table("handler", "settings", show_lines=True)
         for name, *cells, description in rows:
-            facts = [f"{heading}: {cell}" for heading, cell in zip(HEADINGS[1:], cells, strict=False)]
-            facts_of.add_row(Text(name, style="bold", no_wrap=True), Text("\n".join([description, *facts])))
-        console.print(facts_of)
+            settings = [f"{heading}: {cell}" for heading, cell in zip(HEADINGS[1:], cells, strict=False)]
+            listed.add_row(Text(name, style="bold", no_wrap=True), Text("\n".join([description, *settings])))
+        console.print(listed)
         return
     show_columns(HEADINGS, rows, console)
 
 
 def show_modes(described: Sequence[dict[str, Any]], console: Console, *, as_json: bool) -> None:
-    """Print what becomes of an instance, and for which handlers."""
+    """Print what happens to an instance when a handler fails, with the handlers of each mode."""
     headings, *rows = [
         (*row, ", ".join(each["name"] for each in described if each["on_error"] == row[0])) for row in table()
     ]
@@ -113,4 +123,4 @@ def show_modes(described: Sequence[dict[str, Any]], console: Console, *, as_json
         click.echo(json.dumps([dict(zip(headings, row, strict=True)) for row in rows], indent=2))
         return
     show_table(headings, rows, console)
-    click.echo("A handler that pins answers with an error while its store is away, whatever its on_error.")
+    click.echo("While the pin store is unavailable, a pinning handler answers with an error, whatever its on_error.")

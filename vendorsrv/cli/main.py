@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import click
 
+from vendorsrv.cli.failure import Failure
 from vendorsrv.errors import ConfigError
 
-#: Where each command is; only the one that is called is imported.
+#: The module of each command; only that of the called one is imported.
 COMMANDS: Final = {
     "call": "call",
     "check": "check",
@@ -26,39 +27,31 @@ COMMANDS: Final = {
     "serve": "main",
     "demo": "main",
 }
-#: What each does, as the list of commands has it; to read it off the commands would import all of them.
+#: The summary of each command for --help; reading them from the commands would import all modules.
 SUMMARIES: Final = {
-    "call": "Ask a vendordata server as Nova does.",
-    "check": "Find what is wrong with a configuration.",
+    "call": "Call a vendordata server as Nova does.",
+    "check": "Check a configuration before it is used.",
     "config": "Print a sample configuration.",
-    "contract": "Hold any vendordata server to what Nova needs.",
-    "db": "Look after the database of the pins.",
-    "demo": "Run everything for real, on this machine.",
-    "handlers": "Show the enabled handlers and what they declare.",
-    "new": "Write a new handler package, with its test.",
-    "pins": "Look at pinned answers, forget, move, encrypt them.",
-    "render": "Show what an instance's cloud-init would do.",
-    "serve": "Serve until SIGTERM or Ctrl-C.",
+    "contract": "Check any vendordata server against what Nova needs.",
+    "db": "Manage the database of pins.",
+    "demo": "Run a Keystone, a server and two boots on this machine.",
+    "handlers": "Show the enabled handlers and their settings.",
+    "new": "Create a handler package with a test.",
+    "pins": "List, forget, export, import and re-encrypt pins.",
+    "render": "Show what an instance's cloud-init would get.",
+    "serve": "Run the server.",
 }
 
 
-class Failure(click.ClickException):
-    """The command cannot do its work: its reasons, a line each, on standard error; exit status 1."""
-
-    def show(self, file: Any = None) -> None:
-        for line in self.message.splitlines():
-            click.echo(f"vendorsrv: {line}", file=file, err=True)
-
-
 class Commands(click.Group):
-    """A group that imports a command when it is asked for, and prints every ConfigError as a line."""
+    """A group that imports a command when it is called, and turns a ConfigError into a Failure."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the names, sorted."""
+        """Return the names, sorted."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command, or give None when there is none of this name."""
+        """Import a command and return it, or None when there is no such command."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"{__package__}.{COMMANDS[cmd_name]}")
@@ -86,13 +79,13 @@ def main() -> None:
 
 @click.command()
 @click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that serve; overrides [vendorsrv] workers.")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes; overrides [vendorsrv] workers.")
 def serve(config_file: str, workers: int | None) -> None:
-    """Serve until SIGTERM or Ctrl-C; SIGHUP reloads the configuration.
+    """Run the server until SIGTERM or Ctrl-C; SIGHUP reloads the configuration.
 
-    The same checks as those of `vendorsrv check` run first, and errors among them are refused.
+    The checks of `vendorsrv check` run first; with an error among their findings the server does not start.
     """
-    gc.disable()  # what is imported now stays; looking through it again and again takes a fifth of the start
+    gc.disable()  # imported objects stay alive; collecting while they are imported takes a fifth of the start
     from vendorsrv.server.serve import check_apart, serve
 
     errors, pins = check_apart(config_file)
@@ -103,9 +96,9 @@ def serve(config_file: str, workers: int | None) -> None:
 
 @click.command()
 @click.option("--once", is_flag=True, help="Stop after the two boots.")
-@click.option("--json", "as_json", is_flag=True, help="Print only what the two instances see, as one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print only what the two instances get, as one JSON object.")
 def demo(once: bool, as_json: bool) -> None:
-    """Run everything for real: a Keystone, the mail-server example, and two boots as Nova asks for them."""
+    """Run a real Keystone, a server with the mail-server example, and two boots as Nova asks for them."""
     from vendorsrv.demo.run import run_demo
 
     def say(text: str) -> None:

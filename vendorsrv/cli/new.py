@@ -12,11 +12,11 @@ from vendorsrv.scaffold.project import write_package
 
 @click.command()
 @click.argument("name")
-@click.option("--directory", metavar="DIR", help="Where to; ./NAME by default. It must not exist.")
+@click.option("--directory", metavar="DIR", help="The new directory, ./NAME by default; it must not exist.")
 def new(name: str, directory: str | None) -> None:
-    """Write a new handler package, with a test that passes at once.
+    """Create a handler package with a test that passes.
 
-    NAME is the handler's: the URL's segment and the configuration's section.
+    NAME is the handler's name: its segment of the URL and its section of the configuration.
     """
     try:
         written = write_package(name, directory)
@@ -24,4 +24,4 @@ def new(name: str, directory: str | None) -> None:
         raise click.UsageError(str(error)) from None
     for path in written:
         click.echo(path)
-    click.echo(f"\nNow: cd {shlex.quote(directory or name)} && pip install -e '.[test]' && pytest")
+    click.echo(f"\nNext: cd {shlex.quote(directory or name)} && pip install -e '.[test]' && pytest")

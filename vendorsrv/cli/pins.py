@@ -32,27 +32,27 @@ HEADINGS: Final = ("instance", "handler", "pinned at", "stored")
 SECONDS: Final = {"": 86_400.0, "d": 86_400.0, "h": 3_600.0}
 
 config_file = click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
-of_handler = click.option("--handler", metavar="NAME", help="Only of this handler.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+of_handler = click.option("--handler", metavar="NAME", help="Only pins of this handler.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the pins as a JSON list.")
 
 
 def read_age(_: click.Context, __: click.Parameter, text: str) -> float:
-    """Turn a number of days, or of hours (``30``, ``30d``, ``12h``), into seconds."""
+    """Return the seconds of a number of days or hours (``30``, ``30d``, ``12h``)."""
     match = re.fullmatch(r"([0-9]{1,6})([dh]?)", text)
     if match is None:
-        raise click.BadParameter(f"{text!r} is no number of days (30, 30d) or hours (12h)")
+        raise click.BadParameter(f"{text!r} is not a number of days (30, 30d) or hours (12h)")
     return int(match[1]) * SECONDS[match[2]]
 
 
 @click.group()
 def db() -> None:
-    """Look after the database of the pins."""
+    """Manage the database of pins."""
 
 
 @db.command()
 @config_file
 def upgrade(config_file: str) -> None:
-    """Create the table of pins, or bring it to the schema of this version."""
+    """Create the table of pins, or upgrade it to the schema of this version."""
     settings = Settings.from_file(config_file)
     with quiet():
         asyncio.run(upgrade_pins(settings))
@@ -61,17 +61,23 @@ def upgrade(config_file: str) -> None:
 
 @click.group()
 def pins() -> None:
-    """Look at pinned answers, forget them, move them, encrypt them anew."""
+    """List, show, forget, export, import and re-encrypt pins."""
 
 
 @pins.command("list")
 @config_file
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="Pins at once, roughly.")
-@click.option("--after", metavar="INSTANCE", default="", help="Go on after the last instance of the page before.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    help="Pins a page, roughly.",
+)
+@click.option("--after", metavar="INSTANCE", default="", help="Continue after this instance.")
 @of_handler
 @as_json
 def list_pins(config_file: str, limit: int, after: str, handler: str | None, as_json: bool) -> None:
-    """List what is pinned, in the order of the instances; the answers are not shown."""
+    """List the pins by instance, without their answers."""
     rows, more = work(config_file, lambda admin: admin.page(limit, after, handler))
     listed = [Pin.of(row) for row in rows]
     if as_json:
@@ -79,17 +85,17 @@ def list_pins(config_file: str, limit: int, after: str, handler: str | None, as_
     else:
         show_table(HEADINGS, [tuple(asdict(each).values()) for each in listed], Console())
     if more:
-        click.echo(f"There are more: --after {rows[-1].instance_id}", err=True)
+        click.echo(f"More pins follow: --after {rows[-1].instance_id}", err=True)
 
 
 @pins.command("show")
 @config_file
 @click.argument("instance")
 @of_handler
-@click.option("--answer", "with_answer", is_flag=True, help="Show the answer too, which may be secret.")
+@click.option("--answer", "with_answer", is_flag=True, help="Also show the answer, which may be secret.")
 @as_json
 def show_pin(config_file: str, instance: str, handler: str | None, with_answer: bool, as_json: bool) -> None:
-    """Show what is pinned for an instance."""
+    """Show the pins of an instance."""
 
     async def read(admin: PinAdmin) -> list[dict[str, Any]]:
         rows = await admin.find([instance.lower()], handler)
@@ -102,7 +108,7 @@ def show_pin(config_file: str, instance: str, handler: str | None, with_answer: 
     for each in [] if as_json else found:
         click.echo("\n".join(described(each)))
     if not found:
-        click.echo(f"vendorsrv: nothing is pinned for {instance}", err=True)
+        click.echo(f"vendorsrv: instance {instance} has no pin", err=True)
         sys.exit(1)
 
 
@@ -110,9 +116,9 @@ def show_pin(config_file: str, instance: str, handler: str | None, with_answer: 
 @config_file
 @click.argument("instances", nargs=-1, required=True, metavar="INSTANCE...")
 @of_handler
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def forget(config_file: str, instances: Sequence[str], handler: str | None, yes: bool) -> None:
-    """Forget what is pinned for some instances, at once on every host; their next answers are made anew."""
+    """Delete the pins of instances, on all hosts at once; the next call runs the handler again."""
 
     async def forget_found(admin: PinAdmin) -> list[Row]:
         rows = await admin.find([instance.lower() for instance in instances], handler)
@@ -128,7 +134,7 @@ def forget(config_file: str, instances: Sequence[str], handler: str | None, yes:
         click.echo(f"forgotten: {row.instance_id} {row.handler}")
     for instance in instances:
         if instance.lower() not in {row.instance_id for row in forgotten}:
-            click.echo(f"vendorsrv: nothing is pinned for {instance}", err=True)
+            click.echo(f"vendorsrv: instance {instance} has no pin", err=True)
     sys.exit(not forgotten)
 
 
@@ -136,7 +142,7 @@ def forget(config_file: str, instances: Sequence[str], handler: str | None, yes:
 @config_file
 @click.argument("path", metavar="[FILE]", default="-")
 def export(config_file: str, path: str) -> None:
-    """Write all pins as lines of JSON, decrypted, to FILE (mode 600) or to standard output."""
+    """Write all pins, decrypted, as lines of JSON to FILE (mode 600) or standard output."""
 
     async def write(admin: PinAdmin) -> int:
         number = 0
@@ -153,16 +159,16 @@ def export(config_file: str, path: str) -> None:
 @config_file
 @click.argument("file", type=click.File("rb"))
 def load(config_file: str, file: BinaryIO) -> None:
-    """Pin what was exported to FILE (- for standard input), except where something is pinned already."""
+    """Import the pins of an export FILE (- for standard input); existing pins stay as they are."""
     new, there = work(config_file, lambda admin: admin.load(file))
-    click.echo(f"{count(new, 'pin')} imported, {there} were there already")
+    click.echo(f"{count(new, 'pin')} imported, {there} existed already")
 
 
 @pins.command()
 @config_file
-@click.option("--older-than", callback=read_age, required=True, metavar="DAYS", help="30 or 30d; or hours: 12h.")
+@click.option("--older-than", callback=read_age, required=True, metavar="AGE", help="Days (30, 30d) or hours (12h).")
 def purge(config_file: str, older_than: float) -> None:
-    """Delete the pins of a certain age, whether their instances live or not, in small batches."""
+    """Delete all pins of a certain age, in small batches, whether or not their instances still exist."""
     deleted = work(config_file, lambda admin: purge_pins(admin.store, older_than))
     click.echo(f"{count(deleted, 'pin')} deleted")
 
@@ -170,16 +176,16 @@ def purge(config_file: str, older_than: float) -> None:
 @pins.command()
 @config_file
 def rotate(config_file: str) -> None:
-    """Encrypt every answer with the newest key; what is plain, too. Servers go on meanwhile."""
+    """Encrypt every answer with the newest key, also plain ones; servers need not stop."""
     rotation: Rotation = work(config_file, PinAdmin.rotate)
-    click.echo(f"{count(rotation.renewed, 'pin')} encrypted with the newest key, {rotation.current} were already")
+    click.echo(f"{count(rotation.renewed, 'pin')} encrypted with the newest key, {rotation.current} already were")
     for instance_id, handler in rotation.unreadable:
-        click.echo(f"vendorsrv: instance {instance_id}, handler {handler}: none of the keys decrypts it", err=True)
+        click.echo(f"vendorsrv: instance {instance_id}, handler {handler}: no key decrypts its answer", err=True)
     sys.exit(bool(rotation.unreadable))
 
 
 def work(config_file: str, task: Callable[[PinAdmin], Awaitable[T]]) -> T:
-    """Do something with the pins, and keep what drivers log off the terminal."""
+    """Run a task with the pins, without the drivers' log lines on the terminal."""
     settings = Settings.from_file(config_file)
 
     async def run() -> T:
@@ -198,9 +204,9 @@ def output(path: str) -> AbstractContextManager[BinaryIO]:
 
 @contextmanager
 def private_file(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that only its owner can read; it replaces another one when it is whole."""
+    """Write a file that only its owner can read; it replaces an existing one only when it is complete."""
     if path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is no regular file")
+        raise ConfigError(f"{path} is not a regular file")
     try:
         descriptor, beside = mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 600
         try:

@@ -30,21 +30,21 @@ from vendorsrv.settings import Settings, open_config
 FILE = click.Path(path_type=Path)
 
 
-@click.command(short_help="Show what an instance's cloud-init would do.")
+@click.command(short_help="Show what an instance's cloud-init would get.")
 @click.argument("handlers", metavar="HANDLER...", nargs=-1, required=True)
-@click.option("--config-file", metavar="FILE", help="The server's INI file. Without: the options' sample values.")
-@click.option("--payload", type=FILE, help="A JSON file as Nova posts it; by default an instance that does not exist.")
-@click.option("--boot-roles", metavar="A,B", help="The roles of the booting user, joined by commas.")
-@click.option("--hostname", help="The instance's short name.")
-@click.option("--user-data", type=FILE, help="A file with the user's user-data as the instance sees it.")
-@click.option("--static", type=FILE, help="The file of Nova's [api] vendordata_jsonfile_path.")
-@click.option("--check", is_flag=True, help="Run the cloud-init that is installed here over a config drive.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@click.option("--config-file", metavar="FILE", help="The server's INI file; by default sample values.")
+@click.option("--payload", type=FILE, help="A JSON file with Nova's body; by default that of an invented instance.")
+@click.option("--boot-roles", metavar="A,B", help="Roles of the user who boots the instance, separated by commas.")
+@click.option("--hostname", help="The instance's short host name.")
+@click.option("--user-data", type=FILE, help="A file with the user-data, as the instance sees it.")
+@click.option("--static", type=FILE, help="The file of static vendordata: Nova's [api] vendordata_jsonfile_path.")
+@click.option("--check", is_flag=True, help="Also run the installed cloud-init on a config drive with the answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def render(handlers: tuple[str, ...], check: bool, as_json: bool, **options: Any) -> NoReturn:
-    """Show what an instance's cloud-init would make of what the HANDLERs give for it.
+    """Show what an instance's cloud-init would get from HANDLERs, and what it would make of it.
 
-    They are asked for one instance, without a server, a token or a policy. The exit status is 0 when an instance takes
-    all of it, and 1 when a handler fails, or with --check when the real cloud-init says no.
+    The handlers run for one instance, without a server, a token or a policy. The exit status is 0, or 1 when a handler
+    fails or, with --check, when the installed cloud-init reports a problem.
     """
     user_data, static = read_file(options["user_data"]), read_file(options["static"])
     text = static_text(static) if static else ""
@@ -76,9 +76,9 @@ def read_file(path: Path | None) -> bytes:
 
 
 async def answer_of(names: Sequence[str], config_file: str | None, payload: bytes) -> str | None:
-    """Build the handlers, open them, and ask.
+    """Build and open the handlers, and return their joined answer.
 
-    :raises ConfigError: one of them cannot be found, built or opened, or has nothing to do with cloud-init.
+    :raises ConfigError: one of them cannot be found, built or opened, or has nothing for cloud-init.
     """
     conf = open_config(config_file or os.devnull)
     settings = Settings.from_config(conf)
@@ -88,16 +88,16 @@ async def answer_of(names: Sequence[str], config_file: str | None, payload: byte
     registry = Registry(replace(settings, handlers=wanted))
     for each in registry.handlers.values():
         if not (each.cloud_init or each.for_cloud_init):
-            raise ConfigError(f"handler {each.name} gives nothing to cloud-init: it has no cloud_init method")
+            raise ConfigError(f"handler {each.name} has nothing for cloud-init: it has no cloud_init method")
     async with registry.opened():
         request = VendordataRequest.from_json(payload)
         return await ask(list(registry.handlers.values()), Guard(settings.include_hosts), request)
 
 
 async def ask(handlers: Sequence[Enabled], guard: Guard, request: VendordataRequest) -> str | None:
-    """Ask handlers, which are open, for one instance, and give what ``/cloud-init`` would answer, or None.
+    """Run open handlers for one instance, and return what ``/cloud-init`` would answer, or None.
 
-    :raises VendordataError: one of them failed; the message names it.
+    :raises VendordataError: a handler failed; the message names it.
     """
     parts: list[Part] = []
     for enabled in handlers:
@@ -117,13 +117,13 @@ async def parts_of(enabled: Enabled, guard: Guard, request: VendordataRequest) -
 
 
 def as_configured(name: str, configured: Sequence[str]) -> str:
-    """Give what the configuration calls a handler: ``module:Class`` for one that has only this."""
+    """Return a handler's name in the configuration, which may be its ``module:Class``."""
     paths = {each.handler.name: each.source for each in find([path for path in configured if ":" in path])[0]}
     return paths.get(name, name)
 
 
 def set_samples(conf: cfg.ConfigOpts, names: Sequence[str]) -> None:
-    """Let sample values stand for the required options, where an option declares one."""
+    """Set required options to their sample values, where they declare one."""
     for each in find(names)[0]:
         for option in each.handler.options:
             if option.required and option.sample_default is not None:
@@ -144,17 +144,17 @@ def described(rendered: Rendered, verdict: DryRun | None) -> dict[str, Any]:
 
 
 def lines(rendered: Rendered, verdict: DryRun | None) -> Iterator[str]:
-    """Give the lines of a report for people."""
+    """Yield the lines of the report for people."""
     if rendered.answer is None:
-        yield "Nothing for cloud-init from these handlers, for this instance."
+        yield "These handlers have nothing for cloud-init and this instance."
     for part in rendered.parts:
         yield from (f"--- {part.name} ({part.media_type})", part.text.rstrip(), "")
     if rendered.config:
         body = yaml.safe_dump(rendered.config, sort_keys=False, allow_unicode=True)
-        yield from ("--- cloud-config of the instance, with the user-data", body.rstrip(), "")
+        yield from ("--- the instance's cloud-config, with the user-data", body.rstrip(), "")
     yield from (f"overridden by the user-data: {key}" for key in rendered.overridden)
     yield from (f"finding: {text}" for text in rendered.findings)
     if verdict:
-        yield f"cloud-init {verdict.version} has read it: {'as meant' if not verdict.problems else 'with problems'}"
+        yield f"cloud-init {verdict.version}: {'problems' if verdict.problems else 'no problems'}"
         yield from (f"problem: {text}" for text in verdict.problems)
-        yield from (f"to be run: {name}" for name in verdict.files)
+        yield from (f"runs at boot: {name}" for name in verdict.files)
