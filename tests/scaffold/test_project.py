@@ -1,4 +1,4 @@
-"""A new package works as it is written: its test passes, its configuration is right, and its code is clean."""
+"""``vendorsrv new``: the new package's tests pass, its configuration is valid, and its code is clean."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILES: Final = [
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package as the command writes it."""
+    """Create a package."""
     folder = tmp_path_factory.mktemp("new") / "rack-info"
     done = CliRunner().invoke(main, ["new", "rack-info", "--directory", str(folder)])
     assert (0, "") == (done.exit_code, done.stderr)
@@ -38,7 +38,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(package: Path) -> dict[str, str]:
-    """The environment in which it is installed: a wheel is an archive of what Python has to find."""
+    """Return the environment in which the package's wheel is installed."""
     peers.ask()
     run(package, "-m", "hatchling", "build", "-t", "wheel")
     (wheel,) = (package / "dist").glob("*.whl")
@@ -48,7 +48,7 @@ def installed(package: Path) -> dict[str, str]:
 
 
 def run(folder: Path, *command: str, environment: dict[str, str] | None = None) -> str:
-    """Run Python, which must succeed; give what it says."""
+    """Run Python, assert that it succeeds, and return its output."""
     done = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
@@ -62,8 +62,8 @@ def run(folder: Path, *command: str, environment: dict[str, str] | None = None) 
     return done.stdout
 
 
-def test_the_files_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Into a folder of the handler's name, and with what to do next."""
+def test_the_command_lists_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is created in a directory of its name; the output lists its files and the next command."""
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["new", "rack-info"])
     assert [f"rack-info/{path}" for path in FILES] == done.stdout.splitlines()[: len(FILES)]
@@ -71,24 +71,24 @@ def test_the_files_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert FILES == sorted(str(path.relative_to("rack-info")) for path in Path("rack-info").rglob("*.*"))
 
 
-def test_no_placeholder_is_left(package: Path) -> None:
-    """Every name stands where it belongs."""
+def test_all_placeholders_are_replaced(package: Path) -> None:
+    """No file of the package contains a placeholder."""
     assert [] == [path for path in FILES if "$" in (package / path).read_text()]
 
 
-def test_its_test_passes(package: Path, installed: dict[str, str]) -> None:
-    """At once, by the kit alone, and without a warning of ours."""
+def test_the_tests_of_the_package_pass(package: Path, installed: dict[str, str]) -> None:
+    """The new package's tests pass without warnings."""
     quiet = ["--override-ini", "filterwarnings=error\nignore:'cgi' is deprecated:DeprecationWarning"]
     assert " passed" in run(package, "-m", "pytest", "-q", *quiet, environment=installed)
 
 
-def test_its_configuration_is_right(package: Path, installed: dict[str, str]) -> None:
-    """`vendorsrv check` finds nothing in it; and nobody else can read the password that will stand there."""
+def test_the_configuration_of_the_package_is_valid(package: Path, installed: dict[str, str]) -> None:
+    """``vendorsrv check`` reports nothing about the new configuration, neither its values nor its file mode."""
     assert "" == run(package, "-m", "vendorsrv", "check", "--config-file", "rack-info.conf", environment=installed)
 
 
-def test_its_code_is_clean(package: Path) -> None:
-    """The new package has our format, breaks none of our rules, and is strictly typed."""
+def test_the_code_of_the_package_is_clean(package: Path) -> None:
+    """The new package passes our format, lint and type checks."""
     peers.require("mypy", "no mypy: make test installs it")
     config = str(ROOT / "pyproject.toml")
     run(package, "-m", "ruff", "check", "--config", config, "--no-cache", ".")
@@ -100,40 +100,40 @@ def test_its_code_is_clean(package: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("Rack_Info", "begins with a letter, and has at most 63 characters; try rack-info"),
-        ("3par", "and has at most 63 characters; try par"),
+        ("Rack_Info", "a letter first, and at most 63 characters; try rack-info"),
+        ("3par", "and at most 63 characters; try par"),
         ("a--b", "try a-b"),
         ("x" * 64, f"try {'x' * 63}"),
         ("../etc", "try etc"),
-        ("!", "and has at most 63 characters"),
-        ("cloud-init", "cloud-init cannot be a handler's name: it is one of vendorsrv's own"),
-        ("handler", "handler cannot be a handler's name: it is one of vendorsrv's own"),
+        ("!", "and at most 63 characters"),
+        ("cloud-init", "cloud-init is not a valid name: vendorsrv uses it itself"),
+        ("handler", "handler is not a valid name: vendorsrv uses it itself"),
     ],
 )
-def test_names_that_no_handler_can_have(name: str, reason: str, tmp_path: Path) -> None:
-    """They are refused with one that is close, and nothing is written."""
+def test_an_invalid_name_is_an_error(name: str, reason: str, tmp_path: Path) -> None:
+    """An invalid name is rejected with a similar valid one, and no file is written."""
     done = CliRunner().invoke(main, ["new", "--directory", str(tmp_path / "new"), "--", name])
     assert (2, []) == (done.exit_code, [*tmp_path.iterdir()])
     assert re.search(f"{re.escape(reason)}\n$", done.stderr)
 
 
-def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
-    """An existing folder is refused, an empty one too."""
+def test_an_existing_directory_is_an_error(tmp_path: Path) -> None:
+    """An existing directory is rejected, even if it is empty."""
     done = CliRunner().invoke(main, ["new", "rack-info", "--directory", str(tmp_path)])
     assert (2, []) == (done.exit_code, [*tmp_path.iterdir()])
-    assert f"Error: {tmp_path} exists already; choose another --directory, or remove it" == done.stderr.splitlines()[-1]
+    assert f"Error: {tmp_path} already exists; choose another --directory or remove it" == done.stderr.splitlines()[-1]
 
 
-def test_where_nothing_can_be_written(tmp_path: Path) -> None:
-    """The reason is the system's."""
+def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """The error contains the system's reason."""
     (tmp_path / "file").touch()
     done = CliRunner().invoke(main, ["new", "rack-info", "--directory", str(tmp_path / "file" / "new")])
     assert 2 == done.exit_code
     assert f"Error: {tmp_path}/file/new cannot be written: Not a directory" == done.stderr.splitlines()[-1]
 
 
-def test_the_templates_are_in_the_wheel(tmp_path: Path) -> None:
-    """Else the command would work in this checkout alone."""
+def test_the_wheel_contains_the_templates(tmp_path: Path) -> None:
+    """The wheel of vendorsrv contains the templates, which the command needs where it is installed."""
     run(ROOT, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()

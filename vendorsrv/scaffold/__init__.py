@@ -1,1 +1,1 @@
-"""A new package with a handler, made by ``vendorsrv new``."""
+"""The handler package that ``vendorsrv new`` creates."""

@@ -1,4 +1,4 @@
-"""A new handler package, written from templates: a handler with an option, its test, a README and a configuration."""
+"""Create a handler package from templates: a handler with an option, tests, a README and a configuration."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Final
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import LONGEST_NAME, RESERVED
 
-#: Narrower than what a handler may be called: what is made of it names a class, a module and a distribution as well.
+#: Stricter than the rule for handlers' names: a class, a module and a distribution are named after it, too.
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-#: What the templates import.
-TAKEN: Final = frozenset({"Handler", "VendordataRequest"})
+#: Class names that the template of the handler imports.
+IMPORTED: Final = frozenset({"Handler", "VendordataRequest"})
 
-#: Where each template goes.
+#: The path of each template's file in the new package.
 FILES: Final = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
@@ -24,20 +24,20 @@ FILES: Final = {
     "handler.py": "$package/__init__.py",
     "test_handler.py": "tests/test_$module.py",
 }
-#: A file without text, which tells type checkers that the package is typed (PEP 561).
+#: An empty file that marks the package as typed (PEP 561).
 TYPED: Final = "$package/py.typed"
-#: A configuration will hold a password; the umask makes the others what the user is used to.
+#: The configuration will contain a password. The umask applies to the modes of the other files.
 PRIVATE: Final = 0o600
 PUBLIC: Final = 0o666
 
 
 def write_package(name: str, directory: str | Path | None = None) -> list[Path]:
-    """Write a handler package that works as it is.
+    """Create a working handler package.
 
-    :param name: the handler's; becomes the URL's segment, and the configuration's section.
-    :param directory: where to, which must not exist; ``./<name>`` by default.
+    :param name: the name of the handler, which is its path in URLs and names its section of the configuration.
+    :param directory: the package's directory, which must not exist; ``./<name>`` by default.
     :returns: the files, sorted.
-    :raises ConfigError: there can be no such handler, or the directory exists or cannot be written.
+    :raises ConfigError: the name is invalid, or the directory exists or cannot be written.
     """
     values = values_for(name)
     folder = Path(directory or name)
@@ -53,26 +53,26 @@ def write_package(name: str, directory: str | Path | None = None) -> list[Path]:
             path.write_text(Template(text).substitute(values), "utf-8")
             written.append(path)
     except FileExistsError:
-        raise ConfigError(f"{folder} exists already; choose another --directory, or remove it") from None
+        raise ConfigError(f"{folder} already exists; choose another --directory or remove it") from None
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror}") from None
     return sorted(written)
 
 
 def values_for(name: str) -> dict[str, str]:
-    """Give what stands for each placeholder in the templates.
+    """Return the value of each placeholder in the templates.
 
-    :raises ConfigError: there can be no such handler; says how it may be called.
+    :raises ConfigError: the name is invalid; the message suggests a valid one.
     """
     if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         close = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-0123456789")[:LONGEST_NAME].rstrip("-")
         raise ConfigError(
-            f"{name!r} cannot be a handler's name: it has lower-case letters and digits, and single hyphens between, "
-            f"begins with a letter, and has at most {LONGEST_NAME} characters" + (f"; try {close}" if close else "")
+            f"{name!r} is not a valid name: use lower-case letters and digits with single hyphens between them, "
+            f"a letter first, and at most {LONGEST_NAME} characters" + (f"; try {close}" if close else "")
         )
     handler = "".join(part.capitalize() for part in name.split("-"))
-    if name in RESERVED or handler in TAKEN:
-        raise ConfigError(f"{name} cannot be a handler's name: it is one of vendorsrv's own")
+    if name in RESERVED or handler in IMPORTED:
+        raise ConfigError(f"{name} is not a valid name: vendorsrv uses it itself")
     module = name.replace("-", "_")
     return {
         "name": name,
