@@ -26,7 +26,7 @@ vendorsrv contract --list
 
 ## What a run does
 
-The command posts what Nova posts, [with the same library](admin-guide.md#ask-it-yourself) and Nova's timeouts, and
+The command posts what Nova posts, [with the same library](admin-guide.md#troubleshoot) and Nova's timeouts, and
 reads each answer as Nova does. It prints a row for each case, and explains each failure: what was sent, what was
 received, what Nova makes of it, and why it matters. On a terminal, failures have colours: red for `must`, yellow for
 `should`, cyan for `info`.
