@@ -106,7 +106,9 @@ def test_handlers_are_asked_by_post(house: House, method: str, path: str) -> Non
 
 def test_the_message_of_405(house: House) -> None:
     """In the shape of all errors."""
-    assert (405, "method_not_allowed", "vendordata is asked for by POST") == error_of(house.server.client.get("/echo"))
+    assert (405, "method_not_allowed", "vendordata requests must use POST") == error_of(
+        house.server.client.get("/echo")
+    )
 
 
 @pytest.mark.parametrize(

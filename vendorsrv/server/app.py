@@ -37,7 +37,7 @@ from vendorsrv.handlers.registry import Enabled, Registry
 from vendorsrv.handlers.responder import Responder
 from vendorsrv.handlers.runner import Runner
 from vendorsrv.proxy.handler import Proxy
-from vendorsrv.server.endpoint import FAILURE, Endpoint, error_body
+from vendorsrv.server.endpoint import ERROR_TYPE, Endpoint, error_body
 from vendorsrv.server.openapi import add_handlers
 from vendorsrv.server.pipeline import CLOUD_INIT, Pipeline
 from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
@@ -88,7 +88,7 @@ class Application(FastAPI):
             settings,
             self.authenticator,
             self.policy,
-            self.responders,
+            responders=self.responders,
             contributors=self.contributors,
             guard=self.guard,
         )
@@ -122,10 +122,10 @@ class Application(FastAPI):
         """Give ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI's routing."""
         if scope["type"] == "lifespan":
             await self.lifespan_without_traceback(scope, receive, send)
-        elif scope["type"] == "http" and self.endpoint.serves(scope["path"]):
+        elif scope["type"] == "http" and self.endpoint.matches(scope["path"]):
             await self.endpoint(scope, receive, send)
         elif scope["type"] == "http":
-            await self.endpoint.wrap(super().__call__, scope, receive, send)
+            await self.endpoint.forward(super().__call__, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)  # refuses WebSockets
 
@@ -257,7 +257,7 @@ async def render_bug(request: Request, _: Exception) -> Response:
 
 
 def error_response(request: Request, error: VendordataError, headers: Mapping[str, str]) -> Response:
-    request.scope[FAILURE] = type(error)
+    request.scope[ERROR_TYPE] = type(error)
     body = error_body(error, REQUEST_ID.get())
     return Response(body, error.status, {**headers}, media_type="application/json")
 

@@ -6,14 +6,13 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Coroutine, Generator, Iterable, Mapping
 from functools import lru_cache, partial
+from types import coroutine
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vendorsrv.answer import Answer
 from vendorsrv.errors import (
     BadRequest,
     BodyTimeout,
@@ -24,23 +23,25 @@ from vendorsrv.errors import (
     UnsupportedMediaType,
     VendordataError,
 )
-from vendorsrv.server.pipeline import Asked, Pipeline
+from vendorsrv.server.pipeline import Pipeline
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.logs import Access, begin, new_request_id
 from vendorsrv.telemetry.metrics import RequestMetrics
 from vendorsrv.telemetry.tracebacks import raised_at
 
+Headers = Iterable[tuple[bytes, bytes]]
+
 LOG = logging.getLogger(__name__)
 REQUEST_ID_HEADER: Final = b"x-openstack-request-id"
-#: Where the class of the error that the framework's application answered with is in its scope.
-FAILURE: Final = "vendorsrv.failure"
-#: All that is read of a request's headers.
+#: Where the framework's scope has the class of the error that it answered.
+ERROR_TYPE: Final = "vendorsrv.error_type"
+#: The headers of a request that are read.
 READ: Final = frozenset({REQUEST_ID_HEADER, b"x-auth-token", b"content-type", b"content-encoding", b"content-length"})
 NO_STORE: Final = ((b"cache-control", b"no-store"),)
 
 
 class Endpoint:
-    """Answers ``POST /{handler}`` and ``POST /``; renders every error, whoever raised it.
+    """Answers ``POST /{handler}`` and ``POST /``, and turns every error into a response.
 
     :param challenge: the value of ``WWW-Authenticate`` on 401.
     """
@@ -52,37 +53,45 @@ class Endpoint:
         self.body_timeout = settings.body_timeout
         self.challenge = challenge
 
-    def serves(self, path: str) -> bool:
-        """Say whether a path is ``/`` or ``/{handler}``."""
+    def matches(self, path: str) -> bool:
+        """Whether a path is ``/`` or ``/{handler}``."""
         return path.find("/", 1) == -1
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request whose path :meth:`serves`."""
+        """Answer one request whose path :meth:`matches`."""
         started = time.monotonic()
-        headers = pick_headers(scope["headers"])
+        path, headers = scope["path"], pick_headers(scope["headers"])
         request_id = new_request_id()
         begin(request_id, headers.get(REQUEST_ID_HEADER))
-        access = Access(scope["method"], scope["path"])
+        access = Access(scope["method"], path)
         outcome: int | type[BaseException]
         self.metrics.in_progress.inc()
         try:
-            answer = await self.answer(scope, headers, receive, request_id, access)
+            if scope["method"] != "POST":
+                raise MethodNotAllowed("vendordata requests must use POST")
+            read = partial(self.read, headers, receive)
+            answer = await self.pipeline.answer(path, headers.get(b"x-auth-token"), read, request_id, access)
             outcome = status = 200
-            await respond(send, status, answer.body, request_id, cache_control(answer.fresh_for))
+            body, more = answer.body, cache_control(answer.fresh_for)
         except VendordataError as error:
             status, access.error, outcome = error.status, f"{error.code}: {error.message}", type(error)
-            await self.respond_error(send, error, request_id)
+            body, more = error_body(error, request_id), self.headers_of(error)
         except Exception as error:
             LOG.error("%s %s", type(error).__name__, raised_at(error))
             status, access.error, outcome = 500, f"{ServerError.code}: {type(error).__name__}", type(error)
-            await self.respond_error(send, ServerError("the server failed; its log has more"), request_id)
+            body, more = error_body(ServerError("the server failed; its log has more"), request_id), ()
+        finally:
+            self.metrics.in_progress.dec()
+        await send(
+            {"type": "http.response.start", "status": status, "headers": response_headers(body, request_id, more)}
+        )
+        await send({"type": "http.response.body", "body": body})
         seconds = time.monotonic() - started
         access.log(status, seconds)
-        self.metrics.in_progress.dec()
-        self.metrics.ended(scope["path"], outcome, seconds)
+        self.metrics.ended(path, outcome, seconds)
 
-    async def wrap(self, application: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the framework's application for all other paths, with the same ids, log lines and last resort."""
+    async def forward(self, application: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the framework's application answer, with a request id and a log line as for all requests."""
         started = time.monotonic()
         request_id = new_request_id()
         begin(request_id, pick_headers(scope["headers"]).get(REQUEST_ID_HEADER))
@@ -102,99 +111,78 @@ class Endpoint:
         seconds = time.monotonic() - started
         Access(scope["method"], scope["path"], polled=own).log(statuses[0], seconds)
         if not own:
-            self.metrics.ended(scope["path"], scope.get(FAILURE, 200), seconds)
+            self.metrics.ended(scope["path"], scope.get(ERROR_TYPE, 200), seconds)
 
-    async def answer(
-        self, scope: Scope, headers: dict[bytes, str], receive: Receive, request_id: str, access: Access
-    ) -> Answer:
-        if scope["method"] != "POST":
-            raise MethodNotAllowed("vendordata is asked for by POST")
-        path = scope["path"]
-        asked = Asked(
-            handler=path[1:] or None,
-            path=path,
-            token=headers.get(b"x-auth-token"),
-            read=partial(self.read, headers, receive),
-            request_id=request_id,
-        )
-        return await self.pipeline.answer(asked, access)
-
-    async def read(self, headers: dict[bytes, str], receive: Receive, budget: float) -> bytes:
+    async def read(self, headers: Mapping[bytes, str], receive: Receive, budget: float) -> bytes:
         """Read the body within the limits of size and time.
 
-        :raises UnsupportedMediaType: it is not declared as JSON.
-        :raises BodyTooLarge: it is, or is declared to be, over ``max_body_bytes``.
-        :raises BodyTimeout: it takes longer than ``body_timeout``, or than what is left of the request's time.
+        :param budget: seconds that are left for the whole request.
+        :raises UnsupportedMediaType: its headers do not say that it is JSON.
+        :raises BodyTooLarge: it has, or its headers declare, more than ``max_body_bytes``.
+        :raises BodyTimeout: it takes longer than ``body_timeout`` or the budget.
         """
         check_media_type(headers.get(b"content-type", ""), headers.get(b"content-encoding", "identity"))
         if int(headers.get(b"content-length", "0")) > self.max_body_bytes:
             raise BodyTooLarge(f"the body has more than {self.max_body_bytes} bytes")
-        body = collect(receive, self.max_body_bytes)
-        steps = body.__await__()
+        body = read_all(receive, self.max_body_bytes)
         try:
-            waits_for = next(steps)
-        except StopIteration as done:  # it had come with the headers, as Nova's does: no timer for those, 7 µs less
+            pending = body.send(None)
+        except StopIteration as done:  # it came with the headers; a timer takes 7 % of a request
             return bytes(done.value)
         try:
             async with asyncio.timeout(min(self.body_timeout, budget)):
-                return await Rest(waits_for, steps)
+                return await resume(body, pending)
         except TimeoutError:
             raise BodyTimeout("the body came too slowly") from None
         finally:
             body.close()
 
-    async def respond_error(self, send: Send, error: VendordataError, request_id: str) -> None:
-        """Send the one shape that every error has."""
-        extra = dict(error.headers)
+    def headers_of(self, error: VendordataError) -> Headers:
+        """Return the headers that an error adds to its response."""
+        added = dict(error.headers)
         if isinstance(error, Unauthorized):
-            extra["WWW-Authenticate"] = self.challenge
-        headers = [(name.lower().encode(), value.encode()) for name, value in extra.items()]
-        await respond(send, error.status, error_body(error, request_id), request_id, headers)
+            added["WWW-Authenticate"] = self.challenge
+        return [(name.lower().encode(), value.encode()) for name, value in added.items()]
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """What is left to await of a coroutine that this task has begun."""
+@coroutine
+def resume(begun: Coroutine[Any, Any, bytes], pending: Any) -> Generator[Any, Any, bytes]:
+    """Await the rest of a coroutine whose first step this task has made.
 
-    waits_for: Any
-    steps: Generator[Any, Any, bytes]
-
-    def __await__(self) -> Generator[Any, Any, bytes]:
-        yield self.waits_for
-        return (yield from self.steps)
+    :param pending: what that step returned to be waited for.
+    """
+    yield pending
+    return (yield from begun.__await__())
 
 
 def error_body(error: VendordataError, request_id: str) -> bytes:
-    """Give the JSON of an error, in the shape whose message keystoneauth1 shows in Nova's log."""
+    """Return the JSON of an error, in the shape whose message keystoneauth1 shows in Nova's log."""
     fields = {"code": error.code, "title": error.title, "message": error.message, "request_id": request_id}
     return json.dumps({"error": fields}).encode()
 
 
-async def respond(
-    send: Send, status: int, body: bytes, request_id: str, headers: Iterable[tuple[bytes, bytes]] = ()
-) -> None:
-    """Send a whole JSON response."""
-    start = [
+def response_headers(body: bytes, request_id: str, more: Headers) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a JSON response."""
+    return [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (REQUEST_ID_HEADER, request_id.encode()),
-        *headers,
+        *more,
     ]
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": body})
 
 
-def cache_control(fresh_for: float | None) -> Iterable[tuple[bytes, bytes]]:
+def cache_control(fresh_for: float | None) -> Headers:
     """Return the header that states how many seconds an answer may be reused (RFC 9111, 5.2.2)."""
     return NO_STORE if fresh_for is None else max_age(int(fresh_for))
 
 
 @lru_cache(maxsize=512)
-def max_age(seconds: int) -> Iterable[tuple[bytes, bytes]]:
+def max_age(seconds: int) -> Headers:
     return ((b"cache-control", b"private, max-age=%d" % seconds),)
 
 
-async def collect(receive: Receive, limit: int) -> bytes:
+async def read_all(receive: Receive, limit: int) -> bytes:
+    """Read a body of at most so many bytes."""
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -210,7 +198,7 @@ async def collect(receive: Receive, limit: int) -> bytes:
 
 
 def pick_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
-    """Give the headers of :data:`READ`, repeated ones joined (RFC 9110, 5.3): two tokens make a malformed one."""
+    """Return the headers of :data:`READ`, repeated ones joined (RFC 9110, 5.3): two tokens become a malformed one."""
     picked: dict[bytes, str] = {}
     for name, value in headers:
         if name in READ:
