@@ -1,6 +1,6 @@
-# Every task of this project; `make` alone lists them. python3 (3.11 or newer) and make are all they need, and
-# everything they make stays in this checkout: .venv (the environment) and .cache (downloads, results of tools). What a
-# task says of itself before its output goes to standard error: `make bench ARGS=--json > bench.json` is JSON.
+# Every task of this project; `make` alone lists them. They need python3 (3.11 or newer) and make, and write to this
+# checkout only: .venv (the environment) and .cache (downloads, results of tools). Installing, `run` and `bench` announce
+# themselves on standard error, so that `make bench ARGS=--json > bench.json` is JSON.
 
 PYTHON ?= python3
 ARGS ?=
@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 CACHE := $(CURDIR)/.cache
 UV := $(BIN)/uv
-# Another Python, or a checkout that was moved, needs a new .venv: both are part of the stamps' folder.
+# Another Python or a moved checkout needs a new .venv, so the stamps' folder depends on both.
 KEY := $(shell printf '%s\n' "$(CURDIR)" "$$($(PYTHON) --version 2>&1)" | cksum | cut -d ' ' -f 1)
 STAMPS := .venv/stamps/$(KEY)
 
@@ -16,9 +16,9 @@ export PIP_CACHE_DIR := $(CACHE)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_CACHE_DIR := $(CACHE)/uv
 export UV_PYTHON_DOWNLOADS := never
-# Each command and each worker is a process of its own: without bytecode all of them would compile all that they import.
+# Each command and each worker is a process of its own, and without bytecode each would compile what it imports.
 export UV_COMPILE_BYTECODE := 1
-# Where stevedore, with which keystoneauth and oslo find their plugins, would write into the home directory.
+# Else stevedore, by which keystoneauth and oslo find their plugins, would write into the home directory.
 export XDG_CACHE_HOME := $(CACHE)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
@@ -31,43 +31,38 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 help: ## list the tasks
 	@sed -n 's/^\([a-z-]*\): [^#]*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r task text; do printf '  make %-11s %s\n' "$$task" "$$text"; done
-	@echo "  ARGS='...' goes to the demo (run), to pytest (test, coverage), to the benchmarks, or to uv (lock ARGS=--upgrade)."
+	@echo "  ARGS='...' is for the demo (run), pytest (unit, test, coverage), the benchmarks, or uv (lock ARGS=--upgrade)."
 
 install: $(STAMPS)/install ## set up .venv with the vendorsrv command and the examples
 	@echo "Ready: $(BIN)/vendorsrv --help"
 
-run: $(STAMPS)/install ## set up, then a real Keystone, the server and two boots (Ctrl-C stops)
+run: $(STAMPS)/install ## set up and run the demo: a real Keystone, the server and two boots (Ctrl-C stops it)
 	@echo "Running vendorsrv demo $(ARGS)" >&2
 	@$(BIN)/vendorsrv demo $(ARGS)
 
-unit: $(STAMPS)/unit ## set up and run the unit tests alone: they need no service, and a minute (ARGS=tests/cache)
-	@echo "Testing units$(if $(ARGS), of $(ARGS))"
+unit: $(STAMPS)/unit ## set up and run the unit tests, which need no service and a minute (ARGS=tests/cache)
+	@echo "Unit tests$(if $(ARGS),: $(ARGS))"
 	@sh scripts/unit.sh $(BIN)/python $(ARGS)
 
-ifeq ($(CI),true)
-# Coverage's tracer makes the tests take half as long again: CI has the time.
-test: coverage
-else
-test: $(STAMPS)/dev ## set up, then run all tests (with CI=true: as coverage does)
+test: $(STAMPS)/dev ## set up and run all tests, or some of them (ARGS=tests/cache)
 	@echo "Testing$(if $(ARGS), $(ARGS))"
 	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),sh scripts/test.sh $(BIN)/python)
-endif
 
-coverage: $(STAMPS)/dev ## run all tests and ask for full coverage, or some without asking (ARGS=tests/cache/test_answers.py)
+coverage: $(STAMPS)/dev ## run all tests and require full coverage, or measure that of some (ARGS=tests/cache)
 	@mkdir -p $(CACHE)/coverage
 	@$(BIN)/coverage erase
 	@$(if $(ARGS),$(BIN)/coverage run -m pytest $(ARGS),sh scripts/test.sh $(BIN)/coverage run)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 
-compat: $(STAMPS)/install ## run the unit tests with the lowest versions and with OpenStack's (ARGS=floors for one of them)
+compat: $(STAMPS)/uv ## run the unit tests with the lowest and with OpenStack's versions of all dependencies (ARGS=floors)
 	@sh scripts/compat.sh $(ARGS)
 
-bench: $(STAMPS)/dev ## set up, then measure contenders side by side and print ratios (ARGS='--quick --json NAME')
+bench: $(STAMPS)/dev ## set up and measure contenders side by side, for twenty minutes (ARGS='--quick --json NAME')
 	@echo "Measuring$(if $(ARGS), $(ARGS),: all of it takes twenty minutes)" >&2
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-storm: $(STAMPS)/dev ## set up, then let a thousand instances boot at once (ARGS='--window 0 --json')
+bench-storm: $(STAMPS)/dev ## set up and let a thousand instances boot at once (ARGS='--window 0 --json')
 	@echo "Measuring a storm$(if $(ARGS), $(ARGS)); it takes some minutes" >&2
 	@$(BIN)/python -m bench.storm $(ARGS)
 

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Runs the unit tests with other versions than the lock's, as `make compat` does: compat.sh [floors|openstack-RELEASE ...]
+# Runs the unit tests with several sets of versions, as `make compat` does: compat.sh [unit|floors|openstack-RELEASE ...]
 # Each set of versions, a file of requirements/ that `make lock` makes, has an environment of its own in .cache/compat.
 set -eu
 
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- floors $(cd requirements && ls openstack-*.txt | sed 's/\.txt$//')
+[ $# -gt 0 ] || set -- unit floors $(cd requirements && ls openstack-*.txt | sed 's/\.txt$//')
 
 install() {
     .venv/bin/uv venv --quiet --clear --python .venv/bin/python "$1"

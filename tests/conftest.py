@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -22,13 +22,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say which tests are wanted before the first module is imported."""
+    """Note which tests are wanted before the first module is imported."""
     peers.Wanted.peers = not config.getoption("--unit")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Import nothing of tests/peers when only unit tests are wanted."""
     return True if collection_path == PEERS and not peers.Wanted.peers else None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a worker of pytest-xdist report the peers of its tests."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["peers"] = peers.RAN
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the peers of a worker that has ended to those of the run; a worker that crashed reports none."""
+    peers.RAN.update(getattr(node, "workeroutput", {}).get("peers", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

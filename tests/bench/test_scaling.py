@@ -14,7 +14,7 @@ from bench.scaling_hosts import cloud, recommended, why_not
 from tests.support.databases import database
 from tests.support.peers.server import Options
 from tests.support.pin_stores import make_table
-from tests.support.real_peers import ask, missing, require_program
+from tests.support.real_peers import missing, require_program, skip_if_unit
 
 
 def test_haproxy_accepts_what_the_page_recommends(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_haproxy_accepts_what_the_page_recommends(tmp_path: Path) -> None:
 
 def test_answers_stay_single_when_a_host_is_cut_off(tmp_path: Path) -> None:
     """What was on its way to it fails, everything else goes on, and it serves again when it is back."""
-    ask()
+    skip_if_unit()
     if reason := why_not():
         missing(f"no hosts: {reason}")
     runs = tmp_path / "runs"

@@ -109,7 +109,7 @@ def test_types_of_every_kind_of_rule() -> None:
 
 def test_the_table_equals_the_installed_schema() -> None:
     """The table has the types of each key in the installed cloud-init's schema."""
-    peers.ask()
+    peers.skip_if_unit()
     schema = installed_schema()
     if schema is None:
         peers.missing("no real cloud-init: install Debian's package cloud-init")

@@ -76,24 +76,24 @@ def refusing_once() -> Behaviour:
     return lambda send, _: send(next(answers))
 
 
-def test_the_token_is_a_real_one(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
-    """The server gets a token that Keystone accepts, in X-Auth-Token."""
+def test_call_sends_a_token_of_keystone(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
+    """`call` sends a token that Keystone accepts, in X-Auth-Token."""
     assert {"role": "mail-server"} == asked(nova_conf(keystone, NOVA), f"{peer.url}/mailserver").value
     assert keystone.accepts(peer.received[0].headers["X-Auth-Token"])
 
 
 @pytest.mark.usefixtures("environment")
-def test_the_account_of_the_environment(keystone: Keystone, peer: FakeUpstream) -> None:
-    """The OS_* variables give such a token."""
+def test_the_environment_names_an_account(keystone: Keystone, peer: FakeUpstream) -> None:
+    """The OS_* variables give `call` such a token."""
     ask(from_environment(), Target("mail", f"{peer.url}/mailserver"), build_payload())
     assert keystone.accepts(peer.received[0].headers["X-Auth-Token"])
 
 
 @pytest.mark.usefixtures("environment")
-def test_the_account_of_a_cloud(
+def test_clouds_yaml_names_an_account(
     keystone: Keystone, peer: FakeUpstream, environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A cloud of clouds.yaml gives such a token."""
+    """A cloud of clouds.yaml gives `call` such a token."""
     for name in ("AUTH_URL", "USERNAME", "PASSWORD"):
         environment.delenv(f"OS_{name}")
     (tmp_path / "clouds.yaml").write_text(
@@ -105,7 +105,7 @@ def test_the_account_of_a_cloud(
 
 
 def test_a_refused_token_is_replaced_once(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
-    """A 401 brings a new token and one more request, whose answer counts."""
+    """After a 401, `call` gets a new token and sends one more request, whose answer counts."""
     peer.routes["/"] = refusing_once()
     result = asked(nova_conf(keystone, NOVA), f"{peer.url}/")
     first, second = (request.headers["X-Auth-Token"] for request in peer.received)
@@ -115,7 +115,7 @@ def test_a_refused_token_is_replaced_once(keystone: Keystone, peer: FakeUpstream
 
 
 def test_keystone_refuses_the_second_token(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
-    """When Keystone refuses a new token after a 401, that is the reason, and not the server."""
+    """When Keystone refuses a new token after a 401, the reason names Keystone and not the server."""
     user = keystone.create_user(*SHORT_LIVED, ["service"])
 
     def refuse(send: Callable[[bytes], object], wait: Callable[[float], object]) -> None:
@@ -130,8 +130,8 @@ def test_keystone_refuses_the_second_token(keystone: Keystone, peer: FakeUpstrea
     )
 
 
-def test_a_redirect_takes_the_token_elsewhere(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
-    """That another server got the token is said, without the token."""
+def test_a_redirect_to_another_server_is_reported(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
+    """`call` reports that a redirect sent the token to another server, and does not print the token."""
     with FakeUpstream() as first:
         first.routes["/"] = body("", 302, Location=f"{peer.url}/mailserver")
         result = asked(nova_conf(keystone, NOVA), f"{first.url}/")
@@ -142,7 +142,7 @@ def test_a_redirect_takes_the_token_elsewhere(keystone: Keystone, peer: FakeUpst
 
 
 def test_a_wrong_password(keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
-    """A refused account is named by its Keystone, and nothing is sent to the server."""
+    """When Keystone refuses the account, `call` names Keystone and sends the server nothing."""
     conf = nova_conf(keystone, NOVA._replace(password="hunter2"))
     with pytest.raises(ConfigError) as caught:
         asked(conf, f"{peer.url}/mailserver")
@@ -151,14 +151,14 @@ def test_a_wrong_password(keystone: Keystone, peer: FakeUpstream, nova_conf: Wri
 
 
 def test_a_hanging_keystone(fragile_keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
-    """A Keystone that accepts and never answers is given up."""
+    """`call` gives up on a Keystone that accepts connections and never answers."""
     fragile_keystone.pause()
     with pytest.raises(ConfigError, match=f"^Keystone at {fragile_keystone.url} did not answer in time$"):
         asked(nova_conf(fragile_keystone, NOVA, timeout=0.5), f"{peer.url}/mailserver")
 
 
 def test_a_stopped_keystone(fragile_keystone: Keystone, peer: FakeUpstream, nova_conf: WriteConf) -> None:
-    """A Keystone that is not there is named."""
+    """`call` names the Keystone that it cannot reach."""
     fragile_keystone.stop()
     with pytest.raises(ConfigError, match=r"^Keystone at http://127.0.0.1:\d+/v3 cannot be reached$"):
         asked(nova_conf(fragile_keystone, NOVA), f"{peer.url}/mailserver")
@@ -167,7 +167,7 @@ def test_a_stopped_keystone(fragile_keystone: Keystone, peer: FakeUpstream, nova
 @pytest.mark.parametrize("options", [[], ["--json"]])
 @pytest.mark.usefixtures("environment")
 def test_the_command_shows_no_token(peer: FakeUpstream, options: list[str]) -> None:
-    """Neither the token nor the password is printed anywhere."""
+    """`call` prints neither the token nor the password."""
     result = CliRunner().invoke(call, [f"mail@{peer.url}/mailserver", *options])
     assert "mail-server" in result.stdout
     assert peer.received[0].headers["X-Auth-Token"] not in result.output

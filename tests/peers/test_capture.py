@@ -13,13 +13,13 @@ from tests.support.serving import free_port
 
 
 def test_the_request_line(nova: Nova) -> None:
-    """Nova posts to the target's path as it stands in nova.conf."""
+    """Nova posts to the target's path as nova.conf has it."""
     request = nova.capture(INSTANCE)
     assert ("POST", "/mailserver") == (request.method, request.path)
 
 
 def test_the_headers(nova: Nova, keystone: Keystone) -> None:
-    """Nova sends these headers and no other: no request id, no service token; the token is its own user's."""
+    """Nova sends these headers and no others: no request id, no service token; the token is that of Nova's own user."""
     request = nova.capture(INSTANCE)
     headers = dict(request.headers)
     token, host = headers.pop("X-Auth-Token"), headers.pop("Host")
@@ -36,7 +36,7 @@ def test_the_headers(nova: Nova, keystone: Keystone) -> None:
 
 
 def test_other_credentials_get_another_token(nova: Nova, keystone: Keystone) -> None:
-    """Configured with another user, Nova starts anew, and sends that user's token."""
+    """Configured with another user, Nova sends that user's token."""
     requests = [nova.capture(INSTANCE, as_user=account) for account in (NOVA, TENANT, NOVA)]
     tokens = [dict(request.headers)["X-Auth-Token"] for request in requests]
     assert 3 == len(set(tokens))
@@ -44,7 +44,7 @@ def test_other_credentials_get_another_token(nova: Nova, keystone: Keystone) -> 
 
 
 def test_no_credentials_no_token(nova: Nova) -> None:
-    """Without [vendordata_dynamic_auth] Nova asks all the same, without a token."""
+    """Without [vendordata_dynamic_auth] Nova sends the request without a token."""
     assert "X-Auth-Token" not in dict(nova.capture(INSTANCE, as_user=None).headers)
 
 
@@ -77,14 +77,14 @@ def test_the_body(nova: Nova) -> None:
     ],
 )
 def test_odd_values(nova: Nova, field: str, value: Any, sent: tuple[str, Any]) -> None:
-    """What Nova's object allows to be empty or null arrives as that, and what is not ASCII escaped."""
+    """Empty and null values arrive as such; text that is not ASCII arrives escaped."""
     body = nova.capture({**INSTANCE, field: value}).body
     assert body.isascii()
     assert sent[1] == json.loads(body)[sent[0]]
 
 
 def test_one_token_for_many_requests(nova: Nova, keystone: Keystone) -> None:
-    """Nova asks for two targets one after the other, in nova.conf's order, with the token that it has."""
+    """Nova calls two targets one after the other, in nova.conf's order, with the same token."""
     nova.capture(INSTANCE)
     before = keystone.requests("POST", "/v3/auth/tokens")
     with listening() as (url, requests):
@@ -98,8 +98,8 @@ def test_one_token_for_many_requests(nova: Nova, keystone: Keystone) -> None:
     ("fatal", "outcome"),
     [(False, {"value": {"mail": {}}}), (True, {"error": {"class": "ConnectFailure"}})],
 )
-def test_nobody_listens(nova: Nova, fatal: bool, outcome: dict[str, Any]) -> None:
-    """A refused connection is an empty answer, or an error when Nova is told that failure is fatal."""
+def test_a_refused_connection(nova: Nova, fatal: bool, outcome: dict[str, Any]) -> None:
+    """A refused connection is an empty answer, or an error when failures are fatal."""
     url = f"http://127.0.0.1:{free_port()}"
     result = nova.vendordata(INSTANCE, [f"mail@{url}/mailserver"], fatal=fatal)
     result.get("error", {}).pop("message", None)

@@ -102,8 +102,8 @@ def test_shapes(cloud_init: CloudInit, name: str) -> None:
     ],
     ids=["byte-order-mark", "list-of-one", "blank", "empty-list", "none"],
 )
-def test_what_is_certain_is_mended(cloud_init: CloudInit, answer: Any, mended: Any) -> None:
-    """A shape with one possible meaning becomes the one that cloud-init takes."""
+def test_unambiguous_shapes_are_corrected(cloud_init: CloudInit, answer: Any, mended: Any) -> None:
+    """A shape with one possible meaning is changed to the one that cloud-init accepts."""
     assert mended == Guard().check_answer(answer, "other")
     assert [] == cloud_init.boot(mended, USER_DATA)["warnings"]
 
@@ -135,7 +135,7 @@ def test_parts_are_joined(cloud_init: CloudInit) -> None:
 
 
 def test_the_first_of_two_values_holds(cloud_init: CloudInit) -> None:
-    """Of two handlers that set the same key, the first one's value is the instance's."""
+    """When two handlers set the same key, the instance gets the first one's value."""
     parts = [CloudConfig({"hostname": "first"}), CloudConfig({"hostname": "second"})]
     assert "first" == cloud_init.boot(join(numbered("x", parts)))["config"]["hostname"]
 
@@ -155,7 +155,7 @@ def test_the_first_of_two_values_holds(cloud_init: CloudInit) -> None:
     ids=["same-keys", "opt-out", "no-scripts", "broken-opt-out", "a-script", "other-types", "binary", "broken"],
 )
 def test_hostile_user_data(cloud_init: CloudInit, user_data: bytes, config: dict[str, Any], scripts: int) -> None:
-    """Whatever the user's user-data is, both arrive as far as the user lets them, and nothing fails."""
+    """Whatever the user-data is, vendor data and user-data both take effect as the user allows, without a failure."""
     seen = cloud_init.boot(join(numbered("x", SEVEN)), user_data)
     alone = cloud_init.boot({}, user_data, alone=True)
     assert seen["error"] is None
@@ -176,8 +176,8 @@ def test_a_mapping_beats_the_users_list(cloud_init: CloudInit) -> None:
         CloudConfig({"groups": {"admins": ["root"]}})
 
 
-def test_static_vendor_data_is_beside_it(cloud_init: CloudInit) -> None:
-    """A script of the static vendor data, which has no name, does not lose its file to one of ours."""
+def test_static_vendor_data_keeps_its_file(cloud_init: CloudInit) -> None:
+    """A script of the static vendor data, which has no name, keeps its file beside ours."""
     seen = cloud_init.boot(join(numbered("x", SEVEN)), USER_DATA, "#!/bin/sh\necho static\n")
     assert ["04-x-one", "05-x-script", "part-001"] == seen["vendor_scripts"]
 
@@ -257,7 +257,7 @@ PARTS: Final = st.one_of(
 )
 @given(value=VALUES | DOCUMENTS | MESSAGES | st.lists(PARTS | DOCUMENTS, max_size=4))
 def test_no_answer_costs_an_instance_its_user_data(cloud_init: CloudInit, value: Any) -> None:
-    """Whatever a handler returns: what leaves the guard neither fails cloud-init nor is warned of."""
+    """Whatever a handler returns, what passes the guard causes neither a failure nor a warning of cloud-init."""
     given_value = [each for each in value if each is not None] if isinstance(value, list) else value
     try:
         answer = Guard().check_answer(given_value, "other")
@@ -278,7 +278,7 @@ def test_no_answer_costs_an_instance_its_user_data(cloud_init: CloudInit, value:
 )
 @given(parts=st.lists(PARTS, min_size=1, max_size=4))
 def test_values_arrive_as_they_were_given(cloud_init: CloudInit, parts: list[Part | None]) -> None:
-    """Our own parts pass our own guard, and nothing in them fails cloud-init."""
+    """Our own parts pass our own guard, and their values arrive unchanged."""
     own = [part for part in parts if part]
     answer = join(numbered("x", own)) if own else {}
     assert answer == Guard().check_answer(answer, "x")

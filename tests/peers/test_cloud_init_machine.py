@@ -117,7 +117,7 @@ def booted(nova: Nova, served: Server, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_all_stages_succeed(booted: Mapping[str, Any]) -> None:
-    """cloud-init has no error to report, and no warning about what came from us."""
+    """cloud-init reports no error, and no warning about our vendor data."""
     stages = ("init-local", "init", "modules-config", "modules-final")
     assert [[], [], [], []] == [booted["status"]["v1"][stage]["errors"] for stage in stages]
     assert all(booted["status"]["v1"][stage]["finished"] for stage in stages)
@@ -137,18 +137,18 @@ def test_postfix_is_configured(booted: Mapping[str, Any]) -> None:
 
 
 def test_postfix_delivers(booted: Mapping[str, Any]) -> None:
-    """A message that comes over SMTP is in a user's mailbox, and one to postmaster in root's."""
+    """A message sent by SMTP arrives in a user's mailbox, and one to postmaster in root's."""
     assert 2 == len(booted["delivered"]), booted
     assert {True} == {"Subject: hello" in message for message in booted["delivered"]}
 
 
 def test_postfix_offers_tls(booted: Mapping[str, Any]) -> None:
-    """It greets with its name, and offers STARTTLS."""
+    """Postfix greets with its name, and offers STARTTLS."""
     assert "mail-1.example.org" in booted["said"].splitlines()[0]
     assert "STARTTLS" in booted["said"]
 
 
-def test_the_user_got_what_is_the_users(booted: Mapping[str, Any]) -> None:
-    """The user's runcmd and files are there beside the vendor's, and the user's hostname holds."""
+def test_the_user_data_takes_effect(booted: Mapping[str, Any]) -> None:
+    """The user's runcmd and files take effect beside the vendor's, and the user's hostname holds."""
     assert {"users-file", "users-runcmd"} <= set(booted["user"].split())
     assert "chosen-by-user" == booted["hostname"].strip().partition(".")[0]

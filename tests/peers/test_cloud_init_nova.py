@@ -48,7 +48,7 @@ def booted(nova: Nova, server: Server, cloud_init: CloudInit, number: int, insta
 
 
 def test_one_part(nova: Nova, cloudy: Server, cloud_init: CloudInit) -> None:
-    """One part is a plain cloud-config, taken without a warning, and the user-data is what it was."""
+    """One part is a plain cloud-config, accepted without a warning; the user-data is unchanged."""
     answer, seen = booted(nova, cloudy, cloud_init, 1, {"metadata": {"parts": "timezone"}})
     assert answer.startswith("#cloud-config\n")
     assert (None, []) == (seen["error"], seen["warnings"])
@@ -57,7 +57,7 @@ def test_one_part(nova: Nova, cloudy: Server, cloud_init: CloudInit) -> None:
 
 
 def test_seven_parts(nova: Nova, cloudy: Server, cloud_init: CloudInit) -> None:
-    """Seven parts of three handlers are one message, taken without a warning, each with a file of its own."""
+    """Seven parts of three handlers are one message, accepted without a warning, each with a file of its own."""
     answer, seen = booted(nova, cloudy, cloud_init, 2, {"metadata": {"parts": "five"}, **MAIL_ADMIN})
     assert 7 == answer.count("Content-Disposition: attachment")
     assert (None, []) == (seen["error"], seen["warnings"])
@@ -70,14 +70,14 @@ def test_seven_parts(nova: Nova, cloudy: Server, cloud_init: CloudInit) -> None:
 
 
 def test_no_part(nova: Nova, cloudy: Server, cloud_init: CloudInit) -> None:
-    """Where no handler has anything, the instance is told nothing."""
+    """When no handler has a part, the instance gets none."""
     answer, seen = booted(nova, cloudy, cloud_init, 3, {})
     assert {} == answer
     assert (None, []) == (seen["error"], seen["warnings"])
 
 
 def test_a_broken_part_reaches_nova_as_an_error(nova: Nova, cloudy: Server) -> None:
-    """What cannot work is an error that names the handler and the key, and the instance gets nothing of it."""
+    """A part that cannot work is an error that names the handler and the key; the instance gets nothing of it."""
     instance = {**INSTANCE, "uuid": "6f3c2b1a-9d8e-4f70-8a6b-5c4d3e2f0004", "metadata": {"parts": "broken"}}
     outcome = nova.vendordata(instance, [f"cloud-init@{cloudy.url}/cloud-init"], fatal=True)
     assert "InternalServerError" == outcome["error"]["class"]

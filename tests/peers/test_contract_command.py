@@ -64,7 +64,7 @@ def wsgi(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def run(url: str, *options: str) -> tuple[int, dict[str, Any]]:
-    """Run the command with both accounts, and give its exit status and what it printed."""
+    """Run the command with both accounts, and return its exit status and what it printed."""
     done = CliRunner().invoke(contract, [url, "--os-cloud", "nova", "--tenant-os-cloud", "tenant", "--json", *options])
     assert NOVA.password not in done.output
     return done.exit_code, json.loads(done.stdout)
@@ -76,7 +76,7 @@ def failed(report: dict[str, Any]) -> set[str]:
 
 
 def test_our_own_server_passes(served: Server) -> None:
-    """The mail-server example has nothing that is worth a remark."""
+    """The mail-server example passes every case."""
     status, report = run(f"{served.url}/mailserver", "--strict", "--boot-roles", "member,mail-admin")
     assert (0, set()) == (status, failed(report))
     assert {"cloud-init-string", "cloud-init-parts", "cloud-init-include", "cloud-init-overridden"} == {
@@ -84,21 +84,21 @@ def test_our_own_server_passes(served: Server) -> None:
     }
 
 
-def test_what_is_for_cloud_init_passes(served: Server) -> None:
-    """For that target every case is tested, and passed."""
+def test_the_cloud_init_target_passes(served: Server) -> None:
+    """The target cloud-init passes every case, and none is left out."""
     url = f"{served.url}/cloud-init"
     status, report = run(url, "--strict", "--boot-roles", "member,mail-admin")
     assert (0, {"passed"}) == (status, {case["outcome"] for case in report["cases"]})
 
 
-def test_what_the_server_of_the_field_lacks(wsgi: str) -> None:
-    """Each thing by its id."""
+def test_the_failures_of_a_wsgi_server(wsgi: str) -> None:
+    """The cases that a WSGI server behind keystonemiddleware fails are reported by id."""
     status, report = run(f"{wsgi}/mailserver", "--boot-roles", "member,mail-admin")
     assert (1, LACKING) == (status, failed(report))
 
 
-def test_a_server_of_the_field_that_makes_something(keystone: Keystone, tmp_path: Path) -> None:
-    """Each of Nova's calls is a run of its own, with another password."""
+def test_a_wsgi_server_with_side_effects(keystone: Keystone, tmp_path: Path) -> None:
+    """A WSGI server runs once for each of Nova's calls, each time with another password."""
     runs = tmp_path / "runs"
     runs.mkdir()
     with serving_wsgi(tmp_path / "wsgi", keystone.url, VENDORSRV, delay=0.01, runs=runs) as url:
@@ -106,16 +106,16 @@ def test_a_server_of_the_field_that_makes_something(keystone: Keystone, tmp_path
     assert (1, LACKING - {"again-boot-roles"} | {"again-same"}) == (status, failed(report))
 
 
-def test_what_a_proxy_makes_of_the_server_of_the_field(wsgi: str, keystone: Keystone, tmp_path: Path) -> None:
-    """In front of it, vendorsrv keeps the contract in its place, but for a body that the server itself fails at."""
+def test_a_proxy_before_a_wsgi_server(wsgi: str, keystone: Keystone, tmp_path: Path) -> None:
+    """With our proxy in front, only the case of a body at which the WSGI server itself fails is left."""
     rack = {"url": f"{wsgi}/rack", "auth": "relay", "relay_hosts": "127.0.0.1", "pin": True}
     with Server(tmp_path / "proxy", keystone, {"proxy:rack": rack}) as server:
         status, report = run(f"{server.url}/rack", "--boot-roles", "member,mail-admin")
     assert (0, {"body-boot-roles-missing"}) == (status, failed(report))
 
 
-def test_only_what_can_be_tested_without_credentials(served: Server) -> None:
-    """The rest says what to give."""
+def test_cases_without_credentials(served: Server) -> None:
+    """Without credentials the other cases are skipped, and the report says which credentials they need."""
     done = CliRunner().invoke(contract, [f"{served.url}/mailserver", "--json"])
     report = json.loads(done.stdout)
     assert {
@@ -136,8 +136,8 @@ def test_only_what_can_be_tested_without_credentials(served: Server) -> None:
     )
 
 
-def test_nova_s_own_file_gives_the_token(keystone: Keystone, served: Server, tmp_path: Path) -> None:
-    """As it does for call."""
+def test_nova_conf_names_an_account(keystone: Keystone, served: Server, tmp_path: Path) -> None:
+    """The command takes its account from nova.conf, as `call` does."""
     options = {"auth_type": "password", **cloud(keystone, NOVA)["auth"]}
     (tmp_path / "nova.conf").write_text(section("vendordata_dynamic_auth", options))
     arguments = [f"{served.url}/mailserver", "--nova-conf", str(tmp_path / "nova.conf"), "--only", "caller-valid-token"]
@@ -146,7 +146,7 @@ def test_nova_s_own_file_gives_the_token(keystone: Keystone, served: Server, tmp
 
 
 def test_a_keystone_that_gives_no_token(keystone: Keystone, served: Server, tmp_path: Path) -> None:
-    """Nothing is sent, and the exit status is 2."""
+    """Without a token nothing is sent, and the exit status is 2."""
     wrong = {"clouds": {"nova": cloud(keystone, NOVA._replace(password="hunter2"))}}
     (tmp_path / "clouds.yaml").write_text(json.dumps(wrong))
     done = CliRunner().invoke(contract, [f"{served.url}/mailserver", "--os-cloud", "nova"])
@@ -155,7 +155,7 @@ def test_a_keystone_that_gives_no_token(keystone: Keystone, served: Server, tmp_
 
 
 def test_a_server_over_tls(keystone: Keystone, served_by_tls: Server, authorities: Authorities, tmp_path: Path) -> None:
-    """It is asked with the CA that is given; without, it cannot be asked."""
+    """With the CA the server is tested over TLS; without it, it cannot be tested."""
     url = f"{served_by_tls.url}/mailserver"
     status, report = run(url, "--only", "answer", "--ssl-certfile", str(authorities.ours))
     assert (0, set()) == (status, failed(report))

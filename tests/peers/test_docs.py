@@ -51,7 +51,7 @@ def options_of(block: Block) -> dict[str, dict[str, object]]:
 
 
 def run(command: str, server: Server, keystone: Keystone) -> str:
-    """Run a command of a page, as Nova's user in the folder of the page's files; give what it prints."""
+    """Run a command of a page, as Nova's user in the folder of the page's files; return what it prints."""
     user, password, project = NOVA
     scope = {"OS_PROJECT_NAME": project, "OS_USER_DOMAIN_ID": "default", "OS_PROJECT_DOMAIN_ID": "default"}
     account = {"OS_AUTH_URL": keystone.url, "OS_USERNAME": user, "OS_PASSWORD": password}
@@ -79,7 +79,7 @@ def steps(of: Path) -> Iterator[tuple[str, str]]:
 
 
 def matches(expected: str, printed: str) -> bool:
-    """Say whether a text is as expected, where `...` stands for anything."""
+    """Whether a text is as expected, where `...` stands for anything."""
     return re.fullmatch(".*".join(map(re.escape, expected.split("..."))), printed, re.DOTALL) is not None
 
 

@@ -142,31 +142,31 @@ RAISED: Final = pytest.mark.parametrize(
 
 @RAISED
 def test_fail_reaches_nova(outcomes: Mapping[tuple[str, str], Outcome], way: str, answered: str, raised: str) -> None:
-    """With OnError.FAIL each failure is an error of its own status: Nova raises, or takes nothing for an answer."""
+    """With OnError.FAIL each failure is an error with its own status: Nova raises, or keeps nothing."""
     assert Outcome(answered, "`{}`", raised) == outcomes[way, "fail"]
 
 
 @pytest.mark.parametrize("way", ["raises", "upstream", "busy", "circuit-open", "slow"])
 def test_empty_never_raises(outcomes: Mapping[tuple[str, str], Outcome], way: str) -> None:
-    """With OnError.EMPTY no failure of the handler is one of the instance's."""
+    """With OnError.EMPTY no failure of the handler fails the instance."""
     assert Outcome("200, `{}`", "`{}`", "`{}`") == outcomes[way, "empty"]
 
 
 @pytest.mark.parametrize("way", ["raises", "upstream", "busy", "circuit-open", "slow"])
 def test_stale_serves_the_last_good_answer(outcomes: Mapping[tuple[str, str], Outcome], way: str) -> None:
-    """With OnError.STALE the instance gets what it got before."""
+    """With OnError.STALE the instance gets the last good answer."""
     good = "the last good answer"
     assert Outcome(f"200, {good}", good, good) == outcomes[way, "stale"]
 
 
-def test_nothing_unpinned_is_given(outcomes: Mapping[tuple[str, str], Outcome]) -> None:
-    """When the store of pins is away, not even OnError.EMPTY lets an instance with a pin look like one without."""
+def test_an_unavailable_pin_store_is_always_an_error(outcomes: Mapping[tuple[str, str], Outcome]) -> None:
+    """While the pin store is unavailable, even OnError.EMPTY answers 503, as the instance may have a pin."""
     assert outcomes["pinning", "fail"] == outcomes["pinning", "empty"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_is_wrong_with_the_request_is_said(outcomes: Mapping[tuple[str, str], Outcome], mode: str) -> None:
-    """An error below 500 is no failure of the handler: it reaches Nova whatever on_error says."""
+def test_errors_of_the_request_reach_nova(outcomes: Mapping[tuple[str, str], Outcome], mode: str) -> None:
+    """An error below 500 is not the handler's failure: it reaches Nova whatever on_error says."""
     assert "400 `bad_request`" == outcomes["refuses", mode].answered
 
 
@@ -174,7 +174,7 @@ def test_what_is_wrong_with_the_request_is_said(outcomes: Mapping[tuple[str, str
 def test_the_outcomes_say_what_nova_does(
     nova: Nova, server: Server, nova_token: str, outcomes: Mapping[tuple[str, str], Outcome], of: PredictedOutcome
 ) -> None:
-    """The table of the command `handlers --modes` has Nova raise when it does, and have our answer when it has it."""
+    """The table of `handlers --modes` agrees with what Nova does."""
     if of.mode.when == "there is none":
         measured = Asker(nova, server, nova_token, "raises-stale").ask_nova(
             fatal=of.fatal, uuid=OTHER, hostname=NEVER_GOOD

@@ -59,27 +59,27 @@ def unscoped_token(keystone: Keystone) -> str:
 
 
 @pytest.mark.parametrize("account", [NOVA, NOVA_ADMIN], ids=["service", "admin-in-service"])
-def test_nova_may_ask(keystone: Keystone, served: Server, account: Account) -> None:
-    """The role service admits, and so does admin in the project named service."""
+def test_nova_is_admitted(keystone: Keystone, served: Server, account: Account) -> None:
+    """The role service is admitted, and so is admin in the project service."""
     assert 200 == served.post("/received", keystone.token(account)).status_code
 
 
 @pytest.mark.parametrize("role", ["member", "manager", "admin"])
-def test_a_tenant_may_not(keystone: Keystone, served: Server, role: str) -> None:
-    """Whoever boots instances is refused, an administrator of another project too."""
+def test_a_tenant_is_refused(keystone: Keystone, served: Server, role: str) -> None:
+    """A tenant is refused, and so is an administrator of another project."""
     account = Account(f"tenant-{role}", "tenant-role-password", "demo")
     keystone.create_user(*account, [role])
     assert NOT_ALLOWED == error_of(served.post("/received", keystone.token(account)))
 
 
 def test_a_token_without_a_project(keystone: Keystone, served: Server) -> None:
-    """An unscoped token has no roles, whoever's it is."""
+    """An unscoped token is refused: it has no roles."""
     assert NOT_ALLOWED == error_of(served.post("/received", unscoped_token(keystone)))
 
 
 @pytest.mark.parametrize("token", ["expired_token", "revoked_token", "fragile_token"])
 def test_a_token_that_is_not_valid(served: Server, request: pytest.FixtureRequest, token: str) -> None:
-    """A token that is over, revoked, or another Keystone's is refused with a challenge."""
+    """An expired, revoked or foreign token is refused with a challenge."""
     response = served.post("/received", request.getfixturevalue(token))
     assert NOT_VALID == error_of(response)
     assert response.headers["WWW-Authenticate"].startswith('Keystone uri="http://127.0.0.1:')
@@ -100,14 +100,14 @@ def short_token_that_was_taken(keystone: Keystone, server: Server) -> str:
     raise AssertionError("no short token is accepted")
 
 
-def test_a_token_expires_while_it_is_known(keystone: Keystone, served: Server) -> None:
-    """A token that was taken is refused once it is over, although the server keeps tokens for longer."""
+def test_a_cached_token_expires(keystone: Keystone, served: Server) -> None:
+    """A cached token is refused once it has expired."""
     token = short_token_that_was_taken(keystone, served)
     wait_until(lambda: served.post("/received", token).status_code == 401)
 
 
-def test_a_token_is_revoked_while_it_is_known(keystone: Keystone, forgetful: Server) -> None:
-    """A token that was taken is refused after its revocation, when the cache's time is over."""
+def test_a_cached_token_is_revoked(keystone: Keystone, forgetful: Server) -> None:
+    """A revoked token is refused when the cache's time is over."""
     token = keystone.token(NOVA)
     assert 200 == forgetful.post("/received", token).status_code
     keystone.revoke(token)
@@ -115,7 +115,7 @@ def test_a_token_is_revoked_while_it_is_known(keystone: Keystone, forgetful: Ser
 
 
 def test_a_role_is_taken_away(keystone: Keystone, forgetful: Server) -> None:
-    """A user who has lost the role service is refused with the old token, when the cache's time is over."""
+    """A user who lost the role service is refused with the old token when the cache's time is over."""
     account = Account("leaving", "leaving-password", "service")
     user = keystone.create_user(*account, ["service", "member"])
     token = keystone.token(account)
@@ -129,14 +129,14 @@ def test_a_role_is_taken_away(keystone: Keystone, forgetful: Server) -> None:
 
 @pytest.mark.parametrize("first", ["/received", "/mailserver"])
 def test_access_rules(keystone: Keystone, forgetful: Server, first: str) -> None:
-    """A token with access rules is good for their path alone, whichever path is asked first."""
+    """A token with access rules is accepted for their path only, whichever path comes first."""
     token = restricted_token(keystone, "/received")
     asked = [forgetful.post(path, token).status_code for path in (first, "/received", "/mailserver", "/")]
     assert [200 if first == "/received" else 401, 200, 401, 401] == asked
 
 
 def test_one_validation_for_a_hundred_requests(keystone: Keystone, served: Server, nova_token: str) -> None:
-    """A new token that comes with a hundred requests at once is validated once."""
+    """A hundred concurrent requests with a new token cause one validation."""
     assert served.ready()
     before = keystone.requests("GET", "/v3/auth/tokens")
     with ThreadPoolExecutor(100) as pool:
@@ -146,7 +146,7 @@ def test_one_validation_for_a_hundred_requests(keystone: Keystone, served: Serve
 
 
 def test_one_refusal_for_a_hundred_requests(keystone: Keystone, served: Server, revoked_token: str) -> None:
-    """So is a token that Keystone refuses."""
+    """A hundred concurrent requests with a bad token cause one validation."""
     assert served.ready()
     before = keystone.requests("GET", "/v3/auth/tokens")
     with ThreadPoolExecutor(100) as pool:
@@ -158,8 +158,10 @@ def test_one_refusal_for_a_hundred_requests(keystone: Keystone, served: Server, 
 @pytest.mark.parametrize(
     "account", [VENDORSRV._replace(password="wrong"), TENANT], ids=["wrong-password", "may-not-validate"]
 )
-def test_our_own_account(keystone: Keystone, tmp_path: Path, nova_token: str, account: Account) -> None:
-    """An account of ours that Keystone refuses, or does not let validate, is our fault and not the token's."""
+def test_a_refused_account_of_ours_is_503(
+    keystone: Keystone, tmp_path: Path, nova_token: str, account: Account
+) -> None:
+    """When Keystone refuses our own account, or does not let it validate, the answer is 503 and not 401."""
     with Server(tmp_path / "server", keystone, account=account) as server:
         assert NOT_NOW == error_of(server.post("/mailserver", nova_token))
 

@@ -96,12 +96,12 @@ def test_it_logs_each_request_without_its_token(keystone: Keystone, nova_token: 
 
 
 def test_an_expired_token_is_refused(keystone: Keystone, expired_token: str) -> None:
-    """The fixture's token was real, and is over."""
+    """A real token is refused after it has expired."""
     assert not keystone.accepts(expired_token)
 
 
 def test_a_revoked_token_is_refused(keystone: Keystone, revoked_token: str) -> None:
-    """The fixture's token was real, and is revoked."""
+    """A real token is refused after it was revoked."""
     assert not keystone.accepts(revoked_token)
 
 
@@ -115,7 +115,7 @@ def test_a_new_role_can_be_given(keystone: Keystone) -> None:
 
 
 def test_first_log_ins_at_once(keystone: Keystone) -> None:
-    """Users who have never logged in all get a token when they ask at the same time: each is written down."""
+    """Users who log in for the first time at the same moment all get a token."""
     accounts = [Account(f"newcomer-{number}", "newcomer-password", "demo") for number in range(8)]
     for account in accounts:
         keystone.create_user(*account, ["member"])
@@ -124,7 +124,7 @@ def test_first_log_ins_at_once(keystone: Keystone) -> None:
 
 
 def test_a_kept_directory_survives_a_kill(fragile_keystone: Keystone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Keystone that does not stop in time is killed; started again it has the same address and keys."""
+    """A Keystone that does not stop in time is killed; the next start has the same address and keys."""
     url, token, process = fragile_keystone.url, fragile_keystone.token(NOVA), fragile_keystone.process
     monkeypatch.setattr(fragile_keystone, "stop_timeout", 0.0)
     assert process is not None
@@ -151,7 +151,7 @@ def test_a_paused_keystone_accepts_and_never_answers(fragile_keystone: Keystone)
 
 
 def test_what_keystone_refuses_is_one_error(keystone: Keystone) -> None:
-    """A name that is taken is an error that says so."""
+    """A name that is taken is an error with Keystone's reason."""
     with pytest.raises(ConfigError, match=r"failed at POST /projects: .*two projects with"):
         keystone.create_project("service")
 
@@ -163,13 +163,13 @@ def test_an_unknown_role_is_named(keystone: Keystone) -> None:
 
 
 def test_a_taken_port_is_the_reason(keystone: Keystone) -> None:
-    """When Keystone cannot start, the message has the reason's last line and no traceback."""
+    """When Keystone cannot start, the message is the last line of the reason, without a traceback."""
     with pytest.raises(ConfigError, match=r"^the local Keystone did not start: OSError: .*Address already in use$"):
         LocalKeystone(port=keystone.port).start()
 
 
 def test_starting_has_a_bound(tmp_path: Path) -> None:
-    """A start that takes too long is an error, and nothing stays running."""
+    """A start that takes too long is an error, and no process is left."""
     slow = LocalKeystone(directory=tmp_path, start_timeout=0.05)
     with pytest.raises(ConfigError, match=r"did not start within 0\.05 seconds"):
         slow.start()

@@ -27,7 +27,7 @@ def boot(**changes: Any) -> dict[str, Any]:
 
 
 def test_what_the_handler_sees(nova: Nova, served: Server) -> None:
-    """Every field that Nova knows reaches the handler."""
+    """Every field that Nova sends reaches the handler."""
     outcome = nova.vendordata(INSTANCE, [f"mail@{served.url}/received"], fatal=True)
     assert {
         "project_id": "0b9d1c2f4c2e4a6b8d5e7f3a1c9b2d4e",
@@ -59,27 +59,27 @@ def test_what_the_handler_sees(nova: Nova, served: Server) -> None:
     ids=["volume", "image", "project", "hostname", "user-data", "metadata", "non-ascii", "no-roles", "case", "largest"],
 )
 def test_odd_values(nova: Nova, served: Server, change: Mapping[str, Any], seen: Mapping[str, Any]) -> None:
-    """What Nova's object may hold reaches the handler: volume boots, nulls, Unicode, 64 KiB of user-data."""
+    """Volume boots, nulls, Unicode and 64 KiB of user-data reach the handler."""
     outcome = nova.vendordata(boot(**change), [f"mail@{served.url}/received"], fatal=True)
     assert [] == outcome["log"]
     assert seen == {name: outcome["value"]["mail"][name] for name in seen}
 
 
 def test_all_handlers_in_one_target(nova: Nova, served: Server) -> None:
-    """A target without a path gets every handler's answer under its name."""
+    """A target without a path gets the answers of all handlers by name."""
     outcome = nova.vendordata(boot(system_metadata=MAIL_ADMIN), [f"all@{served.url}/"], fatal=True)
     assert ["mailserver", "received", "echo"] == list(outcome["value"]["all"])
     assert MAIL_SERVER == outcome["value"]["all"]["mailserver"]
 
 
 def test_two_targets(nova: Nova, served: Server) -> None:
-    """One failing target, when failure is not fatal, costs the other nothing."""
+    """When failures are not fatal, a failing target does not affect another target."""
     targets = [f"gone@{served.url}/gone", f"mail@{served.url}/mailserver"]
     assert {"gone": {}, "mail": MAIL_SERVER} == nova.vendordata(boot(system_metadata=MAIL_ADMIN), targets)["value"]
 
 
 def test_https(nova: Nova, served_by_tls: Server, authorities: Authorities) -> None:
-    """Over HTTPS Nova checks our certificate with the CA of vendordata_dynamic_ssl_certfile."""
+    """Over HTTPS Nova verifies our certificate with the CA of vendordata_dynamic_ssl_certfile."""
     targets = [f"mail@{served_by_tls.url}/mailserver"]
     assert served_by_tls.url.startswith("https://")
     assert {"mail": MAIL_SERVER} == nova.vendordata(
@@ -88,7 +88,7 @@ def test_https(nova: Nova, served_by_tls: Server, authorities: Authorities) -> N
 
 
 def test_a_private_authority(nova: Nova, served_by_tls: Server) -> None:
-    """Without that option our certificate, which none of the system's CAs signed, is a failure."""
+    """Without that option Nova refuses a certificate of a private CA."""
     outcome = nova.vendordata(boot(), [f"mail@{served_by_tls.url}/mailserver"], fatal=True)
     assert "SSLError" == outcome["error"]["class"]
 
@@ -96,7 +96,7 @@ def test_a_private_authority(nova: Nova, served_by_tls: Server) -> None:
 def test_client_certificates(
     nova: Nova, asking_for_certificates: Server, authorities: Authorities, nova_token: str
 ) -> None:
-    """Where they are asked for, who shows one is answered, and Nova, which has none to show, is not."""
+    """A server that requires client certificates answers a client that has one, and not Nova, which has none."""
     targets = [f"mail@{asking_for_certificates.url}/mailserver"]
     outcome = nova.vendordata(boot(), targets, ssl_certfile=authorities.ours)
     assert {"mail": {}} == outcome["value"]

@@ -48,7 +48,7 @@ class Cloud:
 
 
 def command(configuration: Path, group: str, *arguments: str) -> str:
-    """Run a command of ours that reads a server's configuration; give what it prints."""
+    """Run a command of ours that reads a server's configuration; return what it prints."""
     words = [sys.executable, "-m", "vendorsrv", group, arguments[0], "--config-file", str(configuration)]
     return subprocess.run(
         [*words, *arguments[1:]], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
@@ -78,19 +78,19 @@ def instance() -> str:
     return str(uuid.uuid4())
 
 
-def test_the_log_has_nothing_of_how_the_table_was_made(cloud: Cloud) -> None:
-    """A server that creates its SQLite file, or finds its database, logs nothing of the library that does it."""
+def test_the_log_has_no_lines_of_alembic(cloud: Cloud) -> None:
+    """A server that creates its SQLite file, or opens its database, logs nothing of Alembic."""
     assert [] == [line for line in cloud.first.log.splitlines() if "alembic" in line]
 
 
 def test_the_first_answer_holds(cloud: Cloud, instance: str) -> None:
-    """The instance stays what it was at boot: without the role, and asked of another server with other settings."""
+    """The instance keeps its first answer: after the role is gone, and from a server with other settings."""
     assert MAIL_SERVER == cloud.ask(cloud.first, instance, MAIL_ADMIN)
     assert [MAIL_SERVER] * 2 == [cloud.ask(server, instance, MEMBER) for server in (cloud.second, cloud.first)]
 
 
-def test_it_is_the_same_bytes(cloud: Cloud, instance: str, nova_token: str) -> None:
-    """Not only does Nova read the same: every server sends the same bytes."""
+def test_every_server_sends_the_same_bytes(cloud: Cloud, instance: str, nova_token: str) -> None:
+    """Every server sends the same bytes for a pinned instance."""
     bodies = [
         server.post(
             "/mailserver", nova_token, b'{"instance-id": "%s", "boot-roles": "%s"}' % (instance.encode(), roles)
@@ -102,7 +102,7 @@ def test_it_is_the_same_bytes(cloud: Cloud, instance: str, nova_token: str) -> N
 
 
 def test_what_is_forgotten_is_forgotten_everywhere(cloud: Cloud, instance: str) -> None:
-    """After `pins forget` the instance is what its user's roles make it now, by every server, and stays that."""
+    """After `pins forget` every server gives the instance a new answer by its roles of today, which is pinned."""
     asked = [cloud.ask(server, instance, MAIL_ADMIN) for server in (cloud.first, cloud.second)]
     cloud.forget(instance)
     asked += [cloud.ask(server, instance, MEMBER) for server in (cloud.second, cloud.first)]
@@ -110,14 +110,14 @@ def test_what_is_forgotten_is_forgotten_everywhere(cloud: Cloud, instance: str) 
     assert [MAIL_SERVER, MAIL_SERVER, {}, {}, {}, {}] == asked
 
 
-def test_nothing_is_an_answer_that_holds_too(cloud: Cloud, instance: str) -> None:
-    """An instance that was no mail server at boot does not become one, when its user gets the role later."""
+def test_an_empty_answer_is_pinned(cloud: Cloud, instance: str) -> None:
+    """An instance that was not a mail server at boot does not become one when its user gets the role."""
     assert {} == cloud.ask(cloud.first, instance, MEMBER)
     assert [{}, {}] == [cloud.ask(server, instance, MAIL_ADMIN) for server in (cloud.first, cloud.second)]
 
 
 def test_another_instance_has_an_answer_of_its_own(cloud: Cloud, instance: str) -> None:
-    """One instance's pin is none of another's: a mail administrator's next boot is another mail server."""
+    """A pin holds for one instance: the next one of a mail administrator is another mail server."""
     cloud.ask(cloud.first, instance, MEMBER)
     assert {**MAIL_SERVER, "domain": "example.net", "hostname": "mail-1.example.net"} == cloud.ask(
         cloud.second, str(uuid.uuid4()), MAIL_ADMIN

@@ -23,7 +23,7 @@ ANSWER = {
 
 
 def account(keystone: Keystone, user: str, password: str, project: str) -> dict[str, object]:
-    """Give keystoneauth's options."""
+    """Return keystoneauth's options."""
     return {
         "auth_type": "password",
         "auth_url": keystone.url,
@@ -54,26 +54,26 @@ def front(keystone: Keystone, served: Server, tmp_path_factory: pytest.TempPathF
 
 @pytest.mark.parametrize("name", ["relay", "own", "shared"])
 def test_tokens_that_are_accepted(front: Server, nova_token: str, name: str) -> None:
-    """Nova's, relayed; and those of our own account, wherever it stands."""
+    """The upstream accepts Nova's relayed token and those of our own account, wherever it is configured."""
     response = front.post(f"/{name}", nova_token)
     assert (200, ANSWER) == (response.status_code, response.json())
 
 
 @pytest.mark.parametrize(("name", "status"), [("tenant", 403), ("nobody", 401)])
-def test_tokens_that_are_not(front: Server, nova_token: str, name: str, status: int) -> None:
-    """The other server's refusal is told with its status."""
+def test_tokens_that_are_refused(front: Server, nova_token: str, name: str, status: int) -> None:
+    """The upstream's refusal of a token is reported with its status."""
     response = front.post(f"/{name}", nova_token)
     assert (502, "upstream_refused") == (response.status_code, response.json()["error"]["code"])
     assert f"upstream {name} answered with status {status}" == response.json()["error"]["message"]
 
 
-def test_a_stranger_does_not_get_through(front: Server, tenant_token: str) -> None:
-    """A proxy's own token opens nothing for those whom the policy keeps out."""
+def test_the_policy_applies_before_the_proxy(front: Server, tenant_token: str) -> None:
+    """A caller whom the policy refuses does not reach the upstream with the proxy's own token."""
     assert 403 == front.post("/own", tenant_token).status_code
 
 
 def test_a_revoked_token_is_replaced(keystone: Keystone) -> None:
-    """By one that Keystone accepts."""
+    """A revoked token of our own account is replaced by a new one."""
 
     async def story() -> tuple[str, str]:
         token = ServiceToken(keystone.session(*VENDORSRV), "upstream rack")

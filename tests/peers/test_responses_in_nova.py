@@ -40,7 +40,7 @@ def misbehaving(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Say whether a text is as expected, where ``…`` stands for anything."""
+    """Whether a text is as expected, where ``…`` stands for anything."""
     return re.fullmatch(".*".join(map(re.escape, pattern.split("…"))), text, re.DOTALL) is not None
 
 
@@ -57,7 +57,7 @@ def check(failure: Failure, url: str, fatal: Mapping[str, Any], lenient: Mapping
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_refusals(nova: Nova, misbehaving: Server, nova_token: str, name: str) -> None:
-    """Our error raises the class of the table in Nova, or is ``{}``; our log has its code by the same id."""
+    """Each of our errors raises the class of the table in Nova, or is ``{}``; our log has its code by the same id."""
     failure = REFUSALS[name]
     url = misbehaving.url + failure.path
     for change in failure.before:
@@ -72,7 +72,7 @@ def test_refusals(nova: Nova, misbehaving: Server, nova_token: str, name: str) -
 
 
 def misbehaving_logs_code(failure: Failure) -> bool:
-    """Say whether it is a handler's path; the server's own are logged without."""
+    """Whether it is a handler's path; the server's own are logged without."""
     return failure.path.count("/") == 1
 
 
@@ -221,7 +221,7 @@ MADE_BY: Final[Mapping[str, Callable[[pytest.FixtureRequest], Outage]]] = dict(
 
 @pytest.mark.parametrize("name", OUTAGES)
 def test_outages(nova: Nova, request: pytest.FixtureRequest, name: str) -> None:
-    """The state of a peer raises the class of the table in Nova, or is ``{}`` and a line in its log."""
+    """Each outage raises the class of the table in Nova, or is ``{}`` and a line in Nova's log."""
     with MADE_BY[name](request) as (url, unusual):
         fatal = nova.vendordata(INSTANCE, [f"mail@{url}"], fatal=True, **unusual)
         lenient = nova.vendordata(INSTANCE, [f"mail@{url}"], **unusual)
@@ -242,7 +242,7 @@ def normal(text: str) -> str:
 
 
 def shown_by(failure: Failure, answer: str, log: str, raises: str) -> bool:
-    """Say whether a row of the page has this answer, its class, and what is quoted of its message."""
+    """Whether a row of the page has this answer, its class, and what is quoted of its message."""
     quoted = re.findall(r"`([^`]+)`", log)
     patterns = [" *.* *".join(re.escape(part.strip()) for part in normal(each).split("…")) for each in quoted]
     said = any(re.search(pattern, normal(failure.message)) for pattern in patterns)
@@ -251,7 +251,7 @@ def shown_by(failure: Failure, answer: str, log: str, raises: str) -> bool:
 
 
 def test_each_failure_of_the_page_is_shown() -> None:
-    """Each row of the first table of docs/failures.md is shown by one of these tests."""
+    """These tests cover each row of the first table of docs/failures.md."""
     failures = [*REFUSALS.values(), *OUTAGES.values()]
     assert [] == [row for row in page_rows() if not any(shown_by(each, *row) for each in failures)]
 

@@ -149,33 +149,33 @@ FORMATS: Final = pytest.mark.parametrize("name", ["text", "json"])
 
 @FORMATS
 def test_every_case_is_answered(stories: dict[str, Story], name: str) -> None:
-    """Each request had the outcome that it was made for, so that its lines are in the log."""
+    """Each request has the expected outcome, so that its lines are in the log."""
     assert [case.status for case in CASES + OUTAGE] == [each.status_code for each in stories[name].responses]
 
 
 @FORMATS
 def test_no_secret_is_logged(stories: dict[str, Story], name: str) -> None:
-    """Not a line at any level has a token, a password, user-data, metadata or an answer."""
+    """No line at any level has a token, a password, user-data, metadata or an answer."""
     lines = stories[name].log.splitlines()
     assert [] == [line for line in lines if any(each in line for each in (SECRET, ENCODED, FERNET, "-password"))]
 
 
 @FORMATS
 def test_no_error_has_a_secret(stories: dict[str, Story], name: str) -> None:
-    """What is answered instead of an answer, and may reach a tenant, holds nothing of the request's values."""
+    """No error that a tenant may see has a value of the request."""
     errors = [response.text for response in stories[name].responses if response.status_code != 200]
     assert [] == [text for text in errors if any(each in text for each in (SECRET, ENCODED, FERNET))]
 
 
 @FORMATS
 def test_every_request_is_logged(stories: dict[str, Story], name: str) -> None:
-    """Each response's id stands in the log, and the libraries' debug lines do."""
+    """The log has each response's id, and the libraries' debug lines."""
     ids = [response.headers["X-Openstack-Request-Id"] for response in stories[name].responses]
     assert [] == [each for each in ids if each not in stories[name].log]
     assert "DEBUG" in stories[name].log
 
 
 def test_json_lines_are_json(stories: dict[str, Story]) -> None:
-    """A log that is JSON has one object on each line, and nothing else comes between."""
+    """Each line of a JSON log is one object."""
     lines = [json.loads(line) for line in stories["json"].log.splitlines()]
     assert {"vendorsrv.access", "vendorsrv.handlers.runner"} <= {line["name"] for line in lines}

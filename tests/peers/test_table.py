@@ -45,14 +45,14 @@ def outcomes(ways: Ways, request: pytest.FixtureRequest) -> Iterator[Outcomes]:
 
 
 def same(text: str | None) -> str:
-    """Give a message without what differs between two calls."""
+    """Return a message without what differs between two calls."""
     return re.sub(r"req-[0-9a-f-]{36}", "req-", one_line(text or ""))
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", TABLE)
-def test_what_becomes_of_it(ways: Ways, outcomes: Outcomes, name: str, way: Way) -> None:
-    """The entry byte by byte, and what Nova raises, as `call` tells and as Nova's own class does."""
+def test_the_outcome_of_each_case(ways: Ways, outcomes: Outcomes, name: str, way: Way) -> None:
+    """Each case has its entry, byte by byte, and its exception, by `call` and by Nova's own class."""
     row, result = TABLE[name], ways.by_call(TABLE[name], way)
     lenient, fatal = (outcomes[name, way, each].result() for each in (False, True))
     made = row.case.direct if way == "directly" else row.case.proxied
@@ -69,18 +69,18 @@ def test_what_becomes_of_it(ways: Ways, outcomes: Outcomes, name: str, way: Way)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_nova_cannot_tell(outcomes: Outcomes, name: str) -> None:
-    """A good server's entry is the same through a proxy, byte by byte, and nothing is logged; if fatal, too."""
+def test_nova_sees_no_proxy(outcomes: Outcomes, name: str) -> None:
+    """A good server's entry is the same through a proxy, byte by byte, and Nova logs nothing."""
     told = {json.dumps(outcomes[name, way, fatal].result()) for way in WAYS for fatal in (False, True)}
     assert {json.dumps({"value": {"target": TABLE[name].case.direct.value}, "log": []})} == told
 
 
 def test_every_way_to_misbehave_has_a_row() -> None:
-    """The kit's server has no behaviour that the table says nothing about."""
+    """The table has a row for each behaviour of the kit's upstream."""
     assert set() == {*NAMES} - {row.name for row in TABLE.values() if row.server == "misbehaving"}
 
 
 def test_the_page_has_the_table() -> None:
-    """docs/proxy.md shows what is tested here, and nothing else: ``python -m tests.support.peers.table_page``."""
+    """docs/proxy.md has this table: ``python -m tests.support.peers.table_page``."""
     page = (ROOT / "docs" / "proxy.md").read_text()
     assert lines() == [*HEAD, *page.partition("\n".join(HEAD))[2].partition("\n\n")[0].strip().splitlines()]

@@ -12,21 +12,21 @@ REDIRECTS = {"301": 2, "302": 2, "303": 2, "305": 2, "307": 2, "308": 2, "circle
 
 
 def asked_by_nova(ways: Ways, name: str) -> list[Received]:
-    """Give the requests that one call of Nova's came to."""
+    """Return the requests that one call of Nova's came to."""
     before = len(ways.peer.received)
     ways.by_nova(TABLE[f"misbehaving: {name}"], "directly", fatal=False)
     return ways.peer.received[before:]
 
 
 def asked_by_call(ways: Ways, name: str) -> list[Received]:
-    """Give those of `call`."""
+    """Return those of `call`."""
     before = len(ways.peer.received)
     ways.by_call(TABLE[f"misbehaving: {name}"], "directly")
     return ways.peer.received[before:]
 
 
 def headers_of(received: Received) -> dict[str, str]:
-    """Give the headers, whose names have no case; the token is only said to be there."""
+    """Return the headers, whose names have no case; the token is only said to be there."""
     headers = {name.lower(): value for name, value in received.headers.items()}
     assert 150 < len(headers.pop("x-auth-token"))
     return headers
@@ -34,7 +34,7 @@ def headers_of(received: Received) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", REDIRECTS)
 def test_redirects(ways: Ways, name: str) -> None:
-    """Each is followed with body and token, 30 times at most."""
+    """Redirects are followed with body and token, at most 30 times."""
     by_nova, by_call = asked_by_nova(ways, name), asked_by_call(ways, name)
     assert REDIRECTS[name] == len(by_nova)
     assert [each.path for each in by_nova] == [each.path for each in by_call]
@@ -44,14 +44,14 @@ def test_redirects(ways: Ways, name: str) -> None:
 
 @pytest.mark.parametrize("name", REDIRECTS)
 def test_redirects_through_a_proxy(ways: Ways, name: str) -> None:
-    """They end at the proxy: nobody is asked again."""
+    """A redirect ends at the proxy: no second server is called."""
     before = len(ways.peer.received)
     ways.by_nova(TABLE[f"misbehaving: {name}"], "through a proxy", fatal=False)
     assert 1 == len(ways.peer.received) - before
 
 
 def test_a_refused_token_costs_two_requests(ways: Ways) -> None:
-    """A 401 is answered with a new token, once; through the proxy it is no 401, and costs none."""
+    """A 401 brings a second request with a new token; through the proxy it is not a 401, and brings none."""
     requests = asked_by_nova(ways, "401") + asked_by_call(ways, "401")
     assert 4 == len({each.headers["X-Auth-Token"] for each in requests}) == len(requests)
     before = len(ways.peer.received)
@@ -60,13 +60,13 @@ def test_a_refused_token_costs_two_requests(ways: Ways) -> None:
 
 
 def test_the_requests_are_the_same(ways: Ways) -> None:
-    """The server sees no difference between Nova and `call`, but the token."""
+    """The requests of Nova and of `call` differ in the token only."""
     [by_nova], [by_call] = asked_by_nova(ways, "object"), asked_by_call(ways, "object")
     assert (by_nova.body, headers_of(by_nova)) == (by_call.body, headers_of(by_call))
 
 
 def test_the_proxy_sends_the_same_request(ways: Ways) -> None:
-    """Headers and body, and the token that it relays; but for our request id."""
+    """The proxy sends the same headers, body and token, with our request id."""
     [direct] = asked_by_nova(ways, "object")
     ways.by_nova(TABLE["misbehaving: object"], "through a proxy", fatal=False)
     proxied = ways.peer.received[-1]

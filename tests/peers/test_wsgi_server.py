@@ -16,14 +16,14 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def test_without_a_token(url: str) -> None:
-    """It is keystonemiddleware that refuses."""
+    """A request without a token is refused by keystonemiddleware."""
     response = httpx.post(url, content=BODY, headers=JSON, timeout=60)
     assert 401 == response.status_code
     assert response.headers["WWW-Authenticate"].startswith("Keystone uri=")
 
 
-def test_tokens_are_kept(url: str, nova_token: str, keystone: Keystone) -> None:
-    """Keystone is asked once for each token."""
+def test_tokens_are_cached(url: str, nova_token: str, keystone: Keystone) -> None:
+    """Each token is validated once."""
     headers = {**JSON, "X-Auth-Token": nova_token}
     httpx.post(url, content=BODY, headers=headers, timeout=60)
     asked = keystone.requests("GET", "/v3/auth/tokens")
@@ -32,6 +32,6 @@ def test_tokens_are_kept(url: str, nova_token: str, keystone: Keystone) -> None:
 
 
 def test_its_errors(url: str, nova_token: str) -> None:
-    """They have the exception's text."""
+    """Its errors have the exception's text."""
     response = httpx.post(url, content=b"{}", headers={**JSON, "X-Auth-Token": nova_token}, timeout=60)
     assert (500, "Server error while processing request: 'boot-roles'") == (response.status_code, response.text)

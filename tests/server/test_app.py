@@ -51,7 +51,7 @@ def test_without_keystone_it_is_live_and_not_ready(tmp_path: Path, fake: FakeKey
             "Keystone does not answer, or refuses the account in [keystone_authtoken]",
         ) == error_of(response)
         assert "1" == response.headers["Retry-After"]
-        fake.behaviour = "well"
+        fake.behaviour = "available"
         assert 200 == server.client.get("/-/ready").status_code
 
 

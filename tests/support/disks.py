@@ -24,7 +24,7 @@ def tiny_disk(directory: Path, size: int) -> Iterator[Path]:
 
 
 def fill(directory: Path) -> Path:
-    """Take all the room that there is, and give the file that takes it."""
+    """Take all the room that there is, and return the file that takes it."""
     filler = directory / "filler"
     with filler.open("wb", buffering=0) as file:
         try:

@@ -23,7 +23,7 @@ ACCOUNT: Final = "vendorsrv"
 PASSWORD: Final = "vendorsrv-password"
 
 #: How it can behave: as a good Keystone, or in one of the ways that it fails.
-BEHAVIOURS: Final = ("well", "failing", "hanging", "babbling", "refusing us")
+BEHAVIOURS: Final = ("available", "failing", "hanging", "babbling", "refusing us")
 
 
 class Calls(BaseHTTPRequestHandler):
@@ -99,7 +99,7 @@ class Calls(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class FakeKeystone(Loopback):
@@ -117,7 +117,7 @@ class FakeKeystone(Loopback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.behaviour = "well"
+        self.behaviour = "available"
         self.our_role = "service"
         self.delay = 0.0
         self.goes_on = threading.Event()

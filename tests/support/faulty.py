@@ -63,13 +63,13 @@ Fault = Callable[[Asked, Reply], Reply | Behaviour]
 
 
 def error(status: int, message: str = "no", **headers: str) -> Reply:
-    """Give an error in the form that Nova can read."""
+    """Return an error in the form that Nova can read."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status, json.dumps({"error": {"message": message}}), JSON | named)
 
 
 def refusal(asked: Asked) -> Reply | None:
-    """Say what is wrong with a body, if anything is."""
+    """Return what is wrong with a body, if anything is."""
     try:
         payload = asked.payload
     except ValueError:
@@ -129,7 +129,7 @@ class Calls(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Listening(ThreadingHTTPServer):
@@ -153,7 +153,7 @@ class Listening(ThreadingHTTPServer):
 
 @contextmanager
 def serving(fault: Fault = lambda _, usual: usual) -> Iterator[str]:
-    """Run it on a free loopback port, and give its URL."""
+    """Run it on a free loopback port, and return its URL."""
     with Listening(fault) as server:
         served = THREADS.submit(server.serve_forever, 0.01)
         try:

@@ -70,7 +70,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 async def outcome(asked: Awaitable[Caller]) -> str:
-    """Say how a validation ended."""
+    """Return how a validation ended."""
     try:
         return (await asked).user_id
     except VendordataError as error:

@@ -117,7 +117,7 @@ class Fleet:
             )
 
     def answers(self) -> bool:
-        """Say whether every worker that there should be has started, and one answers."""
+        """Whether every worker that there should be has started, and one answers."""
         assert self.process.poll() is None, self.log.read_text()
         with self.log.open() as log:
             log.seek(self.begins)  # not what it said before it was started again
@@ -125,7 +125,7 @@ class Fleet:
         return started >= self.workers and self.ask("/-/live").status == 405
 
     def end(self) -> int:
-        """Stop it as an operator does, and give its exit status."""
+        """Stop it as an operator does, and return its exit status."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -171,5 +171,5 @@ class Fleet:
 
 
 def instances(count: int, first: int = 1) -> list[str]:
-    """Give the ids of some instances."""
+    """Return the ids of some instances."""
     return [str(UUID(int=number)) for number in range(first, first + count)]

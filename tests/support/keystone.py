@@ -24,7 +24,7 @@ class Account(NamedTuple):
     project: str
 
     def options(self, keystone_url: str) -> dict[str, Any]:
-        """Give the options of ``[keystone_authtoken]`` for a server that validates tokens with this account."""
+        """Return the options of ``[keystone_authtoken]`` for a server that validates tokens with this account."""
         return {
             "auth_type": "password",
             "auth_url": keystone_url,
@@ -98,7 +98,7 @@ class Keystone(LocalKeystone):
         return issued(Session(auth=auth, timeout=30))
 
     def accepts(self, token: str) -> bool:
-        """Say whether this Keystone validates the token."""
+        """Whether this Keystone validates the token."""
         answer = self.session(*VENDORSRV).get(
             f"{self.url}/auth/tokens", headers={"X-Subject-Token": token}, raise_exc=False
         )

@@ -16,7 +16,7 @@ ENDLESS: Final = ("slow", "silent", "stuck in the body")
 
 
 def limits_for(name: str) -> Limits:
-    """Give the limits with which a behaviour is asked."""
+    """Return the limits with which a behaviour is asked."""
     return PATIENCE if name in ENDLESS else NOVA_DEFAULTS
 
 

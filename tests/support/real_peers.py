@@ -27,7 +27,7 @@ class Wanted:
     peers = True
 
 
-def ask() -> None:
+def skip_if_unit() -> None:
     """Skip the test, or the module that is being imported, when only unit tests are wanted."""
     if not Wanted.peers:
         pytest.skip("not a unit test: it needs a real peer or a server process", allow_module_level=True)
@@ -38,7 +38,7 @@ def require(name: str, reason_if_missing: str) -> str:
 
     See :func:`missing` for what happens when it is not installed.
     """
-    ask()
+    skip_if_unit()
     if importlib.util.find_spec(name) is None:
         missing(reason_if_missing)
     RAN[name] = importlib.metadata.version(name)
@@ -47,7 +47,7 @@ def require(name: str, reason_if_missing: str) -> str:
 
 def require_program(name: str) -> None:
     """Go on when there is such a program; see :func:`missing` for what happens otherwise."""
-    ask()
+    skip_if_unit()
     if which(name) is None:
         missing(f"no {name}: make test installs it")
 

@@ -82,7 +82,7 @@ def write_config(
 
 
 def section(name: str, options: Mapping[str, object]) -> str:
-    """Give the text of one section; options that are None are left out."""
+    """Return the text of one section; options that are None are left out."""
     lines = [f"{key} = {value}" for key, value in options.items() if value is not None]
     return "\n".join([f"[{name}]", *lines, ""])
 
@@ -140,7 +140,7 @@ class Process:
     """
 
     def __init__(self, config: Path, port: int) -> None:
-        peers.ask()
+        peers.skip_if_unit()
         self.port = port
         self.log = config.with_name("serve.log")
         modules = config.parent  # handlers may stand beside the configuration
@@ -155,12 +155,12 @@ class Process:
             )
 
     def client(self, verify: ssl.SSLContext | bool = True) -> httpx.Client:
-        """Give a client of it; over TLS when there is a context."""
+        """Return a client of it; over TLS when there is a context."""
         scheme = "https" if isinstance(verify, ssl.SSLContext) else "http"
         return httpx.Client(base_url=f"{scheme}://127.0.0.1:{self.port}", verify=verify, timeout=60)
 
     def answers(self, verify: ssl.SSLContext | bool = True) -> bool:
-        """Say whether it is alive."""
+        """Whether it is alive."""
         with self.client(verify) as client:
             try:
                 return client.get("/-/live").status_code == 200
@@ -181,7 +181,7 @@ class Process:
         self.process.send_signal(number)
 
     def end(self) -> int:
-        """Wait for its end, and give the exit status."""
+        """Wait for its end, and return the exit status."""
         return self.process.wait(60)
 
 
@@ -220,7 +220,7 @@ def free_port() -> int:
 
 
 def error_of(response: httpx.Response) -> tuple[int, str, str]:
-    """Give status, code and message of an error, which must have the one shape."""
+    """Return status, code and message of an error, which must have the one shape."""
     error = response.json()["error"]
     assert error["request_id"] == response.headers["X-Openstack-Request-Id"]
     assert {"code", "title", "message", "request_id"} == set(error)

@@ -20,12 +20,12 @@ NAME: Final = "vendorsrv:2:01010101010101010101010101010101010101010101010101010
 
 
 def store_of(backend: str) -> OwnStore:
-    """Give a store that is not started yet."""
+    """Return a store that is not started yet."""
     return OwnRedis() if backend == "redis" else OwnMemcached()
 
 
 def options_for(store: OwnStore, port: int | None = None, second: int | None = None) -> dict[str, object]:
-    """Give the options of ``[cache]`` for a store.
+    """Return the options of ``[cache]`` for a store.
 
     :param port: of the relay in front of it.
     :param second: the port of a second one like it.

@@ -40,7 +40,7 @@ class OwnStore:
         self.stop()
 
     def command(self) -> Sequence[str]:
-        """Give the command line after the program's name."""
+        """Return the command line after the program's name."""
         raise NotImplementedError
 
     def version(self) -> str:
@@ -56,7 +56,7 @@ class OwnStore:
         wait_until(self.listens)
 
     def listens(self) -> bool:
-        """Say whether it takes connections."""
+        """Whether it takes connections."""
         assert self.process
         assert self.process.poll() is None, f"{self.program} ended"
         try:
@@ -92,11 +92,11 @@ class OwnStore:
         raise NotImplementedError
 
     def take(self, name: str) -> bytes | None:
-        """Give the value as it is in the store."""
+        """Return the value as it is in the store."""
         raise NotImplementedError
 
     def lifetime(self, name: str) -> int:
-        """Say for how many seconds more the store will keep a value."""
+        """Return for how many more seconds the store keeps a value."""
         raise NotImplementedError
 
 
@@ -113,7 +113,7 @@ class OwnRedis(OwnStore):
         self.memory = memory
 
     def command(self) -> Sequence[str]:
-        """Say where, and that nothing is saved."""
+        """Return the address, and that nothing is saved."""
         where = ["--bind", "127.0.0.1", "--port", str(self.port)]
         return [*where, "--save", "", "--maxmemory", str(self.memory), "--maxmemory-policy", "noeviction"]
 
@@ -123,7 +123,7 @@ class OwnRedis(OwnStore):
             client.set(name, value)
 
     def take(self, name: str) -> bytes | None:
-        """Give the value as it is."""
+        """Return the value as it is."""
         with redis.Redis(port=self.port) as client:
             value: bytes | None = client.get(name)
         return value
@@ -152,7 +152,7 @@ class OwnMemcached(OwnStore):
         self.evicts = evicts
 
     def command(self) -> Sequence[str]:
-        """Say where and how much; root has to say that it means it."""
+        """Return the address and the memory; root has to be named."""
         user = ["-u", "root"] if os.geteuid() == 0 else []
         return ["-l", "127.0.0.1", "-p", str(self.port), "-m", "2", *user, *([] if self.evicts else ["-M"])]
 
@@ -162,7 +162,7 @@ class OwnMemcached(OwnStore):
             client.set(name, value, flags=1, noreply=False)  # 1 says that it is a pickle, to those who would unpickle
 
     def take(self, name: str) -> bytes | None:
-        """Give the value as it is."""
+        """Return the value as it is."""
         with closing(Client(("127.0.0.1", self.port))) as client:
             value: bytes | None = client.get(name)
         return value

@@ -36,14 +36,14 @@ class Endpoint(NamedTuple):
         return self.server.ask(path, self.token, **keywords)
 
     def outcome(self, path: str = "/rack", **keywords: Any) -> tuple[int, Any]:
-        """Give the status, and the answer or the message."""
+        """Return the status, and the answer or the message."""
         response = self.ask(path, **keywords)
         body = response.json()
         return response.status_code, body if response.status_code == 200 else body["error"]["message"]
 
 
 def proxy(name: str = "rack", /, **options: object) -> str:
-    """Give the text of a proxy's section; a list of URLs becomes a line for each."""
+    """Return the text of a proxy's section; a list of URLs becomes a line for each."""
     urls = options.pop("url")
     lines = [f"url = {url}\n" for url in (urls if isinstance(urls, list) else [urls])]
     return section(f"proxy:{name}", options) + "".join(lines)

@@ -35,7 +35,7 @@ LISTENING: Final = re.compile(r"(?:Listening at:|Serving on) (http://127\.0\.0\.
 
 
 def answer_to(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what the mail-server example gives for this body of Nova's."""
+    """Return what the mail-server example gives for this body of Nova's."""
     if "mail-admin" not in payload["boot-roles"].split(","):
         return {}
     return {
@@ -47,7 +47,7 @@ def answer_to(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def note_run(runs: str, payload: Mapping[str, Any]) -> dict[str, str]:
-    """Leave a file for this run, as tests/support/handlers/keeping.py does, and give the secret that it made."""
+    """Leave a file for this run, as tests/support/handlers/keeping.py does, and return the secret that it made."""
     secret = secrets.token_hex(16)
     os.close(os.open(f"{runs}/{payload['instance-id']}.{secret}", os.O_CREAT | os.O_EXCL))
     return {"made": secret}
@@ -82,7 +82,7 @@ def from_environment() -> Application:
 
 
 def command(server: Kind, workers: int, threads: int) -> list[str]:
-    """Give the command line; both keep connections open."""
+    """Return the command line; both keep connections open."""
     if server == "waitress":
         options = ["--listen=127.0.0.1:0", f"--threads={threads}", "--call", FACTORY]
     else:
@@ -92,7 +92,7 @@ def command(server: Kind, workers: int, threads: int) -> list[str]:
 
 
 def refuses_strangers(url: str) -> bool:
-    """Say whether the application answers; gunicorn listens seconds before it has loaded it."""
+    """Whether the application answers; gunicorn listens seconds before it has loaded it."""
     try:
         return httpx.post(url, timeout=60).status_code == 401
     except httpx.TransportError:
@@ -111,7 +111,7 @@ def serving_wsgi(
     threads: int = 4,
     runs: Path | None = None,
 ) -> Iterator[str]:
-    """Run it in a process of its own, on a free loopback port, and give its URL; any path will do.
+    """Run it in a process of its own, on a free loopback port, and return its URL; any path will do.
 
     :param directory: gets its configuration and ``wsgi.log``.
     :param account: its own, with which it validates tokens.

@@ -13,7 +13,7 @@ SEVEN = ["project-id", "instance-id", "image-id", "user-data", "hostname", "meta
 
 
 def test_the_usual_body() -> None:
-    """Seven members, in Nova's order."""
+    """The usual body has seven members, in Nova's order."""
     assert SEVEN == list(json.loads(nova_body()))
 
 
@@ -28,25 +28,25 @@ def test_the_usual_body() -> None:
     ],
 )
 def test_variants(variant: str, member: str, value: object) -> None:
-    """Each is what its name says."""
+    """Each variant is what its name says."""
     assert value == json.loads(nova_body(variant))[member]
 
 
 def test_a_nova_before_ocata() -> None:
-    """It sends no boot roles."""
+    """A Nova before Ocata sends no boot roles."""
     assert SEVEN[:-1] == list(json.loads(nova_body("before ocata")))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_is_legal(variant: str) -> None:
-    """The server takes it; it is ASCII, and about the same instance."""
+    """The server accepts every variant; it is ASCII, and about the same instance."""
     request = VendordataRequest.from_json(nova_body(variant))
     assert "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d" == request.instance_id
     assert nova_body(variant).isascii()
 
 
 def test_the_largest_body() -> None:
-    """By Nova's default limits; user-data is base64 that can be decoded."""
+    """The largest body is as large as Nova's default limits allow; its user-data is valid Base64."""
     request = VendordataRequest.from_json(nova_body("largest"))
     assert 128 == len(request.metadata)
     assert {255} == {len(text) for pair in request.metadata.items() for text in pair}
@@ -54,8 +54,8 @@ def test_the_largest_body() -> None:
     assert 400_000 < len(nova_body("largest")) < 2**20
 
 
-def test_what_a_test_says_of_the_instance() -> None:
-    """Members by their Python names, user-data as the instance sees it, and None for null."""
+def test_members_can_be_set() -> None:
+    """Members are set by their Python names; user-data is encoded, and None is null."""
     sent = json.loads(nova_body(user_data=b"#!/bin/sh\n", hostname=None, boot_roles="a,b", extra={"new": 1}))
     assert ("IyEvYmluL3NoCg==", None, "a,b", 1) == (
         sent["user-data"],

@@ -22,12 +22,12 @@ from vendorsrv.testing.stores import StoreSwitch
     ],
 )
 def test_names_are_documented(heading: str, names: Collection[str]) -> None:
-    """Each stands in the table below the heading, and no other."""
+    """The table below the heading has each name, and no other."""
     cells = [row[0] for row in rows(section(page("testing"), heading))]
     assert sorted(names) == sorted(name for cell in cells for name in re.findall("`([^`]+)`", cell))
 
 
 @pytest.mark.parametrize("name", testing.__all__)
 def test_public_names_are_documented(name: str) -> None:
-    """Those that nobody has to write are described by what they do: an answer, a server, a request."""
+    """The page has every public name, but for types that no test needs to name."""
     assert name in {"Answer", "Received", "Server"} or name in page("testing").read_text()

@@ -22,21 +22,21 @@ def test_the_fixtures_work_together(
     vendordata_upstream: FakeUpstream,
     vendordata_clock: ManualClock,
 ) -> None:
-    """A server with the test's Keystone and clock, and another one that asks the fake upstream."""
+    """The fixtures work together: a server with the test's Keystone and clock, and a proxy to the fake upstream."""
     server = vendordata(MailServer, options={"domain": "example.org"}, clock=vendordata_clock)
     proxy = vendordata(sections={"proxy:rack": {"url": vendordata_upstream.url}})
     assert vendordata_keystone is server.keystone is proxy.keystone
     assert ({}, {"rack": "r1"}) == (server.ask().json, proxy.ask().json)
 
 
-def test_pytest_finds_them() -> None:
-    """By the group that it looks into."""
+def test_pytest_finds_the_fixtures() -> None:
+    """The entry point of pytest names the fixtures' module."""
     (found,) = entry_points(group="pytest11", name="vendorsrv")
     assert "vendorsrv.testing.plugin" == found.value
 
 
-def test_a_test_that_uses_none_pays_for_none(tmp_path: Path) -> None:
-    """Of vendorsrv only the package, the kit's face and the plugin are loaded."""
+def test_unused_fixtures_import_nothing(tmp_path: Path) -> None:
+    """Without a use of the fixtures only the package, the kit's __init__ and the plugin are imported."""
     (tmp_path / "test_nothing.py").write_text(
         "import sys\n"
         "def test_nothing():\n"
@@ -50,7 +50,7 @@ def test_a_test_that_uses_none_pays_for_none(tmp_path: Path) -> None:
 
 
 def test_the_names_are_sorted() -> None:
-    """Constants, classes, functions, as ruff sorts them; each is in the module that the face says."""
+    """The public names are sorted as ruff sorts them, and each is in its module."""
     assert {*testing.__all__} == {*testing.HOMES}
     for name in testing.__all__:
         value = getattr(testing, name)
@@ -59,7 +59,7 @@ def test_the_names_are_sorted() -> None:
         )
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    """As for any module."""
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """An unknown name of the kit is an AttributeError."""
     with pytest.raises(AttributeError, match=r"^module 'vendorsrv.testing' has no attribute 'server_'$"):
         testing.server_  # noqa: B018

@@ -29,12 +29,12 @@ class Site(Handler):
         self.runs = 0
 
     async def handle(self, request: VendordataRequest) -> dict[str, object]:
-        """Say what was set and what was sent."""
+        """Return what was set and what was sent."""
         self.runs += 1
         return {"site": self.settings.site, "hosts": self.settings.hosts, "hostname": request.hostname}
 
     async def about(self) -> int:
-        """Say how often it ran."""
+        """Return how often it ran."""
         return self.runs
 
 
@@ -56,11 +56,11 @@ class Pinned(Handler):
     pin = True
 
     async def handle(self, request: VendordataRequest) -> list[str]:
-        """Give the roles."""
+        """Return the roles."""
         return list(request.boot_roles)
 
     async def cloud_init(self, request: VendordataRequest) -> list[CloudConfig]:
-        """Give a time zone."""
+        """Return a time zone."""
         return [CloudConfig({"timezone": "UTC"})]
 
 
@@ -72,7 +72,7 @@ def server() -> Iterator[Server]:
 
 
 def test_an_answer(server: Server) -> None:
-    """The only handler need not be named; options are read back as they were given."""
+    """The only handler need not be named; its options have the values that the test set."""
     answer = server.ask(hostname="web-7")
     assert (200, {"site": "a$b", "hosts": ["one\nmore", "two"], "hostname": "web-7"}) == (answer.status, answer.json)
     assert (None, None) == (answer.code, answer.message)
@@ -81,23 +81,23 @@ def test_an_answer(server: Server) -> None:
 
 
 def test_an_error(server: Server) -> None:
-    """It has its code and its message at hand."""
+    """An error has a code and a message."""
     answer = server.ask(body=b"[]")
     assert (400, "bad_request", "the body must be an object") == (answer.status, answer.code, answer.message)
 
 
 def test_all_handlers_at_once(server: Server) -> None:
-    """``/`` is the path that it is for Nova."""
+    """The path ``/`` answers with all handlers."""
     assert ["site"] == list(server.ask("/").json)
 
 
 def test_nova_s_headers_can_be_replaced(server: Server) -> None:
-    """The server is as strict as it is with Nova."""
+    """A test can replace Nova's headers; the server is as strict as with Nova."""
     assert 415 == server.ask(headers={"Content-Type": "text/plain"}).status
 
 
 def test_a_call_without_a_token(server: Server) -> None:
-    """It is refused as Keystone's clients are."""
+    """A request without a token is 401."""
     answer = server.ask(token="")
     assert (401, 'Keystone uri="https://keystone.example.org:5000/v3"') == (
         answer.status,
@@ -106,35 +106,35 @@ def test_a_call_without_a_token(server: Server) -> None:
 
 
 def test_a_tenant_s_token(server: Server) -> None:
-    """The policy is the real one."""
+    """A tenant's token is refused by the real policy."""
     assert 403 == server.ask(token=server.keystone.issue("member", "reader", project="demo")).status
 
 
 def test_a_public_route(server: Server) -> None:
-    """It needs no token."""
+    """A public route needs no token."""
     assert isinstance(server.get("/site/about.json").json, int)
 
 
 def test_readiness(server: Server) -> None:
-    """The server's own routes are there."""
+    """The server's own routes exist."""
     assert (200, "reachable") == ((ready := server.get("/-/ready")).status, ready.json["keystone"])
 
 
 def test_a_config_drive_asks_six_times() -> None:
-    """One after the other, with the same token."""
+    """A config drive makes six requests, one after the other, with the same token."""
     with serve(Kept) as server:
         assert [1] * 6 == [answer.json for answer in server.config_drive(hostname="web-1")]
 
 
 def test_calls_at_once() -> None:
-    """Those that say the same share a run, as in any server."""
+    """Concurrent equal requests share one run, as in any server."""
     with serve(Kept) as server:
         answers = server.ask_at_once([nova_body()] * 5)
         assert [(200, 1)] * 5 == [(answer.status, answer.json) for answer in answers]
 
 
 def test_the_clock_is_the_test_s() -> None:
-    """What is kept for a minute is made again when the test lets a minute pass."""
+    """An answer cached for a minute is made again when the test advances its clock by a minute."""
     clock = ManualClock()
     with serve(Kept, clock=clock) as server:
         assert 1 == server.ask().json
@@ -144,8 +144,8 @@ def test_the_clock_is_the_test_s() -> None:
         assert 2 == server.ask().json
 
 
-def test_pins_last_from_one_server_to_the_next(tmp_path: Path) -> None:
-    """In one directory, as after a restart; elsewhere they go with the server."""
+def test_pins_outlive_a_server(tmp_path: Path) -> None:
+    """In the same directory the next server finds the pins, as after a restart; elsewhere it does not."""
     with serve(Pinned, directory=tmp_path) as server:
         assert ["member"] == server.ask(boot_roles="member").json
     with serve(Pinned, directory=tmp_path) as server:
@@ -155,7 +155,7 @@ def test_pins_last_from_one_server_to_the_next(tmp_path: Path) -> None:
 
 
 def test_two_servers_on_one_store(tmp_path: Path) -> None:
-    """One makes the answer, the other waits for it and counts that: two workers of a cloud."""
+    """Of two servers on one store, one runs the handler and the other waits for its answer."""
     begun, go_on = threading.Event(), threading.Event()
 
     class Slow(Handler):
@@ -176,21 +176,21 @@ def test_two_servers_on_one_store(tmp_path: Path) -> None:
 
 
 def test_cloud_init() -> None:
-    """The target that joins the handlers' parts is there."""
+    """The target cloud-init joins the handlers' parts."""
     with serve(Pinned) as server:
         assert "timezone: UTC" in server.ask("/cloud-init").json
 
 
-def test_a_url_for_what_asks_over_http(server: Server) -> None:
-    """It is the same server."""
+def test_a_url_for_http_clients(server: Server) -> None:
+    """The server is also served at a URL, for clients that use HTTP."""
     headers = {"X-Auth-Token": server.token, "Content-Type": "application/json"}
     response = httpx.post(f"{server.url}/site", content=nova_body(hostname="web-9"), headers=headers)
     assert (200, "web-9") == (response.status_code, response.json()["hostname"])
     assert server.ask(hostname="web-9").body == response.content
 
 
-def test_a_url_that_nobody_asked() -> None:
-    """The server stops as quickly."""
+def test_a_url_ends_with_its_server() -> None:
+    """A URL that no client has used is closed with its server."""
     with serve(Kept) as server:
         url = server.url
     with pytest.raises(httpx.ConnectError):
@@ -198,7 +198,7 @@ def test_a_url_that_nobody_asked() -> None:
 
 
 def test_several_handlers() -> None:
-    """Each is named, and has its own section."""
+    """Several handlers are called by name, and each has its section."""
     site = {"site": "ams1", "timeout": None}
     with serve(Site, Kept, sections={"handler:site": site, "vendorsrv": {"max_body_bytes": 2000}}) as server:
         assert ["site", "kept"] == server.handlers
@@ -209,7 +209,7 @@ def test_several_handlers() -> None:
 
 
 def test_options_are_for_one_handler() -> None:
-    """With several, nobody knows whose they are."""
+    """``options`` with several handlers is a ValueError."""
     with (
         pytest.raises(ValueError, match=r"^options are for one handler; with several, give sections="),
         serve(Site, Kept, options={"site": "ams1"}),
@@ -218,13 +218,13 @@ def test_options_are_for_one_handler() -> None:
 
 
 def test_a_handler_by_its_name() -> None:
-    """Of its entry point, or ``module:Class``."""
+    """A handler may be given by the name of its entry point, or as ``module:Class``."""
     with serve("mailserver", options={"domain": "example.org"}) as server:
         assert "web-1.example.org" == server.ask(boot_roles="mail-admin").json["hostname"]
 
 
 def test_a_class_of_a_function() -> None:
-    """And two of one name's spelling, which are different handlers."""
+    """Classes may be defined in a function, and two may have the same name."""
 
     def define(word: str) -> type[Handler]:
         class Word(Handler):
@@ -252,7 +252,7 @@ class Closed(Handler):
         raise ConfigError("the licence has expired")
 
     async def handle(self, request: VendordataRequest) -> None:
-        """Give nothing."""
+        """Return nothing."""
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ class Closed(Handler):
     ],
 )
 def test_what_stops_a_start_stops_this_one(start: Callable[[], AbstractContextManager[Server]], message: str) -> None:
-    """With the operator's message, and nothing left behind."""
+    """What stops a real start raises ConfigError with the same message, and leaves nothing behind."""
     with FakeKeystone() as keystone:
         before = threading.active_count()
         with pytest.raises(ConfigError, match=message), start():
@@ -274,6 +274,6 @@ def test_what_stops_a_start_stops_this_one(start: Callable[[], AbstractContextMa
 
 
 def test_a_test_s_own_failure_is_raised() -> None:
-    """The server is stopped, and what the test found is what is seen."""
+    """A failure of the test itself is raised after the server has stopped."""
     with pytest.raises(AssertionError, match=r"^the test's own$"), serve(Kept):
         raise AssertionError("the test's own")

@@ -51,17 +51,17 @@ def caching() -> Iterator[Server]:
 
 
 def test_pins_that_fail(pinning: Server) -> None:
-    """503, for an instance that has a pin as well; afterwards it has the same."""
+    """While the pin store fails, every request is 503; afterwards a pinned instance has its answer."""
     assert 1 == pinning.ask().json
-    pinning.pins.behaviour = "failing"
+    pinning.pins.behaviour = "unavailable"
     assert (503, "pins_unavailable") == ((answer := pinning.ask()).status, answer.code)
     assert 503 == pinning.get("/-/ready").status
-    pinning.pins.behaviour = "well"
+    pinning.pins.behaviour = "available"
     assert 1 == pinning.ask().json
 
 
 def test_pins_that_hang() -> None:
-    """503 after the time for one statement, long before that for a request."""
+    """A hanging pin store is 503 after the time for one statement, long before the request's."""
     with serve(Pinned, sections=PATIENT) as pinning:
         pinning.pins.behaviour = "hanging"
         started = time.monotonic()
@@ -70,24 +70,24 @@ def test_pins_that_hang() -> None:
 
 
 def test_pins_that_are_lost(pinning: Server) -> None:
-    """The handler is run again, as after a database was restored."""
+    """When a pin is lost the handler runs again, as after a restore of the database."""
     pinning.pins.behaviour = "losing"
     assert [1, 2, 3] == [pinning.ask().json for _ in range(3)]
-    pinning.pins.behaviour = "well"
+    pinning.pins.behaviour = "available"
     assert [4, 4] == [pinning.ask().json for _ in range(2)]
 
 
 def test_a_cache_that_fails(caching: Server) -> None:
-    """As if it were empty, while it is away."""
+    """While the cache fails the server works without it."""
     assert [1, 1] == [caching.ask().json for _ in range(2)]
-    caching.cache.behaviour = "failing"
+    caching.cache.behaviour = "unavailable"
     assert [2, 3] == [caching.ask().json for _ in range(2)]
-    caching.cache.behaviour = "well"
+    caching.cache.behaviour = "available"
     assert 1 == caching.ask().json
 
 
 def test_a_cache_that_hangs() -> None:
-    """As if it were empty, and it costs the time for which the server is patient: to look, and to keep."""
+    """A hanging cache costs its timeout for each read and write, and the server works without it."""
     with serve(Cached, sections=PATIENT) as caching:
         caching.cache.behaviour = "hanging"
         started = time.monotonic()
@@ -96,12 +96,12 @@ def test_a_cache_that_hangs() -> None:
 
 
 def test_a_cache_that_loses(caching: Server) -> None:
-    """What is stored is gone; what was there before is not."""
+    """A cache that loses writes keeps what it had before."""
     caching.cache.behaviour = "losing"
     assert [1, 2] == [caching.ask().json for _ in range(2)]
 
 
-def test_a_behaviour_that_there_is_not(pinning: Server) -> None:
-    """It is refused, instead of being no failure at all."""
-    with pytest.raises(ValueError, match=r"^'away' is none of well, failing, hanging, losing$"):
+def test_an_unknown_behaviour_is_refused(pinning: Server) -> None:
+    """An unknown behaviour is a ValueError."""
+    with pytest.raises(ValueError, match=r"^'away' is not one of available, unavailable, hanging, losing$"):
         pinning.pins.behaviour = "away"

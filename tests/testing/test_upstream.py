@@ -15,21 +15,21 @@ from vendorsrv.testing import NAMES, FakeUpstream, Received, Reply, serve
 
 
 def test_the_names_are_listed() -> None:
-    """Ordinary and bad answers, redirects, and a port that nobody listens on."""
+    """NAMES has good and bad answers, redirects, and a port where nobody listens."""
     assert {"object", "cut short", "slow", "307", "circle", "refused"} <= {*NAMES}
     assert len(NAMES) == len({*NAMES})
 
 
 def test_every_name_has_a_url() -> None:
-    """Another one has none."""
+    """Every name has a URL; an unknown name is a KeyError."""
     with FakeUpstream() as upstream:
         assert len(NAMES) == len({upstream.url_of(name) for name in NAMES})
-        with pytest.raises(KeyError, match=r"'cut-short' is none of object, created, "):
+        with pytest.raises(KeyError, match=r"'cut-short' is not one of object, created, "):
             upstream.url_of("cut-short")
 
 
 def test_a_proxy_in_front_of_it() -> None:
-    """The server reaches it over a real socket; the answer may be made from the request."""
+    """A proxy reaches the fake upstream over a real socket; a reply may depend on the request."""
 
     def reply(received: Received) -> Reply:
         return Reply(b'{"length": %d}' % len(received.body), {"Cache-Control": "no-store"})
@@ -47,7 +47,7 @@ def test_a_proxy_in_front_of_it() -> None:
 
 
 def test_a_proxy_of_a_vendor_s_own() -> None:
-    """A subclass has its options in a handler's section."""
+    """A subclass of the proxy has its options in a handler's section."""
 
     class Rack(Proxy):
         """The rack's server."""
@@ -58,21 +58,21 @@ def test_a_proxy_of_a_vendor_s_own() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 def test_other_methods(method: str) -> None:
-    """For the clients of handlers, which may ask something else than a vendordata server."""
+    """The fake upstream also answers other methods than POST, for handlers' own clients."""
     with FakeUpstream() as upstream:
         assert {"rack": "r1"} == httpx.request(method, upstream.url).json()
         assert [method] == [request.method for request in upstream.received]
 
 
 def test_a_slow_answer_comes_in_the_end() -> None:
-    """After Nova has given up; the end of the test ends the waiting."""
+    """A slow answer comes after Nova has given up; the end of the test ends the wait."""
     with FakeUpstream() as upstream:
         threading.Timer(0.1, upstream.over.set).start()
         assert {"a": "late"} == httpx.post(upstream.url_of("slow"), timeout=60).json()
 
 
 def test_silence_ends_with_the_test() -> None:
-    """No thread and no client is left waiting."""
+    """The end of the test ends a silent request: no thread and no client is left waiting."""
     failures = []
     with FakeUpstream() as upstream:
         url = upstream.url_of("silent")
@@ -90,7 +90,7 @@ def test_silence_ends_with_the_test() -> None:
 
 
 def test_mistakes_of_a_test_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    """A behaviour that a test got wrong is on standard error; a client that gave up is not."""
+    """An exception in a test's behaviour is printed on standard error; a client that gave up is not."""
 
     def mistaken(_: Callable[[bytes], object], __: Callable[[float], object]) -> None:
         raise LookupError("the test's own")

@@ -1,4 +1,4 @@
-"""The kit for vendors' tests: a server without a socket, and honest fakes of all that it depends on."""
+"""The kit for handlers' tests: a server without a socket, and fakes of all that it depends on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "serve",
 ]
 
-#: Which module has a name; importing the kit alone loads none of them.
+#: The module of each public name; it is imported when the name is first used.
 HOMES = {
     "NAMES": "upstream",
     "VARIANTS": "bodies",

@@ -1,4 +1,4 @@
-"""One request to an ASGI application without a socket, and what came back."""
+"""One request to an ASGI application without a socket, and its answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered.
+    """The answer of a server.
 
     :ivar headers: by lower-case name.
     """
@@ -23,30 +23,30 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body's value, as Nova's parser gives it.
+        """The body's value, as Nova parses it.
 
-        :raises ValueError: the body is no JSON.
+        :raises ValueError: the body is not JSON.
         """
         return json.loads(self.body)
 
     @property
     def request_id(self) -> str:
-        """What the log lines of this request carry: ``req-…``."""
+        """The id in the log lines of this request: ``req-…``."""
         return self.headers["x-openstack-request-id"]
 
     @property
     def code(self) -> str | None:
-        """The error's stable code, e.g. ``handler_failed``; None when it is no error."""
+        """The error's stable code, e.g. ``handler_failed``; None for a successful answer."""
         return str(self.json["error"]["code"]) if self.status >= 400 else None
 
     @property
     def message(self) -> str | None:
-        """What Nova logs, and shows the tenant when failures are fatal; None when it is no error."""
+        """What Nova logs, and shows the tenant when failures are fatal; None for a successful answer."""
         return str(self.json["error"]["message"]) if self.status >= 400 else None
 
 
 async def request(app: ASGIApp, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Ask an application."""
+    """Send one request to an application, and return its answer."""
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},

@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from vendorsrv.nova.payload import build_payload
 
-#: The instance that every body is about unless it says otherwise, so that asking again is about the same one.
+#: The instance of every body unless a test names another, so that a second request is for the same instance.
 INSTANCE: Final = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
 
 USUAL: Final[dict[str, Any]] = {
@@ -23,7 +23,7 @@ USUAL: Final[dict[str, Any]] = {
     "boot-roles": "member,reader",
 }
 
-#: What Nova says of an instance, by the kind of instance or of Nova.
+#: The members of a body, by the kind of instance or of Nova.
 VARIANTS: Final[dict[str, Mapping[str, Any]]] = {
     "usual": USUAL,
     "booted from a volume": {**USUAL, "image-id": ""},
@@ -46,9 +46,9 @@ VARIANTS: Final[dict[str, Mapping[str, Any]]] = {
 
 
 class Members(TypedDict, total=False):
-    """What can be said of the instance; None is null.
+    """The members of a body that a test may set; None is null.
 
-    ``user_data`` is as the instance shall see it, ``boot_roles`` are joined by commas.
+    ``user_data`` is what the instance sees, before Base64; ``boot_roles`` are joined by commas.
     """
 
     instance_id: str
@@ -63,10 +63,10 @@ class Members(TypedDict, total=False):
 def nova_body(
     variant: str = "usual", /, *, extra: Mapping[str, Any] | None = None, **members: Unpack[Members]
 ) -> bytes:
-    """Give a body as Nova posts it.
+    """Return a body as Nova posts it.
 
-    :param variant: one of :data:`VARIANTS`, which the other parameters change.
-    :param extra: further members, or replaced ones, by the name that they have in JSON.
+    :param variant: one of :data:`VARIANTS`; the other parameters change it.
+    :param extra: more members, or replaced ones, by their names in JSON.
     :raises KeyError: there is no such variant.
     """
     payload = build_payload(VARIANTS[variant], **members)

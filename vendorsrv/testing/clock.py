@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ManualClock:
-    """Seconds that pass when the test says so; give it to whatever takes a ``clock``.
+    """A clock that stands still until the test advances it; for every parameter called ``clock``.
 
     :ivar now: the time, in seconds; may be set as well.
     """
@@ -13,9 +13,9 @@ class ManualClock:
         self.now = now
 
     def __call__(self) -> float:
-        """Give the time."""
+        """Return the time."""
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Let some time pass."""
+        """Advance the clock."""
         self.now += seconds

@@ -1,4 +1,4 @@
-"""Names for handler classes that a test has at hand, so that a configuration can enable them as any other."""
+"""Names for a test's handler classes, so that a configuration can enable them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vendorsrv.handler import Handler
 
 @contextmanager
 def naming(handlers: Sequence[type[Handler] | str]) -> Iterator[list[str]]:
-    """Give what stands in ``[vendorsrv] handlers`` for each: ``module:Class``, and what is a name already as it is.
+    """Return the name of each handler for ``[vendorsrv] handlers``: ``module:Class`` for a class, a name as it is.
 
-    The classes may be from anywhere, a function's body included; they are looked up in a module that is there as long
-    as the context is.
+    The classes may be defined anywhere, also in a function: they are attributes of a module that exists as long as the
+    context does.
     """
     module = ModuleType(f"vendorsrv_testing_{uuid.uuid4().hex}")
     names = []

@@ -19,22 +19,22 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"{error.name} is not installed: pip install 'vendorsrv[testing]'") from None
 
-#: Seconds for which it hangs at the most: longer than Nova waits for an answer.
+#: The most seconds that a call hangs: longer than Nova waits for an answer.
 HANGING: Final = 6.0
 
 
 class FakeKeystone(Switch):
     """A Keystone in this process, for the servers that it runs; a context manager.
 
-    It stands where keystonemiddleware asks Keystone (``AuthProtocol.fetch_token``), so no HTTP is spoken. When there
-    are several, the innermost one validates.
+    It replaces keystonemiddleware's call of Keystone (``AuthProtocol.fetch_token``), so there is no HTTP. When several
+    are open, the innermost validates the tokens.
 
-    It behaves ``well``; or it is ``away``, so that each call fails; or ``hanging``, so that none is answered.
+    It is ``available``; ``unavailable``, so that each call fails; or ``hanging``, so that no call is answered.
 
-    :ivar validations: how often each token was asked about.
+    :ivar validations: how often each token was validated.
     """
 
-    behaviours = ("well", "away", "hanging")
+    behaviours = ("available", "unavailable", "hanging")
     active: ClassVar[list[FakeKeystone]] = []
 
     def __init__(self) -> None:
@@ -59,10 +59,10 @@ class FakeKeystone(Switch):
         self.over = threading.Event()
 
     def issue(self, *roles: str, project: str = "service", user: str = "nova", seconds: float = 3600.0) -> str:
-        """Give a token.
+        """Issue a token, and return it.
 
-        :param roles: names, e.g. ``service`` for a token as Nova has it, ``member`` for a tenant's.
-        :param seconds: until it expires; may be negative.
+        :param roles: names, e.g. ``service`` for Nova's token and ``member`` for a tenant's.
+        :param seconds: until it expires; a negative number for a token that has expired.
         """
         token = V3Token(
             user_id=f"id-of-{user}",
@@ -83,26 +83,26 @@ class FakeKeystone(Switch):
     def revoke(self, token: str) -> None:
         """Make a token invalid from now on.
 
-        :raises KeyError: it was not issued here.
+        :raises KeyError: this Keystone did not issue it.
         """
         self.fixture.forget(token)
 
 
 class Tokens(AuthTokenFixture):  # type: ignore[misc]
-    """keystonemiddleware's fixture, which can be away."""
+    """keystonemiddleware's fixture, which fails and hangs on demand."""
 
     def __init__(self, keystone: FakeKeystone) -> None:
         super().__init__()
         self.keystone = keystone
 
     def fetch_token(self, token: str, **options: Any) -> Mapping[str, Any]:
-        """Give what Keystone says of a token, or fail as asking it fails."""
+        """Return the description of a token, or raise the exception of a failed call."""
         self.keystone.validations[token] += 1
-        if self.keystone.behaviour == "away":
-            raise ConnectFailure("the test has taken Keystone away")
+        if self.keystone.behaviour == "unavailable":
+            raise ConnectFailure("the test has made Keystone unavailable")
         if self.keystone.behaviour == "hanging":
             self.keystone.over.wait(HANGING)
-            raise ConnectTimeout("the test lets Keystone hang")
+            raise ConnectTimeout("the test has made Keystone hang")
         found: Mapping[str, Any] = super().fetch_token(token, **options)
         return found
 

@@ -1,4 +1,4 @@
-"""The application on a real port, for what asks over HTTP."""
+"""The application on a real port, for clients that use HTTP."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from starlette.types import ASGIApp
 
 @contextmanager
 def listening(app: ASGIApp, portal: BlockingPortal) -> Iterator[str]:
-    """Serve an application whose lifespan runs already, on a free loopback port; give the URL.
+    """Serve an application whose lifespan runs already, on a free loopback port; return the URL.
 
-    :param portal: to the event loop that it runs on.
+    :param portal: to its event loop.
     """
     config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False)
     server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # who connects before it accepts waits in line
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # clients may connect before it accepts
         serving = portal.start_task_soon(server.serve, [listener])
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"

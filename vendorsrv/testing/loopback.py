@@ -1,4 +1,4 @@
-"""A server of a test's own on a free loopback port, which can be taken away and brought back."""
+"""A server on a free loopback port that a test can stop and start again."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Loopback:
     """A server on a free loopback port; a context manager.
 
     :param context: for TLS.
-    :cvar calls: what answers; finds the server in its ``owner``.
-    :ivar port: where it listens.
-    :ivar over: is set when the test is over.
+    :cvar calls: the request handler; its ``owner`` is this object.
+    :ivar port: the port, which stays the same after a restart.
+    :ivar over: set when the test is over.
     """
 
     calls: ClassVar[type[BaseHTTPRequestHandler]]
@@ -44,7 +44,7 @@ class Loopback:
         self.let_go()
 
     def start(self) -> None:
-        """Listen; after a :meth:`stop` on the same port as before."""
+        """Listen; after :meth:`stop`, on the same port as before."""
         self.let_go()
         self.server = Listening(("127.0.0.1", self.port), type("Bound", (self.calls,), {"owner": self}))
         if self.context:
@@ -53,7 +53,7 @@ class Loopback:
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse connections, and end those that there are."""
+        """Refuse connections, and close the open ones."""
         if self.server is not None:
             self.server.shutdown()
             self.server.server_close()
@@ -62,7 +62,7 @@ class Loopback:
             self.server = None
 
     def keep(self) -> None:
-        """Keep the port while nobody listens there: nobody else is to get it."""
+        """Keep the port while nobody listens there, so that no other process gets it."""
         self.keeper = socket.socket()
         self.keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.keeper.bind(("127.0.0.1", self.port))
@@ -74,7 +74,7 @@ class Loopback:
 
 
 class Listening(ThreadingHTTPServer):
-    """Keeps its connections, to end them."""
+    """An HTTP server that can close its connections."""
 
     daemon_threads = True
     block_on_close = False
@@ -84,18 +84,18 @@ class Listening(ThreadingHTTPServer):
         super().__init__(*arguments)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Note each connection."""
+        """Accept a connection, and remember it."""
         connection, address = super().get_request()
         self.open.append(connection)
         return connection, address
 
     def handle_error(self, *arguments: Any) -> None:
-        """Say nothing of clients that gave up; a mistake in a test's own behaviour is shown."""
+        """Ignore clients that gave up; print other exceptions, such as a mistake in a test's behaviour."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(*arguments)
 
     def hang_up(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         for connection in self.open:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""The ways in which a vendordata server can answer, good and bad, byte for byte as they stand on the wire."""
+"""Good and bad answers of a vendordata server, byte for byte as on the wire."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 from collections.abc import Callable
 from typing import Final
 
-#: Answers one request: gets a function that sends bytes, and one that waits for seconds or until the test is over.
+#: Answers one request, with two functions: one sends bytes, one waits for some seconds or until the test is over.
 Behaviour = Callable[[Callable[[bytes], object], Callable[[float], object]], object]
 
-#: Seconds for which a server is silent, and after which a slow one answers: Nova gives up after 5.
+#: Seconds of silence, and seconds before a slow answer: Nova gives up after 5.
 SILENCE: Final = 60.0
 SLOW: Final = 6.0
 
-#: Keystone's way to ask for a second factor, which keystoneauth1 looks for in every 401.
+#: Keystone's request for a second factor, which keystoneauth1 looks for in every 401.
 RECEIPT: Final = (
     '{"receipt": {"methods": ["password"], "expires_at": "2030-01-01T00:00:00.000000Z"}, '
     '"required_auth_methods": [["password", "totp"]]}'
@@ -22,19 +22,19 @@ RECEIPT: Final = (
 
 
 def raw(status: int, body: bytes | str = b"", content_type: str = "application/json", **headers: str) -> bytes:
-    """Give a whole response as it stands on the wire.
+    """Return a whole response as on the wire.
 
-    :param headers: further ones; ``_`` in a name is a hyphen.
+    :param headers: more headers; ``_`` in a name is a hyphen.
     """
     data = body.encode() if isinstance(body, str) else body
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Type: {content_type}", f"Content-Length: {len(data)}"]
-    lines += ["Connection: close"]  # else the client's next request races with our hanging up
+    lines += ["Connection: close"]  # else the client's next request races with our closing
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + data
 
 
 def sends(response: bytes) -> Behaviour:
-    """Answer with these bytes, and hang up."""
+    """Answer with these bytes, and close the connection."""
     return lambda send, _: send(response)
 
 
@@ -49,7 +49,7 @@ def error(status: int, **headers: str) -> Behaviour:
 
 
 def drips(response: bytes, seconds: float, times: int = 5) -> Behaviour:
-    """Answer byte by byte, with a pause of this many seconds before each of the last ones."""
+    """Answer with a pause of this many seconds before each of the last ``times`` bytes."""
 
     def behave(send: Callable[[bytes], object], wait: Callable[[float], object]) -> None:
         send(response[:-times])
@@ -61,7 +61,7 @@ def drips(response: bytes, seconds: float, times: int = 5) -> Behaviour:
 
 
 def slow(send: Callable[[bytes], object], wait: Callable[[float], object]) -> None:
-    """Answer well, after Nova has given up."""
+    """Send a good answer after Nova has given up."""
     wait(SLOW)
     send(raw(200, '{"a": "late"}'))
 
@@ -75,7 +75,7 @@ def hangs_up(_: Callable[[bytes], object], __: Callable[[float], object]) -> Non
     """Close the connection without an answer."""
 
 
-#: By name. What Nova makes of each, directly and through a proxy, stands in tests/support/peers/table_bad.py.
+#: By name. tests/support/peers/table_bad.py has what Nova makes of each, directly and through a proxy.
 BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "object": body('{"role": "mail-server"}'),
     "created": body('{"a": 1}', 201),
@@ -130,5 +130,5 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
 
 
 def path(name: str) -> str:
-    """Give where :class:`vendorsrv.testing.FakeUpstream` behaves in this way: ``/cut-short`` for ``cut short``."""
+    """Return the path of a behaviour at :class:`vendorsrv.testing.FakeUpstream`: ``/cut-short`` for ``cut short``."""
     return "/" + name.replace(" ", "-")

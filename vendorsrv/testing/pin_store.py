@@ -1,4 +1,4 @@
-"""A store of pins that fails as databases fail, when the test says so."""
+"""A pin store that fails on demand, as databases fail."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class SwitchedDatabase(Database):
         self.switch = switch
 
     async def attempt(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Execute a statement, unless the switch says that the database fails."""
+        """Do the work, or hang or fail as the switch says."""
         await self.switch.hang()
-        if self.switch.behaviour == "failing":
-            raise OSError("the test has taken the store away")
+        if self.switch.behaviour == "unavailable":
+            raise OSError("the test has made the store unavailable")
         return await super().attempt(work)
 
 

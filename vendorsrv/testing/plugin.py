@@ -1,4 +1,4 @@
-"""The kit as pytest fixtures, which pytest finds by entry point; nothing of it is imported before one is used."""
+"""The kit's pytest fixtures, which pytest finds by entry point; each imports the kit when it is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def vendordata() -> Iterator[Callable[..., Server]]:
-    """What :func:`vendorsrv.testing.serve` does: gives a server, which runs until the test is over."""
+    """:func:`vendorsrv.testing.serve` as a function that returns a server, which runs until the test is over."""
     from vendorsrv.testing.server import serve
 
     with ExitStack() as stack:
@@ -30,7 +30,7 @@ def vendordata() -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def vendordata_keystone() -> Iterator[FakeKeystone]:
-    """A :class:`vendorsrv.testing.FakeKeystone`, which the test's servers have as theirs."""
+    """The :class:`vendorsrv.testing.FakeKeystone` of the test's servers."""
     from vendorsrv.testing.keystone import FakeKeystone
 
     with FakeKeystone() as keystone:
@@ -39,7 +39,7 @@ def vendordata_keystone() -> Iterator[FakeKeystone]:
 
 @pytest.fixture
 def vendordata_upstream() -> Iterator[FakeUpstream]:
-    """A :class:`vendorsrv.testing.FakeUpstream` that listens."""
+    """A running :class:`vendorsrv.testing.FakeUpstream`."""
     from vendorsrv.testing.upstream import FakeUpstream
 
     with FakeUpstream() as upstream:

@@ -1,4 +1,4 @@
-"""The whole server in this process, asked as Nova asks it: real checks, pins, caches and failure modes, no socket."""
+"""The whole server in this process, called as Nova calls it: real checks, pins, caches and failure modes, no socket."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from vendorsrv.testing.stores import StoreSwitch, SwitchedCache
 if TYPE_CHECKING:
     from vendorsrv.pins.service import PinService
 
-#: What Nova sends with every call (``DynamicVendorData``), but for its token.
+#: The headers of every call of Nova's (``DynamicVendorData``), without the token.
 HEADERS: Final = {
     "User-Agent": "openstack-nova-vendordata",
     "Accept": "application/json",
     "Content-Type": "application/json",
 }
-#: Nova asks once for each version of the metadata that a config drive holds.
+#: Nova calls once for each version of the metadata in a config drive.
 CONFIG_DRIVE: Final = 6
 
-#: By name; None is left out, and a list is a line for each of its values.
+#: Options by name; None leaves one out, and a list is a line for each of its values.
 Options = Mapping[str, object]
 
 
@@ -51,12 +51,12 @@ class Switched(Application):
         super().__init__(settings, clock)
 
     def open_cache(self, settings: Settings, clock: Callable[[], float]) -> Cache:
-        """Give the cache that is configured, behind its switch."""
+        """Return the configured cache behind its switch."""
         return SwitchedCache(super().open_cache(settings, clock), self.cache_switch)
 
     def open_pins(self, settings: Settings) -> PinService:
-        """Give the pins that are configured, behind their switch."""
-        # As the application does: SQLAlchemy is for those who pin.
+        """Return the configured pins behind their switch."""
+        # As in the application: only a server that pins imports SQLAlchemy.
         from vendorsrv.pins.service import STATEMENT_TIMEOUT, PinService
         from vendorsrv.testing.pin_store import SwitchedDatabase, SwitchedPinStore
 
@@ -65,13 +65,13 @@ class Switched(Application):
 
 
 class Server:
-    """A server that runs; :func:`serve` makes one.
+    """A running server; see :func:`serve`.
 
-    :ivar handlers: the names of what it serves.
-    :ivar keystone: who validates its tokens.
-    :ivar token: Nova's.
-    :ivar pins: turns the store of pins off, and on again.
-    :ivar cache: the same for the cache.
+    :ivar handlers: the names of its handlers.
+    :ivar keystone: validates its tokens.
+    :ivar token: Nova's token.
+    :ivar pins: the switch of the pin store.
+    :ivar cache: the switch of the cache.
     """
 
     def __init__(self, app: Switched, portal: BlockingPortal, keystone: FakeKeystone, stack: ExitStack) -> None:
@@ -86,7 +86,7 @@ class Server:
 
     @cached_property
     def url(self) -> str:
-        """Where it listens, from the first time that somebody wants to know: for what asks over HTTP."""
+        """The URL for clients that use HTTP; the server listens from the first use of this property."""
         return self.stack.enter_context(listening(self.app, self.portal))
 
     def ask(
@@ -98,13 +98,13 @@ class Server:
         headers: Mapping[str, str] | None = None,
         **members: Unpack[Members],
     ) -> Answer:
-        """Post what Nova posts, and wait for the answer.
+        """Post a request as Nova does, and return the answer.
 
-        :param path: a handler's name, ``/`` for all of them or ``/cloud-init``; the only handler's name by default.
-        :param token: whose token, Nova's by default; the empty one counts as none.
-        :param body: what is sent instead of a :func:`vendorsrv.testing.nova_body`.
-        :param headers: further ones, or replaced ones.
-        :param members: what that body says of the instance, e.g. ``boot_roles="member,mail-admin"``.
+        :param path: a handler's name, ``/`` for all handlers, or ``/cloud-init``; by default the only handler's name.
+        :param token: Nova's by default; an empty one is as good as none.
+        :param body: replaces the :func:`vendorsrv.testing.nova_body`.
+        :param headers: more headers, or replaced ones.
+        :param members: members of that body, e.g. ``boot_roles="member,mail-admin"``.
         :raises ValueError: there are several handlers, and none is named.
         """
         content = nova_body(**members) if body is None else body
@@ -112,22 +112,22 @@ class Server:
         return self.portal.call(request, self.app, "POST", self.path(path), sent, content)
 
     def config_drive(self, path: str | None = None, **members: Unpack[Members]) -> list[Answer]:
-        """Ask as Nova does for one config drive: six times, one after the other."""
+        """Post the six requests that Nova makes for one config drive, one after the other."""
         return [self.ask(path, **members) for _ in range(CONFIG_DRIVE)]
 
     def ask_at_once(self, bodies: Sequence[bytes], path: str | None = None) -> list[Answer]:
-        """Post some bodies at the same time, as several hosts of Nova's do."""
+        """Post several bodies at the same time, as several compute hosts do."""
         headers = {**HEADERS, "X-Auth-Token": self.token}
         where = self.path(path)
         asked = [self.portal.start_task_soon(request, self.app, "POST", where, headers, body) for body in bodies]
         return [each.result() for each in asked]
 
     def get(self, path: str) -> Answer:
-        """Ask for a public route of a handler's, or for one of the server's own, such as ``/-/ready``."""
+        """Request a public route of a handler, or of the server, such as ``/-/ready``."""
         return self.portal.call(request, self.app, "GET", path, {}, b"")
 
     def path(self, path: str | None) -> str:
-        """Give the path for a handler's name."""
+        """Return the path for a handler's name."""
         if path is None and len(self.handlers) != 1:
             raise ValueError(f"which handler? there are: {', '.join(self.handlers)}")
         return "/" + (self.handlers[0] if path is None else path).removeprefix("/")
@@ -144,15 +144,13 @@ def serve(
 ) -> Iterator[Server]:
     """Run a server in this process, with an event loop in a thread of its own.
 
-    :param handlers: classes, from wherever; or names of entry points, or ``module:Class``.
-    :param options: those of the only handler, as its section has them.
-    :param sections: further sections, e.g. ``{"proxy:rack": {"url": …}, "vendorsrv": {"request_timeout": 1}}``.
-    :param clock: what it takes for the time that passes, for the age of answers; see
-        :class:`vendorsrv.testing.ManualClock`.
-    :param keystone: who validates tokens; by default the one that is open already, or else one of its own.
-    :param directory: where its pins are, for a server that is to find those of the one before; by default one that
-        goes with it.
-    :raises ConfigError: as a real start would fail: a handler cannot be built or opened, an option is missing, ….
+    :param handlers: classes, names of entry points, or ``module:Class``.
+    :param options: the options of the only handler.
+    :param sections: more sections, e.g. ``{"proxy:rack": {"url": …}, "vendorsrv": {"request_timeout": 1}}``.
+    :param clock: measures the age of answers and of failures; see :class:`vendorsrv.testing.ManualClock`.
+    :param keystone: validates the tokens; by default the one that is open already, or a new one.
+    :param directory: of the pins, for a server that is to find those of the server before; by default a temporary one.
+    :raises ConfigError: a real server would not start: a handler cannot be opened, a required option is not set, ….
     """
     with ExitStack() as stack:
         if keystone is None:
@@ -198,7 +196,7 @@ def defaults(names: Sequence[str], keystone: FakeKeystone, folder: Path) -> dict
 
 
 def configuration(own: Mapping[str, Options], given: Mapping[str, Options]) -> str:
-    """Give the text of a file; where both have an option, the second one's value."""
+    """Return the text of a configuration file; ``given`` overrides ``own``."""
     merged = {name: {**own.get(name, {}), **given.get(name, {})} for name in {**own, **given}}
     return "\n".join(line for name, options in merged.items() for line in (f"[{name}]", *lines(options)))
 

@@ -1,4 +1,4 @@
-"""A cache that fails as stores fail, when the test says so."""
+"""A cache that fails on demand, as stores fail."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ LOOK: Final = 0.02
 
 
 class StoreSwitch(Switch):
-    """How a store behaves: away, so that every call fails; so that every call hangs; or losing what it was given."""
+    """How a store behaves: ``unavailable``, every call fails; ``hanging``; or ``losing``, it forgets what it stores."""
 
-    behaviours = ("well", "failing", "hanging", "losing")
+    behaviours = ("available", "unavailable", "hanging", "losing")
 
     async def hang(self) -> None:
-        """Wait as long as the store hangs."""
+        """Wait until the store no longer hangs."""
         while self.behaviour == "hanging":  # noqa: ASYNC110 - it is turned from another thread
             await asyncio.sleep(LOOK)
 
 
 class SwitchedCache:
-    """A cache with a switch; a store that fails or hangs has no answers (:class:`vendorsrv.cache.answers.Cache`).
+    """A cache behind a switch (:class:`vendorsrv.cache.answers.Cache`); while it fails or hangs it has no answers.
 
-    :param cache: the one that is there while all is well.
+    :param cache: the cache behind the switch.
     """
 
     timeout = STORE_TIMEOUT
@@ -37,7 +37,7 @@ class SwitchedCache:
 
     def peek(self, key: bytes) -> CachedAnswer | None:
         """Return an answer, however old, if that needs no waiting."""
-        return self.cache.peek(key) if self.switch.behaviour in {"well", "losing"} else None
+        return self.cache.peek(key) if self.switch.behaviour in {"available", "losing"} else None
 
     async def get(self, key: bytes) -> CachedAnswer | None:
         """Return an answer, however old."""
@@ -53,10 +53,10 @@ class SwitchedCache:
         self.cache.close()
 
     async def answers(self) -> bool:
-        """Say whether it can be asked, after the time that it takes to find out."""
+        """Whether the store answers; False after the store's timeout when it hangs."""
         try:
             async with asyncio.timeout(self.timeout):
                 await self.switch.hang()
         except TimeoutError:
             return False
-        return self.switch.behaviour != "failing"
+        return self.switch.behaviour != "unavailable"

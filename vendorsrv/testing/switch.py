@@ -1,4 +1,4 @@
-"""A switch with which a test makes something behave badly, and well again, at any time."""
+"""A switch with which a test lets a fake fail, and work again, at any time."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from typing import ClassVar
 
 
 class Switch:
-    """What behaves in one of several ways, well at first."""
+    """Something with several behaviours, of which it has the first at first."""
 
-    behaviours: ClassVar[tuple[str, ...]] = ("well",)
-    current = "well"
+    behaviours: ClassVar[tuple[str, ...]] = ("available",)
+    current = "available"
 
     @property
     def behaviour(self) -> str:
-        """How it behaves now; may be set to any of :attr:`behaviours`.
+        """The behaviour now; may be set to any of :attr:`behaviours`.
 
-        :raises ValueError: when set to something else, which would be no failure at all.
+        :raises ValueError: it is set to something else, which would not fail at all.
         """
         return self.current
 
     @behaviour.setter
     def behaviour(self, wanted: str) -> None:
         if wanted not in self.behaviours:
-            raise ValueError(f"{wanted!r} is none of {', '.join(self.behaviours)}")
+            raise ValueError(f"{wanted!r} is not one of {', '.join(self.behaviours)}")
         self.current = wanted
 
     def release(self) -> None:
-        """Behave well again: what hangs goes on."""
-        self.current = "well"
+        """Work again: what hangs goes on."""
+        self.current = "available"

@@ -1,4 +1,4 @@
-"""A server for a proxy, or another client, to ask: it answers as told, or in any bad way by its name."""
+"""A server for a proxy or another client: it answers as told, or misbehaves in a way that the path names."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vendorsrv.testing.loopback import Loopback
 from vendorsrv.testing.misbehaviour import BEHAVIOURS, Behaviour, body, path
 
 REDIRECTS: Final = (301, 302, 303, 305, 307, 308)
-#: Names that need a server: redirects to its good answer, one in a circle, and a port where nobody listens.
+#: Names that need a server: redirects to its good answer, a redirect to itself, and a port where nobody listens.
 OF_A_SERVER: Final = (*map(str, REDIRECTS), "circle", "refused")
 #: Every name that :meth:`FakeUpstream.url_of` takes.
 NAMES: Final = (*BEHAVIOURS, *OF_A_SERVER)
 
 
 class Received(NamedTuple):
-    """One request as it arrived."""
+    """One request that the server received."""
 
     path: str
     headers: dict[str, str]
@@ -28,7 +28,7 @@ class Received(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An ordinary answer; the connection is kept for the next request."""
+    """An ordinary answer; the connection stays open for the next request."""
 
     body: bytes = b'{"rack": "r1"}'
     headers: Mapping[str, str] = {}
@@ -48,7 +48,7 @@ class Calls(BaseHTTPRequestHandler):
         super().setup()
 
     def do_POST(self) -> None:
-        """Note the request and answer it."""
+        """Record the request, and answer it."""
         text = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         received = Received(self.path, dict(self.headers.items()), text, self.command)
         self.owner.received.append(received)
@@ -59,7 +59,7 @@ class Calls(BaseHTTPRequestHandler):
         else:
             self.give(received)
 
-    # What a handler's own client asks for; Nova only posts.
+    # Nova only posts; a handler's own client may use other methods.
     do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - http.server's names
 
     def send_at_once(self, data: bytes) -> None:
@@ -78,19 +78,19 @@ class Calls(BaseHTTPRequestHandler):
         self.wfile.write(reply.body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class FakeUpstream(Loopback):
     """A vendordata server on a free loopback port; a context manager.
 
     :param context: for TLS.
-    :param ending: what :attr:`url` ends with: a path, perhaps with a query.
-    :ivar reply: what it answers next; may be changed at any time, and may be made from the request.
-    :ivar delay: seconds before it gives that answer.
-    :ivar routes: what comes instead, by path, with the connection closed behind it; :data:`BEHAVIOURS` are there.
+    :param ending: the end of :attr:`url`: a path, perhaps with a query.
+    :ivar reply: the next answer, or a function that returns it for a request; may be changed at any time.
+    :ivar delay: seconds before that answer.
+    :ivar routes: other behaviours by path, after which the connection is closed; it has all :data:`BEHAVIOURS`.
     :ivar received: the requests so far.
-    :ivar connections: how many there were.
+    :ivar connections: the number of connections so far.
     """
 
     calls = Calls
@@ -114,18 +114,18 @@ class FakeUpstream(Loopback):
 
     @property
     def url(self) -> str:
-        """Where it answers with :attr:`reply`: what stands in ``url`` of a proxy."""
+        """The URL where it answers with :attr:`reply`, for the ``url`` of a proxy."""
         return f"{self.base}{self.ending}"
 
     def url_of(self, name: str) -> str:
-        """Give the URL where it behaves in one of the ways of :data:`NAMES`.
+        """Return the URL of one of the behaviours in :data:`NAMES`.
 
         :raises KeyError: there is no such name.
         """
         if name == "refused":
             return f"http://127.0.0.1:{self.nobody.getsockname()[1]}/"
         if name not in NAMES:
-            raise KeyError(f"{name!r} is none of {', '.join(NAMES)}")
+            raise KeyError(f"{name!r} is not one of {', '.join(NAMES)}")
         return f"{self.base}{path(name)}"
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ class Echo(Handler):
     """Have the name of another handler."""
 
     async def handle(self, request: VendordataRequest) -> object:
-        """Give nothing."""
+        """Return nothing."""
         return None
 
 

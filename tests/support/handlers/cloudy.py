@@ -13,7 +13,7 @@ class Timezone(Handler):
     """Sets one key, by a plain method, and has no answer but that."""
 
     def cloud_init(self, request: VendordataRequest) -> CloudConfig | None:
-        """Give one part."""
+        """Return one part."""
         return CloudConfig({"timezone": "Europe/Berlin"}) if request.metadata.get("parts") == "timezone" else None
 
 
@@ -21,11 +21,11 @@ class Five(Handler):
     """Gives five parts, and can do it wrong."""
 
     async def handle(self, request: VendordataRequest) -> Any:
-        """Give a part where an answer is asked for."""
+        """Return a part where an answer is asked for."""
         return Script("#!/bin/sh\n", name="alone")
 
     async def cloud_init(self, request: VendordataRequest) -> Any:
-        """Give what is asked for."""
+        """Return what is asked for."""
         match request.metadata.get("parts"):
             case "five":
                 return [
@@ -48,7 +48,7 @@ class Raw(Handler):
     for_cloud_init = True
 
     async def handle(self, request: VendordataRequest) -> Any:
-        """Give it."""
+        """Return it."""
         return json.loads(request.metadata["answer"])
 
 
@@ -68,7 +68,7 @@ class Named(Handler):
     cloud_init_keys: ClassVar[tuple[str, ...]] = ("hostname",)
 
     async def cloud_init(self, request: VendordataRequest) -> CloudConfig:
-        """Give it."""
+        """Return it."""
         return CloudConfig({"hostname": "named", "ntp": {"enabled": True}})
 
 
@@ -76,7 +76,7 @@ class AlsoNamed(Handler):
     """Sets the hostname too, and says it nowhere."""
 
     async def cloud_init(self, request: VendordataRequest) -> list[CloudConfig | Script]:
-        """Give another one."""
+        """Return another one."""
         return [CloudConfig({"hostname": "also-named", "ntp": {"enabled": False}}), Script("#!/bin/sh\n")]
 
 
@@ -92,7 +92,7 @@ class Pinned(Raw):
     pin = True
 
     async def cloud_init(self, request: VendordataRequest) -> Any:
-        """Give a script that names the roles, which change."""
+        """Return a script that names the roles, which change."""
         return Script(f"#!/bin/sh\n# {','.join(request.boot_roles)}\n")
 
 
@@ -100,5 +100,5 @@ class Rendering(Handler):
     """Gives what only the instance can judge."""
 
     async def cloud_init(self, request: VendordataRequest) -> Jinja:
-        """Give a template that renders to no cloud-config."""
+        """Return a template that renders to no cloud-config."""
         return Jinja("#cloud-config\n- {{ 1 }}\n")

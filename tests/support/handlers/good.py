@@ -11,7 +11,7 @@ from vendorsrv import Handler, ServiceUnavailable, VendordataRequest
 
 
 class Echo(Handler):
-    """Give back what was asked, as a vendor sees it."""
+    """Return back what was asked, as a vendor sees it."""
 
     async def handle(self, request: VendordataRequest) -> dict[str, Any]:
         """Name some of the request's fields."""
@@ -36,15 +36,15 @@ class Plain(Handler):
         return {"greeting": self.settings.greeting, "hostname": request.hostname}
 
     def key(self) -> object:
-        """Give the public key."""
+        """Return the public key."""
         return {"key": "public"}
 
     async def async_key(self) -> object:
-        """Give the other public key."""
+        """Return the other public key."""
         return {"key": "async"}
 
     def broken(self) -> object:
-        """Give nothing that is JSON."""
+        """Return nothing that is JSON."""
         return object()
 
 
@@ -57,7 +57,7 @@ class Raising(Handler):
 
 
 class Away(Handler):
-    """Say that its source is away."""
+    """Fail as its source is unavailable."""
 
     async def handle(self, request: VendordataRequest) -> object:
         """Raise one of the errors that vendors may raise."""
@@ -68,7 +68,7 @@ class Odd(Handler):
     """Answer with what is no JSON."""
 
     async def handle(self, request: VendordataRequest) -> object:
-        """Give a set, deep down."""
+        """Return a set, deep down."""
         return {"domains": [{"names": {"a"}}]}
 
 
@@ -76,7 +76,7 @@ class Nothing(Handler):
     """Answer with None."""
 
     async def handle(self, request: VendordataRequest) -> object:
-        """Give None."""
+        """Return None."""
         return None
 
 

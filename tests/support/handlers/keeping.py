@@ -24,7 +24,7 @@ class Scripted(Handler):
         return await self.script(self.runs)
 
     async def script(self, run: int) -> Any:
-        """Give the number of the run, unless a test says otherwise."""
+        """Return the number of the run, unless a test says otherwise."""
         return {"run": run}
 
 

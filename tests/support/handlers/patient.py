@@ -12,7 +12,7 @@ from vendorsrv import Handler, VendordataRequest
 
 
 class Patient(Handler):
-    """Say that it has begun, and answer when it may."""
+    """Report that it has begun, and answer when it may."""
 
     options: ClassVar = (cfg.StrOpt("directory", required=True),)
 

@@ -6,7 +6,7 @@ from vendorsrv import Handler, NotYet, VendordataRequest
 
 
 class Undecided(Handler):
-    """Say that it is too early."""
+    """Raise NotYet."""
 
     pin = True
 

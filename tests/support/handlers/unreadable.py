@@ -16,14 +16,14 @@ class Lazy(dict[str, object]):
 
 
 class Unreadable(Handler):
-    """Give what cannot be read."""
+    """Return what cannot be read."""
 
     routes: ClassVar = {"key.json": "key"}
 
     async def handle(self, request: VendordataRequest) -> object:
-        """Give it to Nova."""
+        """Return it to Nova."""
         return Lazy()
 
     async def key(self) -> object:
-        """Give it to everybody."""
+        """Return it to everybody."""
         return Lazy()

@@ -51,7 +51,7 @@ class CloudInit:
         self.log.close()
 
     def boot(self, answer: Any, user_data: bytes = b"", static: str = "", *, alone: bool = False) -> dict[str, Any]:
-        """Boot one instance whose vendor_data2.json has this answer, and give what is there afterwards.
+        """Boot one instance whose vendor_data2.json has this answer, and return what is there afterwards.
 
         :param alone: without any vendor data.
         """
@@ -64,7 +64,7 @@ class CloudInit:
         return self.ask(order)
 
     def feed(self, answer: Any) -> dict[str, Any]:
-        """Give one more answer to an instance with user-data; takes some milliseconds."""
+        """Return one more answer to an instance with user-data; takes some milliseconds."""
         return self.ask({"feed": answer})
 
     def ask(self, order: dict[str, Any]) -> dict[str, Any]:

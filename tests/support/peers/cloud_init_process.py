@@ -38,7 +38,7 @@ def write(folder: str, order: dict[str, Any]) -> None:
 
 
 def begin(probe: Any, folder: str, cloud: str) -> Any:
-    """Boot an instance that has user-data and no vendor data, and give cloud-init's own object of it."""
+    """Boot an instance that has user-data and no vendor data, and return cloud-init's own object of it."""
     user_data = base64.b64encode(b"#cloud-config\nruncmd: [mine]\n").decode()
     write(folder, {"vendor_data2.json": {}, "user_data": user_data})
     probe.copy_drive(os.path.join(folder, "drive"), cloud)

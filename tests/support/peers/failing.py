@@ -95,7 +95,7 @@ class Busy(Failing):
         return GOOD
 
     async def holds(self) -> bool:
-        """Say whether a request is being held."""
+        """Whether a request is being held."""
         return self.held.is_set()
 
     async def release(self) -> bool:

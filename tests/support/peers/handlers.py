@@ -40,7 +40,7 @@ class NoJson(Handler):
     """Answers with what is no JSON."""
 
     async def handle(self, request: VendordataRequest) -> Any:
-        """Give a set."""
+        """Return a set."""
         return {"roles": {*request.boot_roles}}
 
 
@@ -107,6 +107,6 @@ class Stuck(Handler):
 
 
 def names() -> str:
-    """Give the value of ``[vendorsrv] handlers`` that enables the mail server and all of these."""
+    """Return the value of ``[vendorsrv] handlers`` that enables the mail server and all of these."""
     classes = (Received, Echo, NoJson, Broken, BrokenInThread, Failing, Refusing, Slow, Stuck)
     return ",".join(["mailserver", *(f"{each.__module__}:{each.__name__}" for each in classes)])

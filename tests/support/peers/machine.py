@@ -46,7 +46,7 @@ RUN_TIMEOUT: Final = 600
 
 
 def image() -> Path:
-    """Give the folder of the machine's image; it is made once for each list of packages, in a minute or two."""
+    """Return the folder of the machine's image; it is made once for each list of packages, in a minute or two."""
     if os.geteuid() != 0 or not shutil.which("debootstrap") or not shutil.which("unshare"):
         peers.missing("no machine for cloud-init: this needs root, and Debian's package debootstrap")
     packages = "\n".join([SUITE, *INSTALLED, "", *DOWNLOADED])
@@ -85,7 +85,7 @@ def build(folder: Path) -> None:
 
 
 def run(files: Path, program: str) -> str:
-    """Start the machine with these files in it, run a shell program there, and give what it prints.
+    """Start the machine with these files in it, run a shell program there, and return what it prints.
 
     :raises AssertionError: the program failed; with what it said.
     """

@@ -111,7 +111,7 @@ class Nova:
         return request
 
     def credentials(self, account: Account | None, keystone: LocalKeystone) -> dict[str, object]:
-        """Give the options of ``[vendordata_dynamic_auth]``."""
+        """Return the options of ``[vendordata_dynamic_auth]``."""
         if account is None:
             return {}
         return {
@@ -143,7 +143,7 @@ def section(name: str, options: Mapping[str, object]) -> str:
 
 @contextmanager
 def listening() -> Iterator[tuple[str, list[Captured]]]:
-    """Serve on loopback, answer ``{}`` to everything, and give the URL and the list of requests so far."""
+    """Serve on loopback, answer ``{}`` to everything, and return the URL and the list of requests so far."""
     requests: list[Captured] = []
 
     class Recorder(BaseHTTPRequestHandler):
@@ -156,7 +156,7 @@ def listening() -> Iterator[tuple[str, list[Captured]]]:
             self.wfile.write(b"{}")
 
         def log_message(self, *_: object) -> None:
-            """Say nothing on the terminal."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as server:
         thread = Thread(target=server.serve_forever, args=[0.02])

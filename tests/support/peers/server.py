@@ -99,7 +99,7 @@ class Server:
         return self.log_file.read_text()
 
     def listens(self) -> bool:
-        """Say whether the log has the address.
+        """Whether the log has the address.
 
         :raises AssertionError: it has the reason why there will be none.
         """
@@ -107,7 +107,7 @@ class Server:
         return LISTENING.search(self.log) is not None
 
     def lives(self) -> bool:
-        """Say whether a worker answers."""
+        """Whether a worker answers."""
         assert self.process.poll() is None, f"the server ended: {self.log[-2000:]}"
         try:
             return self.client.get("/-/live").status_code == 200
@@ -115,7 +115,7 @@ class Server:
             return False
 
     def ready(self) -> bool:
-        """Say whether a request could be answered now."""
+        """Whether a request could be answered now."""
         return self.client.get("/-/ready").status_code == 200
 
     def post(self, path: str, token: str | None, body: bytes = BODY, **headers: str) -> httpx.Response:
@@ -130,7 +130,7 @@ class Server:
 
 
 def configuration(directory: Path, keystone_url: str, account: Account, options: Options) -> str:
-    """Give the text of a configuration file."""
+    """Return the text of a configuration file."""
     sections: dict[str, dict[str, Any]] = {
         "DEFAULT": {},
         "vendorsrv": {"port": 0, "handlers": "mailserver"},
@@ -143,6 +143,6 @@ def configuration(directory: Path, keystone_url: str, account: Account, options:
 
 
 def error_of(response: httpx.Response) -> tuple[int, str, str]:
-    """Give status, code and message of an error."""
+    """Return status, code and message of an error."""
     error = response.json()["error"]
     return response.status_code, error["code"], error["message"]

@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
 
 def rows() -> Iterator[Row]:
-    """Give all rows; who asks changes as seldom as can be, since each change costs Nova a token."""
+    """Return all rows; who asks changes as seldom as can be, since each change costs Nova a token."""
     for name, case in BAD.items():
         yield Row("misbehaving", name, case)
     for text, value in ECHOED.items():

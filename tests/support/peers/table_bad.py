@@ -33,12 +33,12 @@ BROKEN: Final = "the whole answer or none"
 
 
 def status(code: int) -> Made:
-    """Give what the proxy says of a status that is none of success."""
+    """Return what the proxy says of a status that is none of success."""
     return bad_gateway(f"upstream … answered with status {code}")
 
 
 def unreadable(reason: str) -> Made:
-    """Give what the proxy says of a body that is no JSON, or more than JSON allows."""
+    """Return what the proxy says of a body that is no JSON, or more than JSON allows."""
     return bad_gateway(f"{UNREADABLE}{reason}")
 
 
@@ -58,7 +58,7 @@ def late(direct: Made) -> Case:
 
 
 def passed(values: dict[str, Any]) -> Iterator[tuple[str, Case]]:
-    """Give the rows of good answers: byte by byte the same entry."""
+    """Return the rows of good answers: byte by byte the same entry."""
     for name, value in values.items():
         yield name, Case(kept(value), kept(value), GOOD)
 

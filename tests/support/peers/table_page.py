@@ -13,7 +13,7 @@ HEAD = ("| what the server does | Nova, directly | through the proxy | why |", "
 
 
 def lines() -> list[str]:
-    """Give its lines: one for all cases that come to the same, for the same reason."""
+    """Return its lines: one for all cases that come to the same, for the same reason."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in shown():
         key = (row.case.why, kind(row.case.direct), seen(row.case.proxied))
@@ -26,14 +26,14 @@ def lines() -> list[str]:
 
 
 def shown() -> Iterator[Row]:
-    """Give the rows that say something of a proxy; the field's servers are alike, so one of them."""
+    """Return the rows that say something of a proxy; the field's servers are alike, so one of them."""
     for row in TABLE.values():
         if row.server == "misbehaving" or (row.server == "waitress" and row.case.why):
             yield row
 
 
 def kind(made: Made) -> str:
-    """Give what cases have in common."""
+    """Return what cases have in common."""
     if made.always:
         return "always"
     if made.raises:
@@ -42,13 +42,13 @@ def kind(made: Made) -> str:
 
 
 def seen(made: Made) -> str:
-    """Give what Nova gets of the proxy."""
+    """Return what Nova gets of the proxy."""
     status = re.search(r"\(HTTP (\d+)\)", made.message)
     return status[1] if status else "the same entry"
 
 
 def told(makings: list[Made]) -> str:
-    """Give what Nova makes of the answers without a proxy."""
+    """Return what Nova makes of the answers without a proxy."""
     classes = ", ".join(dict.fromkeys(f"`{made.raises}`" for made in makings if made.raises))
     if makings[0].always:
         return f"raises, whatever its options say: {classes}"

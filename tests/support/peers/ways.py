@@ -51,13 +51,13 @@ class Ways(NamedTuple):
     sessions: dict[Account | None, Session]
 
     def target(self, row: Row, way: Way) -> str:
-        """Give the URL of a row's server, or of the proxy in front of it."""
+        """Return the URL of a row's server, or of the proxy in front of it."""
         if way == "through a proxy":
             return f"{self.front.url}/{proxy_of(row)}"
         return url_of(self.peer, row.name) if row.server == "misbehaving" else self.urls[row.server]
 
     def by_nova(self, row: Row, way: Way, *, fatal: bool) -> dict[str, Any]:
-        """Give what Nova's own class makes of it, see :meth:`tests.support.peers.nova.Nova.vendordata`."""
+        """Return what Nova's own class makes of it, see :meth:`tests.support.peers.nova.Nova.vendordata`."""
         if row.case.revoked:
             self.keystone.revoke(self.new_token_of_nova())
         targets = [f"target@{self.target(row, way)}"]
@@ -72,7 +72,7 @@ class Ways(NamedTuple):
         return [each for each in self.peer.received if each.path == path(TOKENS)][-1].headers["X-Auth-Token"]
 
     def by_call(self, row: Row, way: Way) -> Result:
-        """Give what ``vendorsrv call`` makes of it."""
+        """Return what ``vendorsrv call`` makes of it."""
         session = self.sessions[row.case.account]
         if row.case.revoked:
             session.invalidate()
@@ -98,12 +98,12 @@ def leading(directory: Path, nova: Nova, keystone: Keystone, urls: Mapping[str, 
 
 
 def patience(row: Row, way: Way) -> int:
-    """Give the seconds that Nova waits for each read."""
+    """Return the seconds that Nova waits for each read."""
     return PATIENCE.get(row.name, PLENTY) if way == "directly" else PLENTY
 
 
 def sessions(directory: Path, nova: Nova) -> dict[Account | None, Session]:
-    """Give `call` the accounts of the table, as an operator does: by a nova.conf."""
+    """Return `call` the accounts of the table, as an operator does: by a nova.conf."""
     made: dict[Account | None, Session] = {}
     for account in {row.case.account for row in TABLE.values()}:
         conf = directory / f"{account and account.user}.conf"
@@ -113,22 +113,22 @@ def sessions(directory: Path, nova: Nova) -> dict[Account | None, Session]:
 
 
 def url_of(peer: FakeUpstream, name: str) -> str:
-    """Give where a server misbehaves in this way."""
+    """Return where a server misbehaves in this way."""
     return f"{peer.base}{path(name)}" if path(name) in peer.routes else peer.url_of(name)
 
 
 def proxy_of(row: Row) -> str:
-    """Give the name of the proxy for a row."""
+    """Return the name of the proxy for a row."""
     return path(row.name)[1:].lower() if row.server == "misbehaving" else row.server
 
 
 def instance_of(row: Row) -> dict[str, Any]:
-    """Give the instance as Nova has it; each row has one of its own, since answers are pinned."""
+    """Return the instance as Nova has it; each row has one of its own, since answers are pinned."""
     return {**INSTANCE, "uuid": str(uuid.uuid5(uuid.NAMESPACE_DNS, row.name)), **row.case.change}
 
 
 def payload(row: Row) -> dict[str, Any]:
-    """Give what Nova posts for it."""
+    """Return what Nova posts for it."""
     instance = instance_of(row)
     return {
         "project-id": instance["project_id"],
