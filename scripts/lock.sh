@@ -57,13 +57,21 @@ if [ $task = lock ]; then
     exit
 fi
 
-# The cache knows enough most of the time; the registry is asked when it does not.
-if ! (UV_OFFLINE=1 && export UV_OFFLINE && compile_all) 2>/dev/null && ! compile_all; then
+same() {
+    diff -r "$root/requirements" requirements >difference
+}
+
+# The cache knows enough most of the time; the registry is asked when it does not, or not of all versions.
+if (UV_OFFLINE=1 && export UV_OFFLINE && compile_all) 2>/dev/null && same; then
+    exit
+fi
+rm -r requirements && cp -R "$root/requirements" .
+if ! compile_all; then
     echo "The lock could not be checked: the versions could not be worked out (see above). Without a network this" \
         "needs what an earlier make lock or make check left in .cache." >&2
     exit 1
 fi
-if ! diff -r "$root/requirements" requirements >difference; then
+if ! same; then
     head -n 20 difference >&2
     echo "The lock does not fit pyproject.toml: run make lock." >&2
     exit 1
