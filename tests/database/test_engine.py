@@ -24,9 +24,9 @@ from vendorsrv.pins.table import Row, claimed_before
 @pytest.fixture(scope="module", params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A store that the tests share."""
-    with database_url(request.param, tmp_path_factory.mktemp("pins")) as made:
-        make_table(made)
-        yield made
+    with database_url(request.param, tmp_path_factory.mktemp("pins")) as created:
+        make_table(created)
+        yield created
 
 
 @pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)

@@ -46,10 +46,10 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture(scope="module", params=KINDS)
 def full_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A store with 10,000 answers and a claim of a dead worker."""
-    with database_url(request.param, tmp_path_factory.mktemp("pins")) as made:
-        make_table(made)
-        with_store(made, fill)
-        yield made
+    with database_url(request.param, tmp_path_factory.mktemp("pins")) as created:
+        make_table(created)
+        with_store(created, fill)
+        yield created
 
 
 async def fill(store: PinStore) -> None:

@@ -89,4 +89,4 @@ def test_a_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
         fleet.start()
         assert 1 == fleet.process.wait(60)
         fleet.client.close()
-    assert f"error: [vendorsrv] state_path: {disk}/pins.db cannot be written by this user\n" in fleet.log.read_text()
+    assert f"error: [vendorsrv] state_path: this user cannot write {disk}/pins.db\n" in fleet.log.read_text()

@@ -25,9 +25,9 @@ ANSWER = bytes(range(256)) * 300
 @pytest.fixture(scope="module", params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A store that the tests share; each test has its own instances."""
-    with database_url(request.param, tmp_path_factory.mktemp("pins")) as made:
-        make_table(made)
-        yield made
+    with database_url(request.param, tmp_path_factory.mktemp("pins")) as created:
+        make_table(created)
+        yield created
 
 
 async def pin(store: PinStore, instance_id: str, handler: str = "mail", answer: bytes = b"{}") -> None:
