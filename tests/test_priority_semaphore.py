@@ -1,4 +1,4 @@
-"""A few places for many: those who go on with what they have begun are first."""
+"""PrioritySemaphore: its slots go to tasks with priority first."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.support.serving import run
 from vendorsrv.concurrency import HAS_PRIORITY, PrioritySemaphore
 
 
-def test_places_are_given_in_the_order_in_which_they_are_asked_for() -> None:
-    """One after the other, as they are given back."""
+def test_slots_are_granted_in_order_of_arrival() -> None:
+    """Released slots go to the waiting tasks in the order in which they arrived."""
 
     async def work() -> list[str]:
         semaphore, served = PrioritySemaphore(1), list[str]()
@@ -25,35 +25,35 @@ def test_places_are_given_in_the_order_in_which_they_are_asked_for() -> None:
     assert ["first", "second", "third"] == run(work())
 
 
-async def serve(semaphore: PrioritySemaphore, served: list[str], name: str, *, goes_on: bool = False) -> None:
-    """Take a place, and give it back."""
-    HAS_PRIORITY.set(goes_on)
+async def serve(semaphore: PrioritySemaphore, served: list[str], name: str, *, priority: bool = False) -> None:
+    """Acquire and release a slot."""
+    HAS_PRIORITY.set(priority)
     await semaphore.acquire()
     served.append(name)
     semaphore.release()
 
 
-def test_who_goes_on_is_before_all_who_begin() -> None:
-    """Whenever they came."""
+def test_tasks_with_priority_are_first() -> None:
+    """Tasks with priority get slots before others that arrived earlier."""
 
     async def work() -> list[str]:
         semaphore, served = PrioritySemaphore(1), list[str]()
         await semaphore.acquire()
         waiting = [
-            asyncio.create_task(serve(semaphore, served, "begins")),
-            asyncio.create_task(serve(semaphore, served, "goes on", goes_on=True)),
-            asyncio.create_task(serve(semaphore, served, "goes on later", goes_on=True)),
+            asyncio.create_task(serve(semaphore, served, "new")),
+            asyncio.create_task(serve(semaphore, served, "with priority", priority=True)),
+            asyncio.create_task(serve(semaphore, served, "later, with priority", priority=True)),
         ]
         await asyncio.sleep(0)
         semaphore.release()
         await asyncio.gather(*waiting)
         return served
 
-    assert ["goes on", "goes on later", "begins"] == run(work())
+    assert ["with priority", "later, with priority", "new"] == run(work())
 
 
-def test_as_many_have_a_place_as_there_are() -> None:
-    """Nobody waits for a free one."""
+def test_free_slots_are_granted_at_once() -> None:
+    """As many tasks as there are slots do not wait."""
 
     async def work() -> tuple[int, int]:
         semaphore = PrioritySemaphore(2)
@@ -68,8 +68,8 @@ def test_as_many_have_a_place_as_there_are() -> None:
 
 
 @pytest.mark.parametrize("at_the_same_moment", [False, True])
-def test_the_place_of_one_who_gives_up_is_not_lost(at_the_same_moment: bool) -> None:
-    """Not even when he gives up just as he gets it."""
+def test_a_cancelled_task_loses_no_slot(at_the_same_moment: bool) -> None:
+    """The slot of a task that is cancelled while it waits, or as the slot is granted, goes to the next task."""
 
     async def work() -> list[str]:
         semaphore, served = PrioritySemaphore(1), list[str]()
@@ -91,17 +91,17 @@ def test_the_place_of_one_who_gives_up_is_not_lost(at_the_same_moment: bool) -> 
     assert ["patient"] == run(work())
 
 
-def test_all_who_wait_give_up_when_nothing_moves() -> None:
-    """Whoever comes afterwards waits for the place again."""
+def test_fail_all_ends_all_waits() -> None:
+    """fail_all raises TimeoutError in the tasks that wait, and later tasks wait for slots again."""
 
     async def work() -> list[str]:
         semaphore, served = PrioritySemaphore(1), list[str]()
         await semaphore.acquire()
-        hopeless = [asyncio.create_task(semaphore.acquire()) for _ in range(3)]
+        failing = [asyncio.create_task(semaphore.acquire()) for _ in range(3)]
         await asyncio.sleep(0)
-        hopeless[0].cancel()
+        failing[0].cancel()
         semaphore.fail_all()
-        found = await asyncio.gather(*hopeless, return_exceptions=True)
+        found = await asyncio.gather(*failing, return_exceptions=True)
         later = asyncio.create_task(serve(semaphore, served, "later"))
         semaphore.release()
         await later

@@ -94,8 +94,8 @@ class Access:
 
         :param seconds: from the first header of the request to the last byte written to the socket.
         """
-        quiet = self.polled and status < 400  # the 404 of a wrong target in nova.conf must be visible
-        level = logging.WARNING if status >= 500 else logging.DEBUG if quiet else logging.INFO
+        is_debug = self.polled and status < 400  # the 404 of a wrong target in nova.conf must be visible
+        level = logging.WARNING if status >= 500 else logging.DEBUG if is_debug else logging.INFO
         if not LOG.isEnabledFor(level):
             return
         milliseconds, path = round(seconds * 1000, 1), self.path[:200]
