@@ -86,6 +86,19 @@ def test_a_cancelled_caller_does_not_cancel_the_run() -> None:
     assert (True, 1) == run(call())
 
 
+def test_a_caller_s_timeout_does_not_end_the_run() -> None:
+    """A caller whose time is up gets a TimeoutError, and the run continues for the others."""
+
+    async def call() -> int:
+        single_flight, work = SingleFlight[int](), Work()
+        with pytest.raises(TimeoutError):
+            await single_flight.run("key", work, 0.0)
+        work.may_end.set()
+        return await single_flight.run("key", work)
+
+    assert 1 == run(call())
+
+
 def test_the_error_of_an_abandoned_run_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     """When no caller waits for a run that fails, its key is freed and its error is not logged."""
 
