@@ -1,4 +1,4 @@
-"""What a handler may return, and the bytes that Nova gets for it."""
+"""Encoding a handler's return value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vendorsrv.answer import to_bytes
     ],
 )
 def test_any_json_value_is_an_answer(value: object, body: bytes) -> None:
-    """None is Nova's own word for nothing; everything else is what it is."""
+    """Each JSON value is encoded as it is, and None as ``{}``."""
     assert body == to_bytes(value, "mail", 10_000)
 
 
@@ -34,15 +34,15 @@ def test_any_json_value_is_an_answer(value: object, body: bytes) -> None:
         ("\ud800", "the answer of handler mail has a lone surrogate, which is not Unicode text"),
     ],
 )
-def test_what_nova_cannot_take_is_an_error(value: object, message: str) -> None:
+def test_a_value_that_is_not_json_is_an_error(value: object, message: str) -> None:
     """The message names the handler and the place, never the value."""
     with pytest.raises(AnswerError) as caught:
         to_bytes(value, "mail", 10_000)
     assert (500, "bad_answer", message) == (caught.value.status, caught.value.code, caught.value.message)
 
 
-def test_size_is_counted_in_bytes() -> None:
-    """Ten bytes of UTF-8 are one more than nine, however many characters they are."""
+def test_the_limit_counts_bytes() -> None:
+    """Four characters of ten bytes in UTF-8 exceed a limit of nine."""
     assert '"ääää"'.encode() == to_bytes("ääää", "mail", 10)
     with pytest.raises(AnswerError, match=r"^the answer of handler mail has 10 bytes; 9 are allowed$"):
         to_bytes("ääää", "mail", 9)

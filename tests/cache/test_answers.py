@@ -1,4 +1,4 @@
-"""Answers kept for a time: in the process, and what HTTP says of them."""
+"""The cache in the process, the choice of a cache, and Cache-Control on responses."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ BODY_200 = b"x" * 200
 
 
 def stored(cache: MemoryCache, bodies: list[bytes]) -> list[bytes | None]:
-    """Keep some answers in turn, and say what is there afterwards."""
+    """Store some answers in turn, and return what the cache has afterwards."""
     for key, body in zip(KEYS, bodies, strict=False):
         run(cache.set(key, body, 60.0))
     found = [cache.peek(key) for key in KEYS[: len(bodies)]]
     return [kept.body if kept else None for kept in found]
 
 
-def test_the_oldest_answers_go_first() -> None:
+def test_the_oldest_answers_are_evicted_first() -> None:
     """Three answers of 480 bytes, their overhead included, do not fit into 1,060: the oldest is gone."""
     assert [None, BODY_200, BODY_200] == stored(MemoryCache(1060), [BODY_200] * 3)
 
 
-def test_an_answer_that_is_kept_again_is_new() -> None:
-    """It is not the next to go."""
+def test_an_answer_that_is_stored_again_is_new() -> None:
+    """An answer that was stored again is not the next to be evicted."""
     cache = MemoryCache(1060)
     stored(cache, [BODY_200, BODY_200])
     run(cache.set(KEYS[0], b"again", 60.0))
@@ -42,14 +42,14 @@ def test_an_answer_that_is_kept_again_is_new() -> None:
     assert [b"again", None] == [kept and kept.body for kept in map(cache.peek, KEYS[:2])]
 
 
-def test_an_answer_larger_than_the_cache_is_not_kept(caplog: pytest.LogCaptureFixture) -> None:
-    """Nor does it throw out the others."""
+def test_an_answer_larger_than_the_cache_is_not_stored(caplog: pytest.LogCaptureFixture) -> None:
+    """It evicts no other answer, and is logged."""
     assert [BODY_200, None] == stored(MemoryCache(1060), [BODY_200, b"x" * 800])
     assert ["an answer of 800 bytes is too large for the cache"] == caplog.messages
 
 
-def test_an_answer_ages_by_the_clock(clock: Clock) -> None:
-    """However old it is, it is given."""
+def test_an_answer_has_its_age_and_is_returned_however_old(clock: Clock) -> None:
+    """An answer of 25 hours is returned with its age."""
     cache = MemoryCache(1000, clock)
     run(cache.set(KEYS[0], b"{}", 60.0))
     clock.now += 90_000
@@ -77,7 +77,7 @@ def cache_of(directory: Path, **options: object) -> object:
 def test_the_cache_is_in_the_process_unless_a_store_is_enabled(
     tmp_path: Path, enabled: bool, backend: str | None, cache: type
 ) -> None:
-    """With the options of oslo.cache; the store itself is not needed yet."""
+    """The options of oslo.cache select the cache; building it does not connect to the store."""
     sentinels = {"redis_sentinels": "127.0.0.1:9", "redis_sentinel_service_name": "x"}
     assert cache is type(cache_of(tmp_path, enabled=enabled, backend=backend, **sentinels))
 
@@ -89,8 +89,8 @@ def test_the_cache_is_in_the_process_unless_a_store_is_enabled(
         *("oslo_cache.memcache_pool", "oslo_cache.etcd3gw", "oslo_cache.dict"),
     ],
 )
-def test_what_would_unpickle_is_refused(tmp_path: Path, backend: str) -> None:
-    """Whoever can write to the store could run code in the server."""
+def test_a_backend_that_unpickles_is_refused(tmp_path: Path, backend: str) -> None:
+    """A backend that would unpickle stored values is an error: whoever can write to the store could run code here."""
     with pytest.raises(ConfigError) as refused:
         cache_of(tmp_path, enabled=True, backend=backend)
     assert str(refused.value) == (
@@ -114,8 +114,8 @@ def test_what_would_unpickle_is_refused(tmp_path: Path, backend: str) -> None:
         ),
     ],
 )
-def test_a_wrong_option_is_named(tmp_path: Path, options: dict[str, object], message: str) -> None:
-    """At start, and not when the first answer is kept."""
+def test_a_wrong_option_of_the_cache_is_an_error(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    """Building the cache names the option that is wrong."""
     with pytest.raises(ConfigError) as refused:
         cache_of(tmp_path, enabled=True, **options)
     assert message == str(refused.value)
@@ -125,10 +125,10 @@ def test_a_wrong_option_is_named(tmp_path: Path, options: dict[str, object], mes
     ("backend", "module", "extra"),
     [("dogpile.cache.redis", "redis", "redis"), ("dogpile.cache.pymemcache", "pymemcache", "memcached")],
 )
-def test_a_missing_driver_is_named_with_what_brings_it(
+def test_a_missing_driver_is_named_with_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, module: str, extra: str
 ) -> None:
-    """The drivers are extras."""
+    """The error says which extra installs the driver."""
     for name in (module, f"{module}.exceptions"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigError) as refused:
@@ -136,8 +136,8 @@ def test_a_missing_driver_is_named_with_what_brings_it(
     assert f"[cache] backend: {backend} needs a driver: pip install 'vendorsrv[{extra}]'" == str(refused.value)
 
 
-class Kitchen:
-    """A server with a handler that is kept for a minute, and the clock that it goes by."""
+class Caching:
+    """A server with a handler that caches for a minute, and its clock."""
 
     def __init__(self, server: Server, clock: Clock, token: str) -> None:
         self.server = server
@@ -152,11 +152,11 @@ class Kitchen:
 
 
 @pytest.fixture
-def kitchen(tmp_path: Path, fake: FakeKeystone, clock: Clock) -> Iterator[Kitchen]:
+def caching(tmp_path: Path, fake: FakeKeystone, clock: Clock) -> Iterator[Caching]:
     """A server of the test's own."""
     config = write_config(tmp_path, fake, handlers="tests.support.handlers.keeping:Cached")
     with running(config, clock) as server:
-        yield Kitchen(server, clock, fake.issue("service"))
+        yield Caching(server, clock, fake.issue("service"))
 
 
 def said(response: httpx.Response) -> tuple[bytes, str | None]:
@@ -164,29 +164,31 @@ def said(response: httpx.Response) -> tuple[bytes, str | None]:
     return response.content, response.headers.get("Cache-Control")
 
 
-def test_a_cached_answer_says_for_how_many_more_seconds_it_is_fresh(kitchen: Kitchen) -> None:
+def test_a_cached_answer_says_for_how_many_more_seconds_it_is_fresh(caching: Caching) -> None:
     """Its max-age is what its age in the cache leaves of cache_for; after that the handler runs again."""
-    assert (b'{"run":1}', "private, max-age=60") == said(kitchen.ask())
-    kitchen.clock.now += 20.5
-    assert (b'{"run":1}', "private, max-age=39") == said(kitchen.ask())
-    kitchen.clock.now += 39.5
-    assert (b'{"run":2}', "private, max-age=60") == said(kitchen.ask())
+    assert (b'{"run":1}', "private, max-age=60") == said(caching.ask())
+    caching.clock.now += 20.5
+    assert (b'{"run":1}', "private, max-age=39") == said(caching.ask())
+    caching.clock.now += 39.5
+    assert (b'{"run":2}', "private, max-age=60") == said(caching.ask())
 
 
-def test_the_same_request_in_another_order_is_the_same(kitchen: Kitchen) -> None:
-    """Order and spacing of the members say nothing."""
+def test_requests_that_differ_in_order_and_spacing_share_an_answer(caching: Caching) -> None:
+    """The order and the spacing of the members do not matter."""
     body = BODY.replace(b'"hostname": "web-1", ', b"").replace(b"{", b'{ "hostname":"web-1",', 1)
-    assert [b'{"run":1}'] * 2 == [kitchen.ask().content, kitchen.ask(body).content]
+    assert [b'{"run":1}'] * 2 == [caching.ask().content, caching.ask(body).content]
 
 
 @pytest.mark.parametrize("change", [(b"web-1", b"web-2"), (b"Mail-Admin", b"x"), (b": {}", b': {"a": "b"}')])
-def test_another_request_is_another_answer(kitchen: Kitchen, change: tuple[bytes, bytes]) -> None:
-    """Whatever differs."""
-    assert [b'{"run":1}', b'{"run":2}'] == [kitchen.ask().content, kitchen.ask(BODY.replace(*change)).content]
+def test_a_request_that_differs_in_a_member_has_an_answer_of_its_own(
+    caching: Caching, change: tuple[bytes, bytes]
+) -> None:
+    """Another hostname, other roles or other metadata run the handler again."""
+    assert [b'{"run":1}', b'{"run":2}'] == [caching.ask().content, caching.ask(BODY.replace(*change)).content]
 
 
-def test_what_is_not_kept_says_so(tmp_path: Path, fake: FakeKeystone) -> None:
-    """The operator has the last word: here, that nothing is kept."""
+def test_an_answer_that_is_not_cached_is_no_store(tmp_path: Path, fake: FakeKeystone) -> None:
+    """With ``cache_for = 0`` from the operator, each request runs the handler, and its answer is no-store."""
     sections = section("handler:cached", {"cache_for": 0})
     config = write_config(tmp_path, fake, handlers="tests.support.handlers.keeping:Cached", sections=sections)
     with running(config) as server:

@@ -1,4 +1,4 @@
-"""A cache whose real store fails: each request waits a moment at most, and has a miss."""
+"""A cache whose real store fails: a request waits half a second at most, and gets a miss."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEYS = [bytes([number]) * 32 for number in range(1, 60)]
 
 
 class Bench:
-    """A cache in a store behind a relay, with the clock that it goes by.
+    """A cache whose store is behind a relay, and its clock.
 
     :param timeout: seconds that it waits for the store: a worker's, or more in tests that are not about time.
     """
@@ -39,19 +39,19 @@ class Bench:
         self.cache: SharedCache = caches(store, relay.port, clock=clock, timeout=timeout)
 
     def get(self, key: bytes = KEY) -> tuple[bytes | None, float]:
-        """Give an answer, and the seconds that it took."""
+        """Return an answer, and the seconds that it took."""
         started = time.monotonic()
         found = run(self.cache.get(key))
         return found.body if found else None, time.monotonic() - started
 
     def keep(self, key: bytes = KEY, answer: bytes = ANSWER) -> float:
-        """Keep an answer, and give the seconds that it took."""
+        """Store an answer, and return the seconds that it took."""
         started = time.monotonic()
         run(self.cache.set(key, answer, 60.0))
         return time.monotonic() - started
 
     def recovers(self) -> bool:
-        """Say whether answers are kept and given, once the store has been left alone for its five seconds."""
+        """Return whether answers are stored and found, five seconds later."""
         self.clock.now += 5.0
         self.keep()
         return self.get()[0] == ANSWER
@@ -59,7 +59,7 @@ class Bench:
 
 @pytest.fixture(params=BACKENDS)
 def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Bench]:
-    """A cache that is well and has one answer."""
+    """A cache that works and has one answer."""
     with store_of(request.param) as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
         bench = Bench(store, relay, clock, caches)
         bench.keep()
@@ -78,13 +78,15 @@ def patient(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Ite
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> int:
-    """Count the lines that say that the store is left alone."""
+    """Count the lines that say that the cache is unavailable."""
     wanted = "the cache is unavailable ("
     return sum(each.startswith(wanted) and each.endswith("; retrying in 5 s") for each in caplog.messages)
 
 
-def test_a_store_that_is_stopped_is_a_miss(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    """It is asked once, and then left alone for a while; when it is back, it is used again."""
+def test_a_stopped_store_is_a_miss_and_is_not_called_for_a_while(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stopped store is called once, then not for five seconds; after it is back, it is used again."""
     bench.store.stop()
     found, seconds = bench.get()
     assert (None, True) == (found, seconds < 5.0)
@@ -96,10 +98,8 @@ def test_a_store_that_is_stopped_is_a_miss(bench: Bench, caplog: pytest.LogCaptu
     assert bench.recovers()
 
 
-def test_a_store_that_was_restarted_has_forgotten_and_is_used_at_once(
-    patient: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The connections of before are no reason to leave it alone."""
+def test_a_restarted_store_is_used_at_once(patient: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Connections from before a restart do not make the store unavailable."""
     patient.store.restart()
     assert None is patient.get()[0]
     patient.keep()
@@ -109,7 +109,7 @@ def test_a_store_that_was_restarted_has_forgotten_and_is_used_at_once(
 
 @pytest.mark.parametrize("way", ["paused", "silent"])
 def test_a_store_that_hangs_costs_half_a_second_once(bench: Bench, way: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Whether it is stopped in its tracks, or takes connections and says nothing."""
+    """The first call to a store that hangs waits half a second; the next ones do not wait."""
     (bench.store.pause if way == "paused" else bench.relay.hang)()
     first, *others = [bench.get() for _ in range(5)]
     assert None is first[0]
@@ -120,8 +120,10 @@ def test_a_store_that_hangs_costs_half_a_second_once(bench: Bench, way: str, cap
     assert bench.recovers()
 
 
-def test_all_who_wait_for_a_store_that_hangs_give_up_together(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    """That is one line in the log."""
+def test_concurrent_calls_to_a_store_that_hangs_are_one_log_line(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Five calls that time out together are logged once."""
     bench.relay.hang()
 
     async def get_all() -> list[object]:
@@ -132,8 +134,8 @@ def test_all_who_wait_for_a_store_that_hangs_give_up_together(bench: Bench, capl
     bench.relay.heal()
 
 
-def test_a_store_that_takes_connections_and_then_hangs_is_found_again(bench: Bench) -> None:
-    """Every connection that it kept is useless, and the threads that wait on them come back."""
+def test_a_store_that_hung_is_used_again(bench: Bench) -> None:
+    """After the hung connections are cut, answers are stored and found again."""
     bench.relay.hang()
     for _ in range(3):
         bench.get()
@@ -144,8 +146,8 @@ def test_a_store_that_takes_connections_and_then_hangs_is_found_again(bench: Ben
 
 
 @pytest.mark.parametrize("patient", ["memcached"], indirect=True)
-def test_a_connection_that_is_in_use_at_the_end_is_closed_with_its_call(patient: Bench) -> None:
-    """A thread that was given up may outlive the cache."""
+def test_a_connection_in_use_is_closed_after_the_cache_was(patient: Bench) -> None:
+    """A call that outlives the cache closes its connection when it returns."""
     patient.relay.hang()
     before = patient.relay.asked
     asking = threading.Thread(target=patient.cache.store.get, args=(NAME,))
@@ -157,15 +159,15 @@ def test_a_connection_that_is_in_use_at_the_end_is_closed_with_its_call(patient:
     wait_until(lambda: not patient.relay.connections)
 
 
-def test_a_slow_store_is_waited_for(patient: Bench) -> None:
-    """As long as the cache has timeout."""
+def test_a_store_within_the_timeout_is_waited_for(patient: Bench) -> None:
+    """A slow answer within the cache's timeout is returned."""
     patient.relay.slow(0.05)
     found, seconds = patient.get()
     assert (ANSWER, True) == (found, seconds >= 0.1)
 
 
-def test_a_store_that_is_too_slow_is_a_miss(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    """After half a second."""
+def test_a_store_that_overruns_the_timeout_is_a_miss(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """After half a second a slow store is a miss, and counts as unavailable."""
     bench.relay.slow(0.6)
     found, seconds = bench.get()
     assert None is found
@@ -176,7 +178,7 @@ def test_a_store_that_is_too_slow_is_a_miss(bench: Bench, caplog: pytest.LogCapt
 
 
 def test_a_store_that_flaps_gives_the_answer_or_a_miss(bench: Bench) -> None:
-    """Never anything else, and never late; afterwards all is well."""
+    """No call returns anything else or takes long, and afterwards the store is used again."""
     bench.relay.flap(0.03)
     answers = []
     for _ in range(30):
@@ -209,10 +211,10 @@ def test_something_else_at_its_address_is_a_miss(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_full_store_still_gives_what_it_has(
+def test_a_full_store_is_still_read(
     tmp_path: Path, clock: Clock, backend: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It refuses the next answer: that is logged once, and is no reason to leave the store alone."""
+    """A store that refuses new answers returns those it has; the refusal is logged once."""
     answer = b"x" * 100_000
     full = OwnRedis() if backend == "redis" else OwnMemcached(evicts=False)
     with full as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
@@ -227,8 +229,8 @@ def test_a_full_store_still_gives_what_it_has(
     assert [f"the cache refuses calls ({refusal})"] == caplog.messages
 
 
-def test_one_of_two_memcacheds_takes_over(tmp_path: Path, clock: Clock) -> None:
-    """What the other one had is made again, and kept."""
+def test_one_of_two_memcached_servers_takes_over(tmp_path: Path, clock: Clock) -> None:
+    """What the stopped server had is a miss, and is stored in the other one."""
     with OwnMemcached() as store, OwnMemcached() as other, Caches(tmp_path) as caches:
         cache = caches(store, second=other.port, clock=clock)
         for key in KEYS[:20]:
@@ -242,10 +244,10 @@ def test_one_of_two_memcacheds_takes_over(tmp_path: Path, clock: Clock) -> None:
     assert 0 == after.count(None)
 
 
-def test_an_answer_that_is_too_large_for_memcached_is_not_kept(
+def test_an_answer_that_is_too_large_for_memcached_is_not_stored(
     tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its largest value is a megabyte; the others go on."""
+    """The refusal is logged, and other answers are stored."""
     with OwnMemcached() as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
         bench = Bench(store, relay, clock, caches, timeout=10.0)
         bench.keep(KEYS[1], b"x" * 2**20)
@@ -255,7 +257,7 @@ def test_an_answer_that_is_too_large_for_memcached_is_not_kept(
 
 
 def test_a_value_of_another_type_is_a_miss(tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """A list stands under the answer's name in Redis."""
+    """A Redis list under an answer's name is a miss, and the next answer replaces it."""
     with OwnRedis() as store, Relay("127.0.0.1", store.port) as relay, Caches(tmp_path) as caches:
         bench = Bench(store, relay, clock, caches, timeout=10.0)
         with redis.Redis(port=store.port) as client:

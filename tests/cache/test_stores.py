@@ -1,4 +1,4 @@
-"""Answers kept in a real Redis and a real memcached: what is in there, and what may be planted there."""
+"""The cache in a real Redis and a real memcached: what is stored there, and what may be planted there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER = b"\x02" * 32
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def store(request: pytest.FixtureRequest) -> Iterator[OwnStore]:
-    """A store that is well."""
+    """A store that works."""
     with store_of(request.param) as store:
         yield store
 
@@ -42,21 +42,21 @@ def wall() -> ManualClock:
     return ManualClock(1_750_000_000.0)
 
 
-def test_an_answer_comes_back_as_it_was(cache_at: Caches, store: OwnStore, wall: ManualClock) -> None:
-    """From every process and host, with its age."""
+def test_every_worker_gets_a_stored_answer_with_its_age(cache_at: Caches, store: OwnStore, wall: ManualClock) -> None:
+    """An answer that one cache stored is returned by another one, with its age and max-age."""
     run(cache_at(store, wall=wall).set(KEY, ANSWER, 60.0))
     wall.now += 30
     assert CachedAnswer(ANSWER, 30.0, 60.0) == run(cache_at(store, wall=wall).get(KEY))
 
 
-def test_what_is_not_there_is_a_miss(cache_at: Caches, store: OwnStore, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing to be said about it."""
+def test_an_unknown_key_is_a_miss(cache_at: Caches, store: OwnStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is logged for it."""
     assert None is run(cache_at(store).get(b"\x03" * 32))
     assert [] == caplog.messages
 
 
-def test_the_store_has_our_bytes_and_no_pickle(cache_at: Caches, store: OwnStore) -> None:
-    """An entry is its format, when it was made, its max-age, a checksum and the answer, and no pickle."""
+def test_an_entry_is_our_bytes_and_no_pickle(cache_at: Caches, store: OwnStore) -> None:
+    """An entry is its format, when it was made, its max-age, a checksum and the answer."""
     run(cache_at(store).set(KEY, ANSWER, 60.0))
     value = store.take(NAME) or b""
     assert (b"vendorsrv2", 58, ANSWER) == (value[:10], len(value) - len(ANSWER), value[58:])
@@ -65,8 +65,8 @@ def test_the_store_has_our_bytes_and_no_pickle(cache_at: Caches, store: OwnStore
 
 
 @pytest.mark.parametrize(("expiration", "seconds"), [(None, 86_400), (700, 700)])
-def test_the_store_forgets_by_itself(cache_at: Caches, store: OwnStore, expiration: int | None, seconds: int) -> None:
-    """After a day, unless the operator says otherwise."""
+def test_entries_expire_in_the_store(cache_at: Caches, store: OwnStore, expiration: int | None, seconds: int) -> None:
+    """The store forgets an entry after a day, or after ``backend_expiration_time``."""
     run(cache_at(store, expiration=expiration).set(KEY, ANSWER, 60.0))
     assert seconds - 60 <= store.lifetime(NAME) <= seconds
 
@@ -85,7 +85,7 @@ class Evil:
 def test_a_planted_pickle_is_a_miss(
     tmp_path: Path, cache_at: Caches, store: OwnStore, wrapping: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is never loaded; that is logged once."""
+    """A pickle in the store is never loaded, and is logged once."""
     file = tmp_path / "file"
     weapon = pickle.dumps(Evil(file))
     pickle.loads(weapon)  # noqa: S301 - to see that it is loaded
@@ -115,7 +115,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 def test_a_damaged_or_foreign_value_is_a_miss(
     cache_at: Caches, store: OwnStore, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And the next answer takes its place."""
+    """A value that is damaged, of another version or not ours is a miss, and the next answer replaces it."""
     cache = cache_at(store)
     run(cache.set(KEY, ANSWER, 60.0))
     store.put(NAME, DAMAGE[damage](store.take(NAME) or b""))
@@ -127,8 +127,8 @@ def test_a_damaged_or_foreign_value_is_a_miss(
     assert ANSWER == found.body
 
 
-def test_another_key_s_value_is_a_miss(cache_at: Caches, store: OwnStore) -> None:
-    """No instance gets the answer of another, wherever it was copied to."""
+def test_an_entry_that_was_copied_to_another_key_is_a_miss(cache_at: Caches, store: OwnStore) -> None:
+    """No instance gets the answer of another one."""
     cache = cache_at(store)
     run(cache.set(OTHER, ANSWER, 60.0))
     store.put(NAME, store.take("vendorsrv:2:" + "02" * 32) or b"")
@@ -157,7 +157,7 @@ def test_a_time_that_cannot_be_is_a_miss(cache_at: Caches, store: OwnStore, wall
 def test_an_answer_from_the_future_is_a_miss(
     cache_at: Caches, store: OwnStore, wall: ManualClock, back: float, age: float | None
 ) -> None:
-    """The clock was set back an hour: nobody knows how old it is. Hosts may differ by some seconds."""
+    """After the clock was set back, an answer is a miss; five seconds between hosts are allowed."""
     cache = cache_at(store, wall=wall)
     run(cache.set(KEY, ANSWER, 60.0))
     wall.now -= back
@@ -165,7 +165,7 @@ def test_an_answer_from_the_future_is_a_miss(
     assert age == (found and found.age)
 
 
-def test_two_applications_share_their_answers(tmp_path: Path, fake: FakeKeystone, store: OwnStore) -> None:
+def test_two_servers_share_their_answers(tmp_path: Path, fake: FakeKeystone, store: OwnStore) -> None:
     """What one server has made, the other returns byte for byte, with a max-age that its age has reduced."""
     sections = section("cache", options_for(store))
     config = write_config(tmp_path, fake, handlers="tests.support.handlers.keeping:Cached", sections=sections)
@@ -182,10 +182,10 @@ def test_two_applications_share_their_answers(tmp_path: Path, fake: FakeKeystone
     assert 60 - passed - 1 <= int(answers[1].headers["Cache-Control"].removeprefix("private, max-age=")) <= 60
 
 
-def test_a_storm_waits_for_the_store_and_does_not_shut_it(
+def test_more_requests_than_threads_wait_for_the_store(
     cache_at: Caches, store: OwnStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """More requests at once than there are threads are no failure of the store."""
+    """A hundred concurrent calls all succeed, and the store does not count as unavailable."""
     cache = cache_at(store)
     bodies = [b"%d" % number for number in range(100)]
 

@@ -1,4 +1,4 @@
-"""A shared cache that fails under a real server with two workers: every request is answered, and in time."""
+"""A shared cache that fails under a real server with two workers: every request is answered in time."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Site(NamedTuple):
         return self.fleet.ask_all(asked * 6, "/shared")
 
     def shares(self) -> bool:
-        """Say whether both workers give one answer to an instance that was not asked for before."""
+        """Return whether both workers return the same answer for a new instance."""
         (new,) = instances(1, next(NUMBERS))
         first = self.fleet.ask("/shared", new)
         return {first.body} == {reply.body for reply in self.ask([new])}
 
-    def is_well(self) -> bool:
-        """Say whether neither worker leaves the cache alone, as it may after another test."""
+    def is_used(self) -> bool:
+        """Return whether both workers use the cache, which may not be so after another test."""
         return all(self.shares() for _ in range(5))
 
 
@@ -47,22 +47,22 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             yield Site(fleet, store)
 
 
-def test_workers_share_what_they_keep(site: Site) -> None:
-    """An instance has the same answer from each."""
-    wait_until(site.is_well)
+def test_workers_share_cached_answers(site: Site) -> None:
+    """An instance gets the same answer from each worker."""
+    wait_until(site.is_used)
     assert site.shares()
 
 
-def test_a_cache_that_was_restarted_is_used_again_at_once(site: Site) -> None:
-    """It has forgotten everything, and nobody waits."""
-    wait_until(site.is_well)
+def test_a_restarted_cache_is_used_at_once(site: Site) -> None:
+    """Workers share answers right after the store was restarted."""
+    wait_until(site.is_used)
     site.store.restart()
     assert site.shares()
 
 
 @pytest.mark.parametrize("fault", ["stopped", "hung"])
-def test_without_the_cache_every_request_is_answered(site: Site, fault: str) -> None:
-    """Each worker runs the handler; some seconds after the cache is back they share again."""
+def test_every_request_is_answered_without_the_cache(site: Site, fault: str) -> None:
+    """While the store is stopped or hangs, each worker runs the handler; afterwards they share again."""
     (site.store.stop if fault == "stopped" else site.store.pause)()
     replies = site.ask(instances(5, next(NUMBERS)))
     (site.store.start if fault == "stopped" else site.store.resume)()

@@ -1,4 +1,4 @@
-"""What a handler can do that is no answer: each time Nova has one error, and the server goes on."""
+"""Handlers that misbehave: Nova gets one error for each request, and the server goes on."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ ANSWERS: dict[str, tuple[Callable[[], object], str]] = {
 
 @pytest.mark.parametrize("name", ["scripted", "plain"])
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_what_is_no_answer_is_an_error_that_says_where(theatre: Theatre, name: str, answer: str) -> None:
-    """From the loop and from a thread."""
+def test_an_answer_that_is_not_json_is_an_error_that_names_the_place(theatre: Theatre, name: str, answer: str) -> None:
+    """From an async and from a plain handler alike."""
     value, message = ANSWERS[answer]
 
     async def give(_: int) -> object:
@@ -93,8 +93,8 @@ def test_what_is_no_answer_is_an_error_that_says_where(theatre: Theatre, name: s
 
 
 @pytest.mark.parametrize("name", ["scripted", "plain"])
-def test_a_handler_that_hangs_is_given_up(hasty: Theatre, name: str) -> None:
-    """At its deadline; the server answers all others meanwhile."""
+def test_a_handler_that_hangs_is_504_at_its_deadline(hasty: Theatre, name: str) -> None:
+    """Other handlers are answered meanwhile."""
     over = threading.Event()
 
     async def hang(_: int) -> None:
@@ -107,8 +107,8 @@ def test_a_handler_that_hangs_is_given_up(hasty: Theatre, name: str) -> None:
     over.set()
 
 
-def test_more_than_can_be_done_at_once_is_refused_at_once(theatre: Theatre) -> None:
-    """Two are made, one waits, and the others are told to come again."""
+def test_a_full_queue_is_answered_503_with_retry_after(theatre: Theatre) -> None:
+    """With two running and one in the queue, five more requests are refused at once."""
     over = threading.Event()
 
     async def slowly(run: int) -> int:
@@ -127,8 +127,8 @@ def test_more_than_can_be_done_at_once_is_refused_at_once(theatre: Theatre) -> N
     assert 3 == sum(each.result().status_code == 200 for each in asking)
 
 
-def test_a_handler_that_keeps_failing_rests_and_ready_says_so(theatre: Theatre, clock: Clock) -> None:
-    """Until it works again."""
+def test_ready_shows_an_open_circuit(theatre: Theatre, clock: Clock) -> None:
+    """After five failures requests are 503 circuit_open until a success, and ``/-/ready`` shows it."""
 
     async def fail(_: int) -> None:
         raise ValueError("planted-secret")
@@ -150,8 +150,8 @@ def test_a_handler_that_keeps_failing_rests_and_ready_says_so(theatre: Theatre, 
     assert ["ok", "circuit_open", "ok"] == [*states, state()]
 
 
-def test_a_fan_out_fails_with_a_handler_that_may_not_fail_and_names_it(theatre: Theatre) -> None:
-    """One that nobody needs is empty."""
+def test_a_fan_out_fails_with_a_handler_without_fallback(theatre: Theatre) -> None:
+    """``POST /`` names the handler that failed; a handler with ``on_error = empty`` contributes ``{}``."""
 
     async def fail(_: int) -> None:
         raise ValueError("planted-secret")
@@ -162,8 +162,8 @@ def test_a_fan_out_fails_with_a_handler_that_may_not_fail_and_names_it(theatre: 
     assert (500, "handler_failed", "handler scripted failed") == error_of(theatre.ask("/"))
 
 
-def test_a_thread_that_hangs_takes_its_place_until_it_ends(hasty: Theatre) -> None:
-    """Then the handler is as good as new."""
+def test_a_thread_that_hangs_is_busy_until_its_call_returns(hasty: Theatre) -> None:
+    """Calls are refused while all threads hang, and served afterwards."""
     over = threading.Event()
     hasty.script("plain", lambda run: over.wait(60) or run)
     codes = [error_of(hasty.ask("/plain", instance(number)))[1] for number in range(3)]

@@ -49,8 +49,8 @@ def problems(directory: Path, handlers: str, sections: str = "") -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_handlers_are_served_in_the_operator_s_order(tmp_path: Path) -> None:
-    """Under their names, and with where they are from."""
+def test_handlers_are_served_in_the_configured_order(tmp_path: Path) -> None:
+    """Each has its name, its source, and where it runs."""
     found = registry(tmp_path, f"{GOOD}:Plain, {GOOD}:Echo").handlers
     assert [("plain", f"{GOOD}:Plain", "thread"), ("echo", f"{GOOD}:Echo", "event loop")] == [
         (each.name, each.source, each.runs_in) for each in found.values()
@@ -58,14 +58,14 @@ def test_handlers_are_served_in_the_operator_s_order(tmp_path: Path) -> None:
 
 
 def test_an_installed_handler_is_found_by_its_name(tmp_path: Path, install: Install) -> None:
-    """Its source is the distribution."""
+    """Its source is the distribution and its version."""
     install("mail-handlers", {"echo": f"{GOOD}:Echo"})
     assert "mail-handlers 1.2" == registry(tmp_path, "echo").handlers["echo"].source
     assert "echo" in installed()
 
 
-def test_nothing_is_loaded_but_what_is_enabled(tmp_path: Path, install: Install) -> None:
-    """A broken neighbour in the same distribution does no harm."""
+def test_only_enabled_handlers_are_loaded(tmp_path: Path, install: Install) -> None:
+    """A broken handler in the same distribution does no harm."""
     install("mail-handlers", {"echo": f"{GOOD}:Echo", "exits": "tests.support.handlers.exits:Exits"})
     registry(tmp_path, "echo")
     assert "tests.support.handlers.exits" not in sys.modules
@@ -83,8 +83,8 @@ IMPORTS = {
 
 
 @pytest.mark.parametrize("module", IMPORTS)
-def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path, module: str) -> None:
-    """With the exception and the line, in one line."""
+def test_a_module_that_cannot_be_imported_is_an_error(tmp_path: Path, module: str) -> None:
+    """The error has the exception and its line, in one line."""
     error, place = IMPORTS[module]
     (problem,) = problems(tmp_path, f"tests.support.handlers.{module}:X")
     assert problem.startswith(
@@ -94,8 +94,8 @@ def test_a_module_that_cannot_be_imported_is_named(tmp_path: Path, module: str) 
 
 
 @pytest.mark.parametrize("module", IMPORTS)
-def test_a_distribution_that_cannot_be_imported_is_named(tmp_path: Path, install: Install, module: str) -> None:
-    """The operator knows what he installed."""
+def test_an_entry_point_that_cannot_be_imported_is_an_error(tmp_path: Path, install: Install, module: str) -> None:
+    """The error names the distribution, the exception and its line."""
     install("mail-handlers", {"mail": f"tests.support.handlers.{module}:X"})
     error, place = IMPORTS[module]
     (problem,) = problems(tmp_path, "mail")
@@ -103,8 +103,8 @@ def test_a_distribution_that_cannot_be_imported_is_named(tmp_path: Path, install
     assert place in problem
 
 
-def test_a_module_that_is_no_python_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With file and line."""
+def test_a_module_with_a_syntax_error_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error has the file and the line."""
     (tmp_path / "no_python.py").write_text("x = 1\ndef (\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     (problem,) = problems(tmp_path, "no_python:X")
@@ -133,8 +133,8 @@ def test_a_module_that_is_no_python_is_named(tmp_path: Path, monkeypatch: pytest
         (f"{BROKEN}:Fragile", f"handler fragile: Fragile() raised LookupError: no device ({HANDLERS}/broken.py:"),
     ],
 )
-def test_what_cannot_be_served_is_refused(tmp_path: Path, handlers: str, problem: str) -> None:
-    """In one line, which says what would help."""
+def test_a_handler_that_cannot_be_served_is_an_error(tmp_path: Path, handlers: str, problem: str) -> None:
+    """The error is one line that says what to change."""
     (found,) = problems(tmp_path, handlers)
     assert found.startswith(problem)
 
@@ -149,17 +149,17 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path, handlers: str, problem
         ({"echos": f"{GOOD}:Echo"}, "no installed package provides it; did you mean echos?"),
     ],
 )
-def test_an_entry_point_that_is_no_handler_is_refused(
+def test_an_entry_point_that_is_not_a_handler_is_an_error(
     tmp_path: Path, install: Install, entry_points: dict[str, str], problem: str
 ) -> None:
-    """By the distribution's name."""
+    """The error names the distribution."""
     install("mail-handlers", entry_points)
     (found,) = problems(tmp_path, "echoes")
     assert found.startswith(f"handler echoes: {problem}")
 
 
-def test_a_name_that_two_distributions_have_is_refused(tmp_path: Path, install: Install) -> None:
-    """Which of them is served would be chance."""
+def test_a_handler_that_two_distributions_provide_is_an_error(tmp_path: Path, install: Install) -> None:
+    """The error names both distributions."""
     install("mail-handlers", {"echo": f"{GOOD}:Echo"})
     install("other-handlers", {"echo": f"{BROKEN}:Echo"})
     assert ["handler echo: more than one package provides it: mail-handlers 1.2 and other-handlers 1.2"] == problems(
@@ -167,14 +167,14 @@ def test_a_name_that_two_distributions_have_is_refused(tmp_path: Path, install: 
     )
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
-    """Nobody has to start five times."""
+def test_all_problems_are_reported_together(tmp_path: Path) -> None:
+    """Five wrong handlers are five lines of one error."""
     handlers = f"{BROKEN}:Abstract, {BROKEN}:Needy, {BROKEN}:Picky, {GOOD}:Echo, json:X"
     assert 5 == len(problems(tmp_path, handlers, "[handler:needy]\nlevel = 0\n"))
 
 
 def test_a_handler_gets_its_options(tmp_path: Path) -> None:
-    """As frozen attributes that repr does not show."""
+    """Its settings are frozen attributes that ``repr`` does not show."""
     sections = "[handler:needy]\ndomain = example.org\n"
     settings = registry(tmp_path, f"{BROKEN}:Needy", sections).handlers["needy"].handler.settings
     assert ("example.org", 1, False) == (settings.domain, settings.level, "example.org" in repr(settings))
@@ -183,14 +183,14 @@ def test_a_handler_gets_its_options(tmp_path: Path) -> None:
 
 
 def test_the_operator_overrides_what_the_class_declares(tmp_path: Path) -> None:
-    """Timeout and threads, for this handler."""
+    """``timeout`` and ``threads`` of a section hold for that handler alone."""
     sections = "[handler:plain]\ntimeout = 1.5\nthreads = 3\n"
     found = registry(tmp_path, f"{GOOD}:Plain, {GOOD}:Echo", sections).handlers
     assert [(1.5, 3), (4.0, 8)] == [(each.timeout, each.threads) for each in found.values()]
 
 
-def test_the_operator_can_contradict_himself(tmp_path: Path) -> None:
-    """What is refused in a class is refused in its section as well."""
+def test_contradicting_options_are_an_error(tmp_path: Path) -> None:
+    """``pin`` with ``cache_for`` is refused in a section as in a class."""
     assert [
         "[handler:plain] pin and cache_for exclude each other: a pinned answer is read from the pin store each time"
     ] == problems(tmp_path, f"{GOOD}:Plain", "[handler:plain]\npin = yes\ncache_for = 60\n")
@@ -239,15 +239,13 @@ def lifetime(directory: Path, handlers: str) -> list[str]:
         ),
     ],
 )
-def test_handlers_are_opened_in_order_and_closed_in_the_opposite_one(
-    tmp_path: Path, handlers: str, events: list[str]
-) -> None:
-    """Whatever one of them does, those that were opened are closed."""
+def test_handlers_are_opened_in_order_and_closed_in_reverse(tmp_path: Path, handlers: str, events: list[str]) -> None:
+    """Whichever fails to open or close, all that were opened are closed."""
     assert events == lifetime(tmp_path, ", ".join(f"{BROKEN}:{name}" for name in handlers.split()))
 
 
-def test_find_gives_what_it_found_and_what_it_did_not() -> None:
-    """So that one wrong name does not hide the others."""
+def test_find_returns_handlers_and_problems() -> None:
+    """One wrong name does not hide the other handlers."""
     found, problems = find([f"{GOOD}:Echo", "json:X"])
     assert ([f"{GOOD}:Echo"], ["handler json:X: json has no Handler 'X'"]) == (
         [each.source for each in found],

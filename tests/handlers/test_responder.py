@@ -1,4 +1,4 @@
-"""A handler's answers: one run for all who ask at once, and what comes instead of an answer."""
+"""The responder: single-flight, the cache and the fallbacks of one handler."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REQUEST = VendordataRequest(INSTANCE)
 
 
 @pytest.fixture
-def keeper_of(tmp_path: Path, clock: Clock) -> Build:
+def responder_of(tmp_path: Path, clock: Clock) -> Build:
     """Build the responder of a class of tests/support/handlers/keeping.py, with what the operator sets for it."""
 
     def build(name: str, **overrides: object) -> Responder:
@@ -38,14 +38,14 @@ def keeper_of(tmp_path: Path, clock: Clock) -> Build:
 
 
 def script(responder: Responder, value: Callable[[int], Any]) -> Scripted:
-    """Let the handler of a responder do this, and give it."""
+    """Let the handler of a responder do this, and return the handler."""
     handler: Any = responder.enabled.handler
     handler.script = value
     return handler  # type: ignore[no-any-return]
 
 
 def runs(responder: Responder) -> int:
-    """Say how often the handler of a responder ran."""
+    """Return how often the handler of a responder ran."""
     handler: Any = responder.enabled.handler
     return int(handler.runs)
 
@@ -75,7 +75,7 @@ class Slowly:
 
 
 async def outcome(asked: Awaitable[Answer]) -> object:
-    """Say how a question ended: with an answer, or with status and code."""
+    """Return how a request ended: with an answer, or with status and code."""
     try:
         return await asked
     except VendordataError as error:
@@ -88,9 +88,9 @@ def ask(responder: Responder, request: VendordataRequest = REQUEST, seconds: flo
 
 
 @pytest.mark.parametrize("name", ["Scripted", "Cached", "Stale", "Empty"])
-def test_many_at_once_are_one_run(keeper_of: Build, name: str) -> None:
-    """And everybody has its answer."""
-    responder = keeper_of(name)
+def test_concurrent_requests_share_one_run(responder_of: Build, name: str) -> None:
+    """Fifty concurrent requests run the handler once, and all get its answer."""
+    responder = responder_of(name)
 
     async def ask_all() -> list[Answer]:
         slowly = Slowly(responder)
@@ -103,9 +103,9 @@ def test_many_at_once_are_one_run(keeper_of: Build, name: str) -> None:
     assert 1 == runs(responder)
 
 
-def test_many_at_once_share_the_error(keeper_of: Build) -> None:
-    """One failure, fifty answers to it; it is counted once."""
-    responder = keeper_of("Scripted")
+def test_concurrent_requests_share_the_error(responder_of: Build) -> None:
+    """Fifty concurrent requests get one failure, which counts once."""
+    responder = responder_of("Scripted")
     handler = script(responder, raises(ValueError("planted-secret")))
 
     async def ask_all() -> list[object]:
@@ -115,9 +115,9 @@ def test_many_at_once_share_the_error(keeper_of: Build) -> None:
     assert (1, 1) == (handler.runs, responder.limiter.failures)
 
 
-def test_a_caller_who_gives_up_cancels_nobody_else(keeper_of: Build) -> None:
-    """The first one too, for whom the handler was started."""
-    responder = keeper_of("Cached")
+def test_a_cancelled_request_does_not_cancel_the_shared_run(responder_of: Build) -> None:
+    """The request that started a run may be cancelled; the others get its answer."""
+    responder = responder_of("Cached")
 
     async def ask_twice() -> Answer:
         slowly = Slowly(responder)
@@ -132,9 +132,9 @@ def test_a_caller_who_gives_up_cancels_nobody_else(keeper_of: Build) -> None:
     assert 1 == runs(responder)
 
 
-def test_who_is_late_waits_no_longer_than_his_own_time(keeper_of: Build) -> None:
-    """Whoever started the run has more."""
-    responder = keeper_of("Scripted")
+def test_a_request_joins_a_run_only_until_its_own_deadline(responder_of: Build) -> None:
+    """A request whose deadline comes before the end of the shared run is answered 504."""
+    responder = responder_of("Scripted")
 
     async def ask_twice() -> list[object]:
         slowly = Slowly(responder)
@@ -156,7 +156,7 @@ FAILURES = {
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize(
-    ("name", "overrides", "instead"),
+    ("name", "overrides", "fallback"),
     [
         ("Scripted", {}, None),
         ("Scripted", {"on_error": "empty"}, b"{}"),
@@ -167,26 +167,26 @@ FAILURES = {
         ("Stale", {"on_error": "fail", "cache_for": 0}, None),
     ],
 )
-def test_what_comes_instead_of_an_answer(
-    keeper_of: Build, name: str, overrides: dict[str, object], instead: bytes | None, failure: str
+def test_on_error_decides_on_the_answer_after_a_failure(
+    responder_of: Build, name: str, overrides: dict[str, object], fallback: bytes | None, failure: str
 ) -> None:
-    """As the class says, unless the operator does; what the caller did wrong always reaches him."""
+    """The class or the operator sets the fallback; a 4xx always reaches Nova."""
     error, said = FAILURES[failure]
-    responder = keeper_of(name, **overrides)
+    responder = responder_of(name, **overrides)
     assert b'{"run":1}' == getattr(ask(responder), "body", None)
     script(responder, raises(error))
     answer = ask(responder)
-    if instead is None or said[0] < 500:
+    if fallback is None or said[0] < 500:
         assert said == answer
     else:
-        assert Answer(instead) == answer
+        assert Answer(fallback) == answer
 
 
 def test_a_stale_answer_is_given_however_old_and_is_not_to_be_stored(
-    keeper_of: Build, clock: Clock, caplog: pytest.LogCaptureFixture
+    responder_of: Build, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A stale answer of 25 hours is returned without a max-age, and is logged and counted."""
-    responder = keeper_of("Stale")
+    responder = responder_of("Stale")
     assert Answer(b'{"run":1}', fresh_for=60.0) == ask(responder)
     script(responder, raises(ServiceUnavailable("later")))
     clock.now += 90_000
@@ -196,26 +196,26 @@ def test_a_stale_answer_is_given_however_old_and_is_not_to_be_stored(
 
 
 @pytest.mark.parametrize("changed", [{"hostname": "new"}, {"metadata": {"a": "b"}}, {"boot_roles": ("member",)}])
-def test_a_stale_answer_is_the_last_one_of_the_instance(keeper_of: Build, changed: dict[str, Any]) -> None:
-    """Whatever was said of it since; a fresh one is only given to the same question."""
-    responder = keeper_of("Stale")
+def test_a_stale_answer_is_the_last_one_of_the_instance(responder_of: Build, changed: dict[str, Any]) -> None:
+    """A stale answer may be one to another request about the instance; a fresh one is not."""
+    responder = responder_of("Stale")
     ask(responder)
     script(responder, raises(ServiceUnavailable("later")))
     answer = ask(responder, VendordataRequest(INSTANCE, **changed))
     assert (b'{"run":1}', None) == (getattr(answer, "body", None), getattr(answer, "fresh_for", None))
 
 
-def test_no_instance_gets_the_stale_answer_of_another(keeper_of: Build) -> None:
-    """It has none yet: then it is the error."""
-    responder = keeper_of("Stale")
+def test_an_instance_without_an_answer_gets_the_error(responder_of: Build) -> None:
+    """An instance that has no earlier answer gets the error, and not the answer of another one."""
+    responder = responder_of("Stale")
     ask(responder)
     script(responder, raises(ServiceUnavailable("later")))
     assert (503, "unavailable") == ask(responder, VendordataRequest("6f3c2b1a-9d8e-4f70-8a6b-5c4d3e2f1a0b"))
 
 
-def test_an_empty_answer_is_logged_and_counted(keeper_of: Build, caplog: pytest.LogCaptureFixture) -> None:
-    """Nova cannot tell it from an answer."""
-    responder = keeper_of("Empty")
+def test_an_empty_fallback_is_logged_and_counted(responder_of: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """Each ``{}`` that replaces an error is a warning, and is counted in the state."""
+    responder = responder_of("Empty")
     script(responder, raises(ServiceUnavailable("later")))
     assert [Answer(b"{}")] * 2 == [ask(responder), ask(responder)]
     assert ["handler empty failed (unavailable); fallback: empty"] * 2 == caplog.messages
@@ -223,31 +223,33 @@ def test_an_empty_answer_is_logged_and_counted(keeper_of: Build, caplog: pytest.
 
 
 @pytest.mark.parametrize("name", ["Scripted", "Cached", "Stale"])
-def test_what_is_for_now_is_not_kept(keeper_of: Build, name: str) -> None:
-    """A handler raises NotYet with its answer, or without one."""
-    responder = keeper_of(name)
+def test_a_provisional_answer_is_not_cached(responder_of: Build, name: str) -> None:
+    """The answer in a NotYet, or ``{}`` without one, is returned once."""
+    responder = responder_of(name)
     script(responder, raises(NotYet({"wait": True})))
     assert [Answer(b'{"wait":true}')] * 2 == [ask(responder), ask(responder)]
     script(responder, raises(NotYet()))
     assert Answer(b"{}") == ask(responder)
 
 
-@pytest.mark.parametrize(("name", "instead"), [("Scripted", (503, "circuit_open")), ("Empty", Answer(b"{}"))])
-def test_while_a_handler_rests_its_mode_decides(keeper_of: Build, clock: Clock, name: str, instead: object) -> None:
-    """It is not run meanwhile, and tried again after ten seconds."""
-    responder = keeper_of(name)
+@pytest.mark.parametrize(("name", "fallback"), [("Scripted", (503, "circuit_open")), ("Empty", Answer(b"{}"))])
+def test_on_error_decides_while_the_circuit_is_open(
+    responder_of: Build, clock: Clock, name: str, fallback: object
+) -> None:
+    """With an open circuit the handler is not run; after ten seconds it is."""
+    responder = responder_of(name)
     handler = script(responder, raises(ServiceUnavailable("later")))
     for _ in range(5):
         ask(responder)
-    assert (instead, 5, "circuit_open") == (ask(responder), handler.runs, responder.state()["state"])
+    assert (fallback, 5, "circuit_open") == (ask(responder), handler.runs, responder.state()["state"])
     script(responder, Scripted.script.__get__(handler))
     clock.now += 10.0
     assert (Answer(b'{"run":6}'), "ok") == (ask(responder), responder.state()["state"])
 
 
-def test_what_is_kept_is_given_while_a_handler_rests(keeper_of: Build, clock: Clock) -> None:
-    """It is not asked for that."""
-    responder = keeper_of("Cached")
+def test_cached_answers_are_returned_while_the_circuit_is_open(responder_of: Build, clock: Clock) -> None:
+    """A fresh answer does not need the handler."""
+    responder = responder_of("Cached")
     ask(responder)
     script(responder, raises(ServiceUnavailable("later")))
     for _ in range(6):

@@ -1,4 +1,4 @@
-"""One handler inside its deadline and its share of threads."""
+"""The runner: one handler within its deadline and its threads."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def raising(error: BaseException) -> tuple[Callable[[], Any], Callable[[], Any]]
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_whatever_a_handler_raises_is_500_without_its_text(
+def test_any_exception_of_a_handler_is_500_without_its_text(
     error: BaseException, kind: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The server goes on, the log names the handler and the place, and the text goes nowhere."""
+    """The log has the class and the place; the text is neither sent nor logged, and the server goes on."""
     called = runner(raising(error)[kind])
     assert (500, "handler mail failed") == run(outcome(called.run(budget=60.0)))
     assert (True, False) == ("handler mail raised " in caplog.text, "planted-secret" in caplog.text)
@@ -94,13 +94,13 @@ def test_whatever_a_handler_raises_is_500_without_its_text(
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["plain", "async"])
 @pytest.mark.parametrize("error", [UpstreamError("no address store"), HandlerError("out of addresses")])
-def test_what_a_vendor_may_raise_goes_out_as_it_is(error: VendordataError, kind: int) -> None:
-    """Its status and its message are the vendor's."""
+def test_an_error_that_a_vendor_raises_keeps_its_status_and_message(error: VendordataError, kind: int) -> None:
+    """A VendordataError from a handler is sent as it is."""
     assert (error.status, error.message) == run(outcome(runner(raising(error)[kind]).run(budget=60.0)))
 
 
-def test_arguments_go_in_and_the_value_comes_out() -> None:
-    """In a thread and on the loop alike."""
+def test_a_method_gets_its_arguments_and_its_value_is_returned() -> None:
+    """On the event loop and in a thread alike."""
 
     async def coroutine(value: int) -> int:
         return value + 1
@@ -110,7 +110,7 @@ def test_arguments_go_in_and_the_value_comes_out() -> None:
 
 
 def test_async_methods_run_on_the_event_loop_and_plain_ones_in_threads() -> None:
-    """The one may await, the other may block."""
+    """The thread tells the two apart."""
 
     async def coroutine() -> int:
         return threading.get_ident()
@@ -120,8 +120,8 @@ def test_async_methods_run_on_the_event_loop_and_plain_ones_in_threads() -> None
     assert here != run(runner(threading.get_ident).run(budget=60.0))
 
 
-def test_a_thread_knows_its_request() -> None:
-    """The handler's own log lines have the request id."""
+def test_a_thread_has_the_request_id() -> None:
+    """Log lines of a plain handler have the request's id."""
     REQUEST_ID.set("req-1")
     assert "req-1" == run(runner(REQUEST_ID.get).run(budget=60.0))
 
@@ -135,8 +135,8 @@ def test_a_thread_knows_its_request() -> None:
         (4.0, -1.0, "handler mail gave no answer within 0.0 seconds"),
     ],
 )
-def test_the_deadline_is_the_handler_s_or_what_is_left(timeout: float, budget: float, message: str) -> None:
-    """Whichever is shorter; a request whose time is over is told so."""
+def test_the_deadline_is_the_shorter_of_timeout_and_budget(timeout: float, budget: float, message: str) -> None:
+    """A run is 504 after the handler's timeout or the rest of the request's time, whichever is shorter."""
 
     async def sleepy() -> None:
         await asyncio.sleep(60)
@@ -144,8 +144,8 @@ def test_the_deadline_is_the_handler_s_or_what_is_left(timeout: float, budget: f
     assert (504, message) == run(outcome(runner(sleepy, timeout).run(budget=budget)))
 
 
-def test_a_handler_that_swallows_its_cancellation_keeps_nobody_waiting() -> None:
-    """The deadline holds, whatever the handler does about it."""
+def test_the_deadline_holds_for_a_handler_that_ignores_cancellation() -> None:
+    """A handler that swallows its cancellation is answered 504 in time."""
     over = threading.Event()
 
     async def stubborn() -> str:
@@ -166,8 +166,8 @@ def test_a_handler_that_swallows_its_cancellation_keeps_nobody_waiting() -> None
     assert (504, "handler mail gave no answer within 0.1 seconds") == run(ask())
 
 
-def test_a_handler_that_fails_after_its_deadline_is_not_heard_of(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither does asyncio complain of an exception that nobody retrieved."""
+def test_a_failure_after_the_deadline_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The event loop does not log an exception that was never retrieved."""
 
     async def late() -> None:
         try:
@@ -179,8 +179,8 @@ def test_a_handler_that_fails_after_its_deadline_is_not_heard_of(caplog: pytest.
     assert "" == caplog.text
 
 
-def test_threads_that_overran_their_deadline_count(gate: Gate) -> None:
-    """They cannot be stopped: the third call is refused, at once."""
+def test_threads_that_overran_their_deadline_are_busy(gate: Gate) -> None:
+    """A third call is refused at once while two threads hang."""
     called = runner(gate.handle, timeout=0.05)
 
     async def ask() -> list[object]:
@@ -197,8 +197,8 @@ async def ask_and_open(asked: Awaitable[list[object]], gate: Gate) -> list[objec
     return outcomes
 
 
-def test_a_thread_is_free_again_when_it_ends(gate: Gate) -> None:
-    """And not when somebody gave up waiting for it."""
+def test_a_thread_is_free_when_its_call_returns(gate: Gate) -> None:
+    """A thread whose request was given up is busy until its call returns."""
     called = runner(gate.handle, threads=1)
 
     async def ask() -> list[object]:
@@ -214,8 +214,8 @@ def test_a_thread_is_free_again_when_it_ends(gate: Gate) -> None:
     assert [late, (503, "all threads of handler mail are busy"), "done"] == run(ask())
 
 
-def test_calls_run_side_by_side_up_to_the_limit(gate: Gate) -> None:
-    """Two at work, the third refused, both answered."""
+def test_calls_run_concurrently_up_to_the_number_of_threads(gate: Gate) -> None:
+    """Two calls run, the third is refused, and both return."""
     called = runner(gate.handle)
 
     async def ask() -> list[object]:
@@ -229,8 +229,8 @@ def test_calls_run_side_by_side_up_to_the_limit(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0, 1e-9, 1e-5])
-def test_a_call_that_is_given_up_before_it_began_leaves_no_thread_behind(budget: float) -> None:
-    """However early its time is over."""
+def test_a_call_without_time_leaves_no_thread_busy(budget: float) -> None:
+    """Calls whose budget is used up when they begin leave no thread busy."""
     called = runner(lambda: None, threads=1)
 
     async def ask() -> int:
@@ -244,8 +244,8 @@ def test_a_call_that_is_given_up_before_it_began_leaves_no_thread_behind(budget:
     assert 0 == run(ask())
 
 
-def test_a_handler_whose_server_stops_is_cancelled() -> None:
-    """Whoever asked is gone; the handler is told."""
+def test_a_cancelled_request_cancels_its_handler() -> None:
+    """A handler is cancelled with the task that runs it."""
 
     async def ask() -> list[str]:
         begun = asyncio.Event()
@@ -267,6 +267,6 @@ def test_a_handler_whose_server_stops_is_cancelled() -> None:
     assert ["cancelled"] == run(ask())
 
 
-def test_busy_can_be_tried_again() -> None:
-    """503 with Retry-After; 504 without."""
+def test_busy_has_retry_after() -> None:
+    """503 has ``Retry-After``, 504 does not."""
     assert ({"Retry-After": "1"}, {}) == (Busy.headers, HandlerTimeout.headers)

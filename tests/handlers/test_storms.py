@@ -68,10 +68,8 @@ class Storm:
 
 
 @pytest.mark.parametrize(("store", "workers"), [("sqlite", 2), ("postgresql", 3), ("mariadb", 2)])
-def test_a_worker_that_is_killed_in_a_storm_costs_no_instance_its_answer(
-    tmp_path: Path, store: str, workers: int
-) -> None:
-    """Never two answers for one instance; what was answered is given again, by whichever worker."""
+def test_an_instance_has_one_answer_though_a_worker_is_killed(tmp_path: Path, store: str, workers: int) -> None:
+    """No instance gets two answers, and each is answered again with the same bytes by any worker."""
     with fleet_on(store, tmp_path, workers) as fleet:
         assert workers == len(fleet.worker_pids())
         storm = Storm(fleet, 40)
@@ -87,8 +85,8 @@ def test_a_worker_that_is_killed_in_a_storm_costs_no_instance_its_answer(
         assert 5.0 > max(reply.seconds for reply in storm.replies)
 
 
-def test_a_server_that_is_stopped_answers_every_request_that_it_took(tmp_path: Path) -> None:
-    """A client may find its connection closed, but then no run was begun for it."""
+def test_a_stopping_server_answers_every_request_whose_run_has_begun(tmp_path: Path) -> None:
+    """A client may find its connection closed, but then no run has begun for it."""
     replies: list[Reply] = []
 
     def boot_for_ever(first: int) -> None:
@@ -109,8 +107,8 @@ def test_a_server_that_is_stopped_answers_every_request_that_it_took(tmp_path: P
     assert begun == {reply.instance for reply in replies if reply.status == 200}
 
 
-def test_a_schema_of_a_newer_version_stops_the_start(tmp_path: Path) -> None:
-    """In one line that says what to do; so does a database that has none."""
+def test_a_server_does_not_start_with_a_newer_schema(tmp_path: Path) -> None:
+    """The log has one line that says to install the newer version, and no traceback."""
     with database("postgresql") as there:
         make_table(there.url)
         there.execute("UPDATE vendorsrv_version SET version_num = '9999'")

@@ -48,22 +48,22 @@ def tokens(other: Other) -> list[str | None]:
     return [request.headers.get("X-Auth-Token") for request in other.received]
 
 
-def test_nobody(tmp_path: Path, other: Other) -> None:
-    """By default the other server gets no credentials."""
+def test_no_credentials_are_sent_by_default(tmp_path: Path, other: Other) -> None:
+    """Without auth the upstream gets no token."""
     with proxying(tmp_path, proxy(url=other.url)) as front:
         front.ask()
     assert [None] == tokens(other)
 
 
-def test_relay(tmp_path: Path, other: Other) -> None:
-    """The token of the caller goes on."""
+def test_relay_sends_the_caller_s_token(tmp_path: Path, other: Other) -> None:
+    """With ``auth = relay`` the upstream gets the token that Nova sent."""
     with proxying(tmp_path, proxy(url=other.url, auth="relay", relay_hosts="127.0.0.1")) as front:
         front.ask()
     assert [front.token] == tokens(other)
 
 
-def test_nothing_of_it_is_logged(tmp_path: Path, other: Other, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the token, nor what Nova said, nor the answer; at no level."""
+def test_no_secret_of_a_request_is_logged(tmp_path: Path, other: Other, caplog: pytest.LogCaptureFixture) -> None:
+    """The token, the request and the answer are in no log line, at any level."""
     caplog.set_level(logging.DEBUG)
     other.reply = Reply(b'{"rack": "r1-secret"}', {"X-Secret": "planted"})
     text = proxy(url=other.url, auth="relay", relay_hosts="127.0.0.1")
@@ -77,8 +77,8 @@ def test_nothing_of_it_is_logged(tmp_path: Path, other: Other, caplog: pytest.Lo
     assert [] == [secret for secret in (front.token, "r1-secret", "planted", "web-1") if secret in caplog.text]
 
 
-def test_relayed_callers_are_told_apart(tmp_path: Path, other: Other) -> None:
-    """What one may have, another need not: each has an answer of his own."""
+def test_relay_caches_for_each_caller_separately(tmp_path: Path, other: Other) -> None:
+    """A caller never gets an answer that was cached, or is stale, for another one."""
     other.reply = Reply(headers={"Cache-Control": "max-age=60"})
     text = proxy(url=other.url, auth="relay", relay_hosts=f"127.0.0.1:{other.port}", on_error="stale")
     with proxying(tmp_path, text) as front:
@@ -91,16 +91,16 @@ def test_relayed_callers_are_told_apart(tmp_path: Path, other: Other) -> None:
     assert [front.token, second] == tokens(other)
 
 
-def test_basic(tmp_path: Path, other: Other) -> None:
-    """Name and password in UTF-8."""
+def test_basic_sends_the_name_and_the_password_in_utf_8(tmp_path: Path, other: Other) -> None:
+    """With ``auth = basic`` the upstream gets an Authorization header."""
     text = proxy(url=other.url, auth="basic", basic_username="rack", basic_password="g\u00fcte:1")
     with proxying(tmp_path, text) as front:
         front.ask()
     assert "Basic cmFjazpnw7x0ZTox" == other.received[0].headers["Authorization"]
 
 
-def test_a_token_of_our_own(tmp_path: Path, other: Other, fake: FakeKeystone) -> None:
-    """One for all requests; the caller's goes nowhere."""
+def test_service_sends_a_token_of_our_own_account(tmp_path: Path, other: Other, fake: FakeKeystone) -> None:
+    """With ``auth = service`` one token serves all requests, and the caller's is not sent."""
     with proxying(tmp_path, proxy(url=other.url, auth="service", **account(fake))) as front:
         for _ in range(3):
             front.ask()
@@ -109,23 +109,23 @@ def test_a_token_of_our_own(tmp_path: Path, other: Other, fake: FakeKeystone) ->
     assert 1 == fake.logins
 
 
-def test_a_shared_account(tmp_path: Path, other: Other, fake: FakeKeystone) -> None:
-    """Two proxies name the section that has it, and each has its token."""
+def test_proxies_may_share_an_account(tmp_path: Path, other: Other, fake: FakeKeystone) -> None:
+    """Two proxies may name the same auth_section."""
     text = [proxy(name, url=other.url, auth="service", auth_section="upstreams") for name in ("rack", "site")]
     with proxying(tmp_path, *text, section("upstreams", account(fake))) as front:
         assert 200 == front.ask("/").status_code
     assert {*fake.tokens} == {*tokens(other)}
 
 
-def test_our_own_account_of_keystone_authtoken(tmp_path: Path, other: Other) -> None:
-    """The server's account may be the one as well."""
+def test_the_server_s_own_account_may_be_used(tmp_path: Path, other: Other) -> None:
+    """``auth_section`` may name keystone_authtoken."""
     with proxying(tmp_path, proxy(url=other.url, auth="service", auth_section="keystone_authtoken")) as front:
         assert 200 == front.ask().status_code
         assert tokens(other)[0] in front.keystone.tokens
 
 
-def test_a_refused_token_is_renewed_once(tmp_path: Path, other: Other, fake: FakeKeystone) -> None:
-    """Another one is tried, and no third."""
+def test_a_token_that_the_upstream_refuses_is_renewed_once(tmp_path: Path, other: Other, fake: FakeKeystone) -> None:
+    """After a 401 one new token is tried, and no third."""
 
     def reply(received: Received) -> Reply:
         return Reply(status=200 if received.headers["X-Auth-Token"] != first else 401)
@@ -141,8 +141,10 @@ def test_a_refused_token_is_renewed_once(tmp_path: Path, other: Other, fake: Fak
 
 
 @pytest.mark.parametrize("behaviour", ["failing", "babbling", "refusing us"])
-def test_keystone_is_away(tmp_path: Path, other: Other, fake: FakeKeystone, behaviour: str) -> None:
-    """Then the other server is not asked."""
+def test_an_unavailable_keystone_fails_the_request_without_calling_the_upstream(
+    tmp_path: Path, other: Other, fake: FakeKeystone, behaviour: str
+) -> None:
+    """Without a token of our own the answer is 503, and the upstream is not called."""
     fake.behaviour = behaviour
     with proxying(tmp_path, proxy(url=other.url, auth="service", **account(fake))) as front:
         assert (503, "cannot get a token for upstream rack") == front.outcome()
@@ -167,8 +169,8 @@ async def together(token: ServiceToken, refused: str | None = None) -> set[str]:
     return {*await asyncio.gather(*(token.get(refused) for _ in range(20)))}
 
 
-def test_however_many_wait_there_is_one_login(fake: FakeKeystone) -> None:
-    """At the first use, and when twenty were refused with the same token; those who come late get the new one."""
+def test_concurrent_requests_share_one_login(fake: FakeKeystone) -> None:
+    """Twenty requests share one login at first use, and one after they were refused with the same token."""
     fake.delay = 0.05
 
     async def story() -> list[int]:
@@ -183,8 +185,8 @@ def test_however_many_wait_there_is_one_login(fake: FakeKeystone) -> None:
     assert [1, 2, 2] == run(story())
 
 
-def test_a_token_is_renewed_before_it_expires(fake: FakeKeystone) -> None:
-    """Within its last two minutes."""
+def test_a_token_is_renewed_in_its_last_two_minutes(fake: FakeKeystone) -> None:
+    """A token that is about to expire is replaced, once."""
 
     async def story() -> list[int]:
         token = service_token(fake)
@@ -198,8 +200,8 @@ def test_a_token_is_renewed_before_it_expires(fake: FakeKeystone) -> None:
     assert [2] == run(story())
 
 
-def test_keystone_hangs(fake: FakeKeystone) -> None:
-    """The wait has an end, and threads that hang are counted."""
+def test_a_login_that_hangs_is_given_up(fake: FakeKeystone) -> None:
+    """Getting a token from a Keystone that hangs fails after the timeout."""
     fake.behaviour = "hanging"
 
     async def story() -> None:
@@ -237,8 +239,8 @@ def authorities(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
     return Authorities(tmp_path_factory.mktemp("certificates"))
 
 
-def test_a_trusted_certificate(tmp_path: Path, authorities: Authorities) -> None:
-    """It is checked with ``cafile``."""
+def test_a_certificate_that_cafile_trusts_is_accepted(tmp_path: Path, authorities: Authorities) -> None:
+    """The upstream's certificate is verified with ``cafile``."""
     with (
         Other(authorities.context) as other,
         proxying(tmp_path, proxy(url=other.url, cafile=authorities.ours)) as front,
@@ -247,8 +249,8 @@ def test_a_trusted_certificate(tmp_path: Path, authorities: Authorities) -> None
 
 
 @pytest.mark.parametrize("why", ["authority", "system", "name"])
-def test_a_certificate_that_is_not_trusted(tmp_path: Path, authorities: Authorities, why: str) -> None:
-    """There is no way around the check, and nothing is sent."""
+def test_an_untrusted_certificate_is_an_error(tmp_path: Path, authorities: Authorities, why: str) -> None:
+    """With a certificate of another authority or another name the answer is 502, and nothing is sent."""
     cafile = {"authority": authorities.others, "system": None, "name": authorities.ours}[why]
     with (
         Other(authorities.wrong_name if why == "name" else authorities.context) as other,
@@ -258,8 +260,8 @@ def test_a_certificate_that_is_not_trusted(tmp_path: Path, authorities: Authorit
         assert [] == other.received
 
 
-def test_a_client_s_certificate(tmp_path: Path, authorities: Authorities) -> None:
-    """It is shown; without it the other server hangs up."""
+def test_mtls_presents_the_client_certificate(tmp_path: Path, authorities: Authorities) -> None:
+    """With ``auth = mtls`` the upstream gets our certificate; without it the connection fails."""
     with Other(authorities.asking) as other:
         text = proxy(url=other.url, cafile=authorities.ours, auth="mtls", certfile=authorities.client)
         with proxying(tmp_path, text, proxy("bare", url=other.url, cafile=authorities.ours)) as front:

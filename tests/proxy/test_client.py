@@ -55,13 +55,13 @@ def gzipped(content: bytes) -> bytes:
         ("deflate", raw_deflate(TEXT)),
     ],
 )
-def test_content_encodings(encoding: str, content: bytes) -> None:
-    """Those that were asked for are undone, as the field writes them."""
+def test_requested_content_encodings_are_decoded(encoding: str, content: bytes) -> None:
+    """Content in gzip and in either kind of deflate is decoded."""
     assert TEXT == decode(content, encoding, 100)
 
 
-def test_nothing_has_no_encoding() -> None:
-    """An empty body is empty, whatever the header says."""
+def test_an_empty_body_needs_no_decoding() -> None:
+    """An empty body is empty, whatever Content-Encoding says."""
     assert b"" == decode(b"", "gzip", 100)
 
 
@@ -76,14 +76,14 @@ def test_nothing_has_no_encoding() -> None:
         ("gzip, gzip", gzipped(gzipped(TEXT))),
     ],
 )
-def test_encodings_that_cannot_be_undone(encoding: str, content: bytes) -> None:
-    """Broken, cut short, or never asked for."""
+def test_a_broken_or_unknown_encoding_is_unreadable(encoding: str, content: bytes) -> None:
+    """Broken, truncated and unrequested encodings raise Unreadable."""
     with pytest.raises(Unreadable):
         decode(content, encoding, 100)
 
 
-def test_a_bomb_is_not_unpacked() -> None:
-    """100 MB of zeros in 100 KB: no more of it is made than allowed."""
+def test_decoding_stops_at_the_limit() -> None:
+    """100 MB of zeros in 100 KB raise TooLarge, and take little memory."""
     bomb = gzipped(b"\0" * 100 * 2**20)
     tracemalloc.start()
     with pytest.raises(TooLarge):
@@ -124,34 +124,34 @@ def failure(url: str, connect_timeout: float = 60.0, read_timeout: float = 60.0)
     return caught.type
 
 
-def test_repeated_headers_are_one() -> None:
-    """Joined by commas, by lower-case name."""
+def test_repeated_headers_are_joined() -> None:
+    """Values of a repeated header are joined by commas."""
     with FakeUpstream() as peer:
         peer.routes["/"] = sends(raw(200, TEXT, Vary="A\r\nVARY: B"))
         assert "A, B" == run(posted(f"{peer.url}/")).headers["vary"]
 
 
-def test_too_much_is_cut() -> None:
-    """However much more there is."""
+def test_an_answer_over_the_limit_is_too_large() -> None:
+    """A body over the limit raises TooLarge."""
     with FakeUpstream() as peer:
         peer.routes["/"] = body(b"x" * 1001)
         assert TooLarge is failure(f"{peer.url}/")
 
 
-def test_nobody_listens() -> None:
-    """The connection is refused."""
+def test_a_refused_connection_cannot_connect() -> None:
+    """A closed port raises CannotConnect."""
     assert CannotConnect is failure(f"http://127.0.0.1:{free_port()}/")
 
 
-def test_nobody_speaks() -> None:
-    """The connection stands, and nothing comes."""
+def test_a_silent_server_is_too_slow() -> None:
+    """A server that accepts and sends nothing raises TooSlow after ``read_timeout``."""
     with Other() as other:
         other.delay = 60.0
         assert TooSlow is failure(other.url, read_timeout=0.1)
 
 
-def test_no_connection_in_time() -> None:
-    """A server that takes no connection out of its full queue."""
+def test_a_connection_that_is_not_accepted_is_too_slow() -> None:
+    """A full backlog raises TooSlow after ``connect_timeout``."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as stack:
         address = listener.getsockname()
         for _ in range(3):
@@ -161,16 +161,16 @@ def test_no_connection_in_time() -> None:
         assert TooSlow is failure(f"http://127.0.0.1:{address[1]}/", connect_timeout=0.1)
 
 
-def test_a_new_connection_that_is_closed_is_a_failure() -> None:
-    """Nothing is asked twice but what did not arrive."""
+def test_a_request_on_a_new_connection_is_not_repeated() -> None:
+    """A server that closes a new connection raises BrokenOff after one request."""
     with FakeUpstream() as peer:
         peer.routes["/"] = hangs_up
         assert BrokenOff is failure(f"{peer.url}/")
         assert 1 == len(peer.received)
 
 
-def test_a_request_that_a_kept_connection_swallowed_is_sent_again() -> None:
-    """The server closed it while the request was on its way; once, and only on a connection that was kept."""
+def test_a_request_on_an_idle_connection_is_repeated_once() -> None:
+    """A request that an idle connection lost is sent again on a new one; when that fails too, it raises BrokenOff."""
 
     def swallow(_: Received) -> Answer:
         if len(other.received) in {2, 3}:
@@ -186,8 +186,8 @@ def test_a_request_that_a_kept_connection_swallowed_is_sent_again() -> None:
         assert 200 == run(posted(other.url)).status
 
 
-def test_a_kept_connection_that_is_closed_is_asked_again() -> None:
-    """And the answer comes over a new one."""
+def test_a_closed_idle_connection_is_replaced() -> None:
+    """A connection that the server closed while idle is replaced, and the answer arrives."""
     with Other() as other:
 
         def hang_up() -> None:

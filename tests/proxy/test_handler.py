@@ -35,20 +35,20 @@ def front(tmp_path: Path, other: Other) -> Iterator[Endpoint]:
         yield front
 
 
-def test_the_answer_is_passed_on(front: Endpoint) -> None:
-    """Byte for byte."""
+def test_the_upstream_s_answer_is_returned_unchanged(front: Endpoint) -> None:
+    """The answer is returned byte for byte."""
     assert (200, b'{"rack": "r1"}') == (front.ask().status_code, front.ask().content)
 
 
-def test_what_nova_sent_is_passed_on(front: Endpoint, other: Other) -> None:
-    """Byte for byte: unknown members and odd spacing too."""
+def test_the_body_is_sent_on_unchanged(front: Endpoint, other: Other) -> None:
+    """The upstream gets the body that Nova sent byte for byte, with unknown members and spacing."""
     body = b'{ "instance-id":"%s",\n "new-in-nova": {"a": [1.0, 1e2]} }' % INSTANCE.encode()
     front.ask(body=body)
     assert body == other.received[0].body
 
 
-def test_the_headers_are_those_that_nova_sends(front: Endpoint, other: Other) -> None:
-    """And the id of our own request; nothing else of the caller's goes on."""
+def test_the_upstream_gets_nova_s_headers_and_our_request_id(front: Endpoint, other: Other) -> None:
+    """No other header of the caller is sent on."""
     sent = {"Content-Type": "application/json", "X-Secret": "1", "Host": "evil.example", "Cookie": "a=b"}
     response = front.ask(headers=sent)
     assert {
@@ -63,21 +63,21 @@ def test_the_headers_are_those_that_nova_sends(front: Endpoint, other: Other) ->
     } == {name.lower(): value for name, value in other.received[0].headers.items()}
 
 
-def test_the_path_is_the_operator_s(front: Endpoint, other: Other) -> None:
-    """Its query too; nothing of the request changes it."""
+def test_the_path_and_query_are_the_configured_ones(front: Endpoint, other: Other) -> None:
+    """Nothing in a request changes the path or the query of the upstream's URL."""
     front.server.ask("/rack?site=elsewhere", front.token)
     assert ["/rack?site=ams1"] == [request.path for request in other.received]
 
 
-def test_connections_are_kept(front: Endpoint, other: Other) -> None:
-    """Three requests after one another take one."""
+def test_connections_are_reused(front: Endpoint, other: Other) -> None:
+    """Three requests after one another take one connection."""
     for _ in range(3):
         front.ask()
     assert (3, 1) == (len(other.received), other.connections)
 
 
-def test_a_kept_connection_that_was_closed_is_no_failure(front: Endpoint, other: Other) -> None:
-    """The request goes out again on a new one."""
+def test_a_closed_idle_connection_is_replaced(front: Endpoint, other: Other) -> None:
+    """A request on an idle connection that the upstream closed is sent again on a new one."""
     front.ask()
     assert other.server is not None
     other.server.hang_up()
@@ -85,38 +85,38 @@ def test_a_kept_connection_that_was_closed_is_no_failure(front: Endpoint, other:
     assert 2 == other.connections
 
 
-def test_a_proxy_is_part_of_the_whole(front: Endpoint) -> None:
-    """``POST /`` has its answer, and ``ready`` its state, without a host name."""
+def test_a_proxy_is_part_of_the_fan_out_and_of_ready(front: Endpoint) -> None:
+    """``POST /`` has its answer, and ``/-/ready`` its state, without a host name."""
     assert (200, {"rack": {"rack": "r1"}}) == front.outcome("/")
     ready = front.server.client.get("/-/ready").json()
     assert {"state": "ok", "urls": ["ok"]} == ready["handlers"]["rack"]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_are_not_followed(front: Endpoint, other: Other, status: int) -> None:
-    """Nova would, with the token."""
+def test_a_redirect_is_an_error(front: Endpoint, other: Other, status: int) -> None:
+    """A 3xx is answered 502, and the upstream gets no second request."""
     other.reply = Reply(b"", {"Location": other.url}, status)
     assert (502, f"upstream rack answered with status {status}") == front.outcome()
     assert 1 == len(other.received)
 
 
 @pytest.mark.parametrize("reply", [Reply(status=204), Reply(b"")], ids=["204", "empty"])
-def test_nothing_is_an_empty_object(front: Endpoint, other: Other, reply: Reply) -> None:
-    """As for Nova."""
+def test_an_empty_response_is_an_empty_object(front: Endpoint, other: Other, reply: Reply) -> None:
+    """204 and an empty body are answered ``{}``."""
     other.reply = reply
     assert (200, {}) == front.outcome()
 
 
-def test_an_answer_has_a_limit(tmp_path: Path, other: Other) -> None:
-    """The handler's own, whatever the upstream sends."""
+def test_an_answer_over_the_limit_is_an_error(tmp_path: Path, other: Other) -> None:
+    """An answer over ``max_answer_bytes`` is answered 502."""
     other.reply = Reply(b'"' + b"x" * 2000 + b'"')
     with proxying(tmp_path, proxy(url=other.url), max_answer_bytes=1024) as front:
         assert (502, "upstream rack answered with more than 1024 bytes") == front.outcome()
 
 
 @pytest.mark.parametrize("failure", [500, 503, 429, "down"])
-def test_another_url_is_tried(tmp_path: Path, other: Other, second: Other, failure: Any) -> None:
-    """One that is away, or cannot now, is asked last for some seconds."""
+def test_the_next_url_is_tried_after_a_failure(tmp_path: Path, other: Other, second: Other, failure: Any) -> None:
+    """A URL that fails is tried last for some seconds, and ``/-/ready`` shows it as unavailable."""
     with proxying(tmp_path, proxy(url=[other.url, second.url])) as front:
         if failure == "down":
             other.stop()
@@ -128,15 +128,15 @@ def test_another_url_is_tried(tmp_path: Path, other: Other, second: Other, failu
     assert {"state": "ok", "urls": ["unavailable", "ok"]} == ready["handlers"]["rack"]
 
 
-def test_a_url_that_hangs_leaves_time_for_the_next(tmp_path: Path, other: Other, second: Other) -> None:
-    """Each of two has half of the time."""
+def test_each_url_gets_an_equal_share_of_the_time(tmp_path: Path, other: Other, second: Other) -> None:
+    """A first URL that hangs leaves half of ``timeout`` to the second."""
     other.delay = 60.0
     with proxying(tmp_path, proxy(url=[other.url, second.url], timeout=2.0)) as front:
         assert (200, {"rack": "r2"}) == front.outcome()
 
 
-def test_a_no_is_an_answer(tmp_path: Path, other: Other, second: Other) -> None:
-    """Another URL is not asked, and the handler does not rest, however often."""
+def test_a_4xx_is_an_answer(tmp_path: Path, other: Other, second: Other) -> None:
+    """After a 4xx no other URL is tried, and the circuit stays closed, however often."""
     other.reply = Reply(b"{}", status=404)
     with proxying(tmp_path, proxy(url=[other.url, second.url])) as front:
         outcomes = [front.outcome() for _ in range(7)]
@@ -144,16 +144,16 @@ def test_a_no_is_an_answer(tmp_path: Path, other: Other, second: Other) -> None:
     assert (7, 0) == (len(other.received), len(second.received))
 
 
-def test_all_urls_fail(tmp_path: Path, other: Other, second: Other) -> None:
-    """The last one's failure is the answer; the next request asks both again."""
+def test_the_last_url_s_failure_is_the_error(tmp_path: Path, other: Other, second: Other) -> None:
+    """When all URLs fail, the last failure is the answer, and the next request tries all of them again."""
     other.reply, second.reply = Reply(status=500), Reply(status=503)
     with proxying(tmp_path, proxy(url=[other.url, second.url])) as front:
         assert [(502, "upstream rack answered with status 503")] * 2 == [front.outcome(), front.outcome()]
     assert (2, 2) == (len(other.received), len(second.received))
 
 
-def test_a_proxy_may_pin(tmp_path: Path, other: Other) -> None:
-    """The first answer holds, whatever its headers say."""
+def test_a_pinning_proxy_ignores_cache_control(tmp_path: Path, other: Other) -> None:
+    """The first answer is pinned, whatever its Cache-Control says."""
     other.reply = Reply(b'{"first": true}', {"Cache-Control": "no-store"})
     with proxying(tmp_path, proxy(url=other.url, pin="true"), state_path=tmp_path) as front:
         assert (200, {"first": True}) == front.outcome()
@@ -161,22 +161,22 @@ def test_a_proxy_may_pin(tmp_path: Path, other: Other) -> None:
         assert (200, {"first": True}) == front.outcome()
 
 
-def test_a_proxy_may_be_empty(tmp_path: Path, other: Other) -> None:
-    """Its failure mode is the operator's."""
+def test_on_error_applies_to_a_proxy(tmp_path: Path, other: Other) -> None:
+    """With ``on_error = empty`` a failing upstream is answered ``{}``."""
     other.reply = Reply(status=500)
     with proxying(tmp_path, proxy(url=other.url, on_error="empty")) as front:
         assert (200, {}) == front.outcome()
 
 
-def test_a_slow_answer(tmp_path: Path, other: Other) -> None:
-    """It is 504, and the proxy is named."""
+def test_a_slow_upstream_is_504(tmp_path: Path, other: Other) -> None:
+    """An upstream that overruns ``timeout`` is answered 504, with the proxy's name."""
     other.delay = 60.0
     with proxying(tmp_path, proxy(url=other.url, timeout=0.3)) as front:
         assert (504, "upstream rack gave no answer in time") == front.outcome()
 
 
-def test_a_subclass_is_a_handler_of_its_own(tmp_path: Path, other: Other) -> None:
-    """It is enabled as every handler, with the same options in its section."""
+def test_a_subclass_is_enabled_as_a_handler(tmp_path: Path, other: Other) -> None:
+    """A subclass of Proxy has the same options in its ``[handler:<name>]``."""
     text = proxy(url=other.url).replace("[proxy:rack]", "[handler:declared]")
     with proxying(tmp_path, text, handlers="tests.support.handlers.proxies:Declared") as front:
         assert (200, {"rack": "r1"}) == front.outcome("/declared")
@@ -200,10 +200,10 @@ def test_a_subclass_is_a_handler_of_its_own(tmp_path: Path, other: Other) -> Non
         ("application/octet-stream", b"{}", (200, {})),
     ],
 )
-def test_character_sets(
+def test_known_charsets_become_utf_8(
     front: Endpoint, other: Other, content_type: str, body: bytes, outcome: tuple[int, Any]
 ) -> None:
-    """Those that Nova understands become UTF-8; the others are no answer, where Nova would take broken text."""
+    """Text in a known charset is returned as UTF-8; other text is answered 502."""
     other.reply = Reply(body, {"Content-Type": content_type})
     assert outcome == front.outcome()
 
@@ -216,7 +216,7 @@ def test_character_sets(
         (b'{"a": 1}', (500, "the answer for cloud-init must be a string, not a mapping")),
     ],
 )
-def test_an_answer_for_cloud_init_is_guarded(
+def test_an_upstream_s_answer_for_cloud_init_is_checked(
     tmp_path: Path, other: Other, body: bytes, outcome: tuple[int, Any]
 ) -> None:
     """With ``for_cloud_init``, an upstream's answer is one string for cloud-init, cached or not, or an error."""

@@ -30,8 +30,8 @@ def reply_of(name: str) -> Reply:
     return Reply(b'{"from": "%s"}' % name.encode())
 
 
-def test_all_are_asked_at_once(tmp_path: Path, others: list[Other]) -> None:
-    """Nova asks its targets one after the other; behind ``POST /`` each answers only when all have been asked."""
+def test_a_fan_out_calls_all_upstreams_concurrently(tmp_path: Path, others: list[Other]) -> None:
+    """``POST /`` calls all proxies before any of them has answered."""
     all_asked = Barrier(len(NAMES))
 
     def answering(name: str) -> Callable[[Received], Reply]:
@@ -57,10 +57,10 @@ def section_of(name: str, other: Other, **options: object) -> str:
     ("mode", "status", "entry"),
     [("empty", 200, {}), ("stale", 200, {"from": "keys"}), ("fail", 502, None)],
 )
-def test_one_of_three_is_down(
+def test_one_unavailable_upstream_costs_only_its_own_entry(
     tmp_path: Path, others: list[Other], *, mode: str, status: int, entry: dict[str, str] | None
 ) -> None:
-    """The others' entries arrive; its own failure mode decides the rest."""
+    """The other entries arrive; its own ``on_error`` decides on the rest."""
     sections = [*map(section_of, NAMES[:2], others), section_of("keys", others[2], on_error=mode)]
     with proxying(tmp_path, *sections) as front:
         front.ask("/")

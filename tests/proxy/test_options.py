@@ -42,8 +42,8 @@ def findings(directory: Path, text: str, name: str = "rack", more: str = "") -> 
         f"{GOOD}pin = true\n",
     ],
 )
-def test_nothing_is_wrong(tmp_path: Path, text: str) -> None:
-    """Not even a warning, but that pins are not encrypted."""
+def test_a_correct_section_has_no_findings(tmp_path: Path, text: str) -> None:
+    """Correct sections have no errors, and no warnings besides that of unencrypted pins."""
     assert [] == [each for each in findings(tmp_path, text) if "pinned unencrypted" not in each]
 
 
@@ -54,19 +54,19 @@ AUTH = "error: [proxy:rack] "
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("", ["error: [proxy:rack] url: required; The other server"]),
+        ("", ["error: [proxy:rack] url: required; URL of the upstream"]),
         ("url = rack.example.org/rack\n", [f"error: {URL}not an http:// or https:// URL"]),
         ("url = ftp://rack.example.org\n", [f"error: {URL}not an http:// or https:// URL"]),
         ("url = http://a:b:c/\n", [f"error: {URL}not an http:// or https:// URL"]),
         ("url = http://rack:0/\n", [f"error: {URL}not an http:// or https:// URL"]),
         ("url = http://a/, http://b/\n", [f"error: {URL}not an http:// or https:// URL"]),
-        ("url = http://u:p@rack/\n", [f"error: {URL}has credentials in it"]),
-        ("url = http://rack/#a\n", [f"error: {URL}has a fragment"]),
+        ("url = http://u:p@rack/\n", [f"error: {URL}contains credentials"]),
+        ("url = http://rack/#a\n", [f"error: {URL}contains a fragment"]),
         (
             f"{GOOD}auth = relay\n",
-            [f"{AUTH}relay_hosts: does not have rack.example.org", f"{AUTH}relay_hosts: required"],
+            [f"{AUTH}relay_hosts: does not list rack.example.org", f"{AUTH}relay_hosts: required"],
         ),
-        (f"{GOOD}auth = relay\nrelay_hosts = rack.example.org:1\n", [f"{AUTH}relay_hosts: does not have"]),
+        (f"{GOOD}auth = relay\nrelay_hosts = rack.example.org:1\n", [f"{AUTH}relay_hosts: does not list"]),
         (
             f"{GOOD}auth = basic\nbasic_username = a:b\n",
             [f"{AUTH}basic_password: required", f"{AUTH}basic_username: must"],
@@ -74,10 +74,10 @@ AUTH = "error: [proxy:rack] "
         (f"{GOOD}auth = mtls\n", [f"{AUTH}certfile: required; auth = mtls needs it"]),
         (
             "url = http://rack/\nauth = mtls\n",
-            [f"error: {URL}has http://, over which no certificate is shown", f"{AUTH}certfile: required"],
+            [f"error: {URL}auth = mtls needs https://", f"{AUTH}certfile: required"],
         ),
         (f"{GOOD}auth = token\n", [f"{AUTH}auth: "]),
-        (f"{GOOD}keyfile = k\n", [f"{AUTH}keyfile: is of no use", f"{AUTH}keyfile: k does not exist"]),
+        (f"{GOOD}keyfile = k\n", [f"{AUTH}keyfile: has no effect", f"{AUTH}keyfile: k does not exist"]),
         (f"{GOOD}cafile = nosuch.pem\n", [f"{AUTH}cafile: nosuch.pem does not exist"]),
         (f"{GOOD}auth = service\n", [f"{AUTH}auth_type: required"]),
         (f"{GOOD}auth = service\n{ACCOUNT}", [f"{AUTH}project_name: required"]),
@@ -92,8 +92,8 @@ AUTH = "error: [proxy:rack] "
         (f"{GOOD}pin = true\ncache_for = 60\n", ["error: [proxy:rack] "]),
     ],
 )
-def test_what_is_wrong(tmp_path: Path, text: str, found: list[str]) -> None:
-    """Each finding is in the proxy's section, and says what to do."""
+def test_each_mistake_in_a_section_is_a_finding(tmp_path: Path, text: str, found: list[str]) -> None:
+    """Each finding names the section and the option, and says what to do."""
     errors = [each for each in findings(tmp_path, text) if each.startswith("error") and "no such section" not in each]
     starts = sorted({start for start in found for each in errors if each.startswith(start)})
     assert sorted(found) == starts, errors
@@ -107,8 +107,8 @@ def test_what_is_wrong(tmp_path: Path, text: str, found: list[str]) -> None:
         ("auth = basic\nbasic_username = u\nbasic_password = p\n", "auth = basic sends the password"),
     ],
 )
-def test_credentials_in_clear_text(tmp_path: Path, auth: str, sent: str) -> None:
-    """Each host that they would be sent to without TLS is named, once, with the line of its url."""
+def test_credentials_in_clear_text_are_a_warning_for_each_host(tmp_path: Path, auth: str, sent: str) -> None:
+    """Each host that gets credentials over http:// is named once."""
     urls = "url = https://rack/\nurl = http://10.0.0.1/\nurl = http://rack/a\nurl = http://rack/b\n"
     assert [
         f"warning: [proxy:rack] url: {sent} to 10.0.0.1 in clear text; use https://",
@@ -117,18 +117,18 @@ def test_credentials_in_clear_text(tmp_path: Path, auth: str, sent: str) -> None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "[::1]:9090", "localhost", "rack.localhost"])
-def test_clear_text_on_this_machine(tmp_path: Path, host: str) -> None:
-    """Nobody is on the way."""
+def test_credentials_in_clear_text_to_this_machine_are_no_finding(tmp_path: Path, host: str) -> None:
+    """Credentials over http:// to a loopback address are not reported."""
     assert [] == findings(tmp_path, f"url = http://{host}/\nauth = basic\nbasic_username = u\nbasic_password = p\n")
 
 
-def test_clear_text_without_credentials(tmp_path: Path) -> None:
-    """A server that asks for none gets none."""
+def test_clear_text_without_credentials_is_no_finding(tmp_path: Path) -> None:
+    """A url with http:// and without auth is not reported."""
     assert [] == findings(tmp_path, "url = http://rack/\n")
 
 
-def test_files_that_are_no_certificates(tmp_path: Path) -> None:
-    """A CA, a certificate, and a key that does not belong to it."""
+def test_files_that_are_not_certificates_are_found(tmp_path: Path) -> None:
+    """A cafile without certificates and a certfile whose key does not belong to it are errors."""
     (tmp_path / "text.pem").write_text("hello")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -138,27 +138,27 @@ def test_files_that_are_no_certificates(tmp_path: Path) -> None:
     bad_key = findings(
         tmp_path, f"{GOOD}cafile = {tmp_path}/ca.pem\ncertfile = {tmp_path}/b.pem\nkeyfile = {tmp_path}/other.key\n"
     )
-    assert ["error: [proxy:rack] cafile: holds no PEM certificates, or cannot be read"] == bad_ca
+    assert ["error: [proxy:rack] cafile: contains no PEM certificates, or cannot be read"] == bad_ca
     assert [
-        "error: [proxy:rack] certfile: is no PEM certificate with its key in keyfile or behind it, or cannot be read"
+        "error: [proxy:rack] certfile: is not a PEM certificate with its key (here or in keyfile), or cannot be read"
     ] == bad_key
 
 
 @pytest.mark.parametrize("name", ["cloud-init", "a b", "-a", "x" * 64])
-def test_a_name_that_cannot_be_served(tmp_path: Path, name: str) -> None:
-    """It has to be a URL segment."""
+def test_a_section_s_name_must_be_a_url_segment(tmp_path: Path, name: str) -> None:
+    """A name that is reserved, too long or not a URL segment is an error."""
     found = findings(tmp_path, GOOD, name)
     assert any(each.endswith("letters, digits, - and _, and not reserved") for each in found)
 
 
-def test_a_mistyped_section(tmp_path: Path) -> None:
-    """What comes near is suggested."""
+def test_a_mistyped_section_gets_a_suggestion(tmp_path: Path) -> None:
+    """The finding of an unknown section suggests the nearest known one."""
     found = findings(tmp_path, GOOD, more=f"[proyx:rack]\n{GOOD}")
     assert ["error: [proyx:rack] there is no such section; did you mean proxy:rack?"] == found
 
 
-def test_a_name_that_a_handler_has(tmp_path: Path) -> None:
-    """Both are named."""
+def test_a_proxy_with_the_name_of_a_handler_is_refused(tmp_path: Path) -> None:
+    """The error names both sources."""
     path = write_config(tmp_path, sections=f"[proxy:echo]\n{GOOD}")
     with pytest.raises(ConfigError) as caught:
         Registry(Settings.from_file(path))
@@ -167,15 +167,15 @@ def test_a_name_that_a_handler_has(tmp_path: Path) -> None:
     )
 
 
-def test_a_proxy_that_cannot_be_built(tmp_path: Path) -> None:
-    """The server does not start, and says why."""
+def test_a_server_does_not_start_with_a_wrong_url(tmp_path: Path) -> None:
+    """The registry refuses a section with a wrong url, and names the option."""
     path = write_config(tmp_path, handlers="", sections="[proxy:rack]\nurl = rack\n")
     with pytest.raises(ConfigError, match=r"^\[proxy:rack\] url: not an http"):
         Registry(Settings.from_file(path))
 
 
-def test_the_command_shows_proxies(tmp_path: Path) -> None:
-    """Behind the handlers, by name, with what is declared."""
+def test_the_handlers_command_lists_proxies_behind_the_handlers(tmp_path: Path) -> None:
+    """Proxies are listed by name, with their section as source and their options."""
     sections = f"[proxy:Site]\n{GOOD}cache_for = 60\n[proxy:rack]\n{GOOD}"
     path = write_config(tmp_path, sections=sections)
     result = CliRunner().invoke(main, ["handlers", "--config-file", str(path), "--json"])
@@ -185,14 +185,14 @@ def test_the_command_shows_proxies(tmp_path: Path) -> None:
     assert ("[proxy:site]", "/site", 60.0) == (shown[2]["source"], shown[2]["path"], shown[2]["cache_for"])
 
 
-def test_how_long_a_proxy_keeps(tmp_path: Path) -> None:
-    """As the other server says, unless the operator does."""
+def test_the_handlers_command_shows_that_an_upstream_decides_on_caching(tmp_path: Path) -> None:
+    """A proxy without cache_for is shown as cached as its upstream says."""
     path = write_config(tmp_path, handlers="", sections=f"[proxy:rack]\n{GOOD}")
     assert "  as the upstream says  " in CliRunner().invoke(main, ["handlers", "--config-file", str(path)]).output
 
 
-def test_an_unreadable_option_is_one_finding(tmp_path: Path) -> None:
-    """An unescaped $, where an account's section is shared."""
+def test_an_unescaped_dollar_in_a_shared_account_is_found(tmp_path: Path) -> None:
+    """An unescaped $ in the section of a shared account is a finding, beside the others."""
     text = f"{GOOD}auth = service\nauth_section = shared\n"
     more = section("shared", {"auth_type": "nosuch", "password": "a$b", "cafile": "/c"})
     found = findings(tmp_path, text, more=more)

@@ -27,14 +27,14 @@ def lines_of(name: str) -> list[str]:
     return [*parser["api"], *(f"[{each}]" for each in parser.sections() if each != "api")]
 
 
-def test_every_line_has_its_row() -> None:
-    """In the order of the file, before and after."""
+def test_the_page_explains_every_line_of_nova_conf() -> None:
+    """The table has a row for each line of both files, in their order."""
     explained = [re.sub("`", "", row[0]) for row in rows(MIGRATION)]
     assert explained == lines_of("before.conf") == lines_of("after.conf")
 
 
-def test_the_check_is_content(tmp_path: Path) -> None:
-    """With both files as they are after it, and certificates of that name."""
+def test_the_page_s_configuration_has_no_findings(tmp_path: Path) -> None:
+    """``vendorsrv check`` finds nothing in the files of the page."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     own = authority.issue_cert("vendordata.example.org")

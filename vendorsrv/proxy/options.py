@@ -1,4 +1,4 @@
-"""What an operator may say of another vendordata server, and what cannot be right of it."""
+"""The options of a proxy, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ AUTH: Final = {
     "relay": "the token that Nova sent; needs relay_hosts",
     "service": "a token of the account in this section, or in the one that auth_section names",
     "basic": "basic_username and basic_password",
-    "mtls": "certfile and keyfile alone",
+    "mtls": "the client certificate in certfile and keyfile alone",
 }
 PROXY_OPTIONS: Final = (
     cfg.MultiStrOpt(
         "url",
         required=True,
-        help="The other server, as it stands in nova.conf; several lines are tried in their order.",
+        help="URL of the upstream, as in nova.conf; several lines are tried in their order.",
         sample_default=["https://rack.example.org:9090/rack"],
     ),
-    cfg.StrOpt("auth", default="none", choices=list(AUTH.items()), help="What the other server knows us by."),
-    cfg.ListOpt("relay_hosts", default=[], help="Hosts, or host:port, that may be sent the token of auth = relay."),
+    cfg.StrOpt("auth", default="none", choices=list(AUTH.items()), help="Credentials that the upstream gets."),
+    cfg.ListOpt("relay_hosts", default=[], help="Hosts, or host:port, that may get the token with auth = relay."),
     cfg.StrOpt("basic_username", help="For auth = basic."),
     cfg.StrOpt("basic_password", secret=True, help="For auth = basic."),
-    cfg.StrOpt("cafile", help="PEM certificates that the other server's is checked with; the system's by default."),
-    cfg.StrOpt("certfile", help="PEM certificate (chain) that the other server is shown."),
-    cfg.StrOpt("keyfile", help="PEM private key of certfile; not needed when that file has it."),
-    cfg.FloatOpt("connect_timeout", default=1.0, min=0.001, help="Seconds that connecting may take."),
+    cfg.StrOpt("cafile", help="PEM certificates that verify the upstream's; the system's by default."),
+    cfg.StrOpt("certfile", help="PEM client certificate (chain) for the upstream."),
+    cfg.StrOpt("keyfile", help="PEM private key of certfile, unless that file contains it."),
+    cfg.FloatOpt("connect_timeout", default=1.0, min=0.001, help="Maximum seconds for connecting."),
     cfg.FloatOpt(
         "read_timeout",
         min=0.001,
-        help="Seconds between two pieces of the answer; by default only timeout limits it, of which each url that is "
-        "left gets the same share.",
+        help="Maximum seconds between two pieces of the answer. By default only timeout limits it, of which each "
+        "remaining url gets an equal share.",
     ),
 )
-#: Visible ASCII but what a URL has to escape.
+#: Visible ASCII, except what a URL has to escape.
 URL: Final = re.compile(r"[!#-;=?-Z\[\]_a-z~]+")
-#: What is worth stealing on the way, by ``auth``.
+#: What could be stolen on the way, by ``auth``.
 CREDENTIALS: Final = {"relay": "Nova's token", "service": "a token of our own", "basic": "the password"}
 
 
 def parts_of(url: str) -> SplitResult | None:
-    """Take a URL apart; None when no request can be sent to it."""
+    """Split a URL; None when no request can be sent to it."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
@@ -62,9 +62,9 @@ def parts_of(url: str) -> SplitResult | None:
 
 
 def find_proxy_problems(conf: cfg.ConfigOpts, section: str, values: Any) -> list[Problem]:
-    """Say what is wrong in a proxy's section besides values that are none of their type.
+    """Return what is wrong in a proxy's section besides values of a wrong type.
 
-    :param values: the section's options as attributes; those that could not be read are not there.
+    :param values: the section's options as attributes, without those that could not be read.
     """
     found = [*find_in_urls(values), *find_in_auth(values), *find_in_files(values)]
     problems = [Problem(section, option, text) for option, text in found]
@@ -77,15 +77,15 @@ def find_in_urls(values: Any) -> Iterator[tuple[str, str]]:
     for url in getattr(values, "url", None) or ():
         parts = parts_of(url)
         if parts is None:
-            yield "url", "not an http:// or https:// URL; several stand in a line each, `url = …`"
+            yield "url", "not an http:// or https:// URL; write several as one line each, `url = …`"
         elif parts.username is not None:
-            yield "url", "has credentials in it; use auth = basic"
+            yield "url", "contains credentials; use auth = basic"
         elif parts.fragment:
-            yield "url", "has a fragment (#), which is never sent"
+            yield "url", "contains a fragment (#), which is never sent"
         elif parts.scheme == "http" and getattr(values, "auth", None) == "mtls":
-            yield "url", "has http://, over which no certificate is shown; auth = mtls needs https://"
+            yield "url", "auth = mtls needs https://; over http:// no certificate is presented"
         elif getattr(values, "auth", None) == "relay" and not may_relay(parts, values.relay_hosts):
-            yield "relay_hosts", f"does not have {parts.hostname}, and auth = relay sends the caller's token there"
+            yield "relay_hosts", f"does not list {parts.hostname}, to which auth = relay sends the caller's token"
 
 
 def may_relay(parts: SplitResult, hosts: list[str]) -> bool:
@@ -95,7 +95,7 @@ def may_relay(parts: SplitResult, hosts: list[str]) -> bool:
 
 
 def find_exposed(values: Any) -> Iterator[str]:
-    """Say which credentials leave this machine as clear text: those for a ``url`` with ``http://``, loopback apart.
+    """Return a sentence for each host that gets credentials in clear text: a ``url`` with ``http://``, except loopback.
 
     :param values: as in :func:`find_proxy_problems`.
     """
@@ -120,9 +120,9 @@ def find_in_auth(values: Any) -> Iterator[tuple[str, str]]:
         if not getattr(values, option, "unread"):
             yield option, f"required; auth = {auth} needs it"
     if getattr(values, "keyfile", None) and not getattr(values, "certfile", "unread"):
-        yield "keyfile", "is of no use without certfile"
+        yield "keyfile", "has no effect without certfile"
     if ":" in (getattr(values, "basic_username", None) or ""):
-        yield "basic_username", "must not have a colon, which ends it (RFC 7617, 2)"
+        yield "basic_username", "must not contain a colon (RFC 7617, 2)"
 
 
 def find_in_files(values: Any) -> Iterator[tuple[str, str]]:
@@ -134,8 +134,8 @@ def find_in_files(values: Any) -> Iterator[tuple[str, str]]:
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for name, reason in (
-        ("cafile", "holds no PEM certificates, or cannot be read"),
-        ("certfile", "is no PEM certificate with its key in keyfile or behind it, or cannot be read"),
+        ("cafile", "contains no PEM certificates, or cannot be read"),
+        ("certfile", "is not a PEM certificate with its key (here or in keyfile), or cannot be read"),
     ):
         try:
             load(context, **{**dict.fromkeys(paths), name: paths[name], "keyfile": paths["keyfile"]})
@@ -144,9 +144,9 @@ def find_in_files(values: Any) -> Iterator[tuple[str, str]]:
 
 
 def tls_context(cafile: str | None, certfile: str | None, keyfile: str | None) -> ssl.SSLContext:
-    """Give what certificates are checked with, and shown; there is no way to turn the check off.
+    """Return the TLS context of a proxy; certificates are always verified.
 
-    :raises OSError: a file cannot be read, or does not hold what it should.
+    :raises OSError: a file cannot be read, or is not in PEM.
     """
     if not cafile and not certfile:
         return system_trust()
@@ -157,7 +157,7 @@ def tls_context(cafile: str | None, certfile: str | None, keyfile: str | None) -
 
 @lru_cache(maxsize=1)
 def system_trust() -> ssl.SSLContext:
-    # 70 ms, which dozens of proxies need not pay each.
+    # It takes 70 ms, which dozens of proxies would pay each.
     return ssl.create_default_context()
 
 
@@ -165,4 +165,4 @@ def load(context: ssl.SSLContext, cafile: str | None, certfile: str | None, keyf
     if cafile:
         context.load_verify_locations(cafile)
     if certfile:
-        context.load_cert_chain(certfile, keyfile, password="")  # else it would be asked for on the terminal
+        context.load_cert_chain(certfile, keyfile, password="")  # else OpenSSL would ask for it on the terminal
