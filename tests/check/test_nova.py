@@ -1,4 +1,4 @@
-"""Every trap that a nova.conf can show is found, with its line."""
+"""The check finds each pitfall that a nova.conf shows, with its line."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ TARGET = "mailserver@http://127.0.0.1:9090/mailserver"
 CLOUDY = "tests.support.handlers.cloudy"
 
 
-def test_nothing_is_wrong_with_a_good_pair(tmp_path: Path) -> None:
-    """Both sides are complete and fit together."""
+def test_a_good_pair_of_files_has_no_findings(tmp_path: Path) -> None:
+    """A complete configuration and a nova.conf that fits it have no findings."""
     assert [] == findings(tmp_path, GOOD, GOOD_NOVA)
 
 
@@ -105,8 +105,8 @@ def test_nothing_is_wrong_with_a_good_pair(tmp_path: Path) -> None:
         ({"[api]": "[api]\nplanted"}, "2: error: this line is neither a section nor an option"),
     ],
 )
-def test_a_trap_has_its_line(tmp_path: Path, changes: dict[str, str], expected: str) -> None:
-    """Each change of a good nova.conf gives its findings, and no others."""
+def test_each_mistake_in_nova_conf_has_its_findings(tmp_path: Path, changes: dict[str, str], expected: str) -> None:
+    """Each mistake in a nova.conf gives its findings, with their lines, and no others."""
     assert expected == found_in_nova_conf(tmp_path, GOOD, changed(GOOD_NOVA, changes))
 
 
@@ -176,15 +176,15 @@ def test_a_trap_has_its_line(tmp_path: Path, changes: dict[str, str], expected: 
         ),
     ],
 )
-def test_targets_lead_to_enabled_handlers(tmp_path: Path, targets: str, expected: str) -> None:
-    """Each of these targets is skipped, unanswered or misunderstood, or good."""
+def test_targets_are_checked_against_the_enabled_handlers(tmp_path: Path, targets: str, expected: str) -> None:
+    """Targets that Nova skips, that no handler answers or that cloud-init ignores are findings; good ones are not."""
     nova = changed(GOOD_NOVA, {TARGET: targets}) + "[DEFAULT]\nmy_ip = 127.0.0.1\n"
     found = found_in_nova_conf(tmp_path, GOOD, nova)
     assert expected == found.replace("3: ", "").replace("[api] vendordata_dynamic_targets: ", "")
 
 
-def test_timeouts_of_both_sides_are_compared(tmp_path: Path) -> None:
-    """Nova must wait longer than a request of ours can take, and than a handler."""
+def test_nova_must_wait_longer_than_the_server(tmp_path: Path) -> None:
+    """Nova's read timeout must be longer than request_timeout and a handler's timeout."""
     nova = changed(GOOD_NOVA, {"[api]": "[api]\nvendordata_dynamic_read_timeout = 4"})
     assert [
         "vendorsrv.conf:11: error: [handler:mailserver] timeout: 4 s must be less than Nova's read timeout (4 s)",
@@ -195,14 +195,14 @@ def test_timeouts_of_both_sides_are_compared(tmp_path: Path) -> None:
     ] == findings(tmp_path, GOOD, nova)
 
 
-def test_a_server_on_all_addresses_is_meant_by_each(tmp_path: Path) -> None:
-    """Any host with our port may be us."""
+def test_a_server_on_all_addresses_is_every_host_with_its_port(tmp_path: Path) -> None:
+    """A target with the port of a server that listens on all addresses points to it, whatever its host."""
     ours = changed(GOOD, {"port = 9090": "port = 9090\nhost = 0.0.0.0"})
     assert [] == findings(tmp_path, ours, changed(GOOD_NOVA, {"127.0.0.1": "10.0.0.2"}))
 
 
-def test_an_account_in_another_section_is_found(tmp_path: Path) -> None:
-    """auth_section leads to it, as in Nova."""
+def test_an_account_in_the_section_of_auth_section_is_checked(tmp_path: Path) -> None:
+    """The account is checked in the section that auth_section names, as Nova reads it."""
     nova = changed(
         GOOD_NOVA,
         {
@@ -213,8 +213,8 @@ def test_an_account_in_another_section_is_found(tmp_path: Path) -> None:
     assert "7: error: [nova] password is required" == found_in_nova_conf(tmp_path, GOOD, nova)
 
 
-def test_an_account_that_is_broken_leaves_the_targets_to_be_checked(tmp_path: Path) -> None:
-    """The findings about one thing do not hide those about another."""
+def test_a_broken_account_does_not_hide_findings_about_targets(tmp_path: Path) -> None:
+    """Targets are checked although the account cannot be used."""
     nova = changed(GOOD_NOVA, {"password = planted\n": "", "/mailserver": "/rack"})
     assert (
         "3: error: [api] vendordata_dynamic_targets: target mailserver: no handler rack is enabled here\n"
@@ -223,8 +223,8 @@ def test_an_account_that_is_broken_leaves_the_targets_to_be_checked(tmp_path: Pa
 
 
 @pytest.mark.parametrize("handler", ["raw", "timezone"])
-def test_a_handler_that_gives_a_string_is_a_target_for_cloud_init(tmp_path: Path, handler: str) -> None:
-    """One that says so, and one that has nothing but parts for it."""
+def test_a_handler_for_cloud_init_can_be_the_cloud_init_target(tmp_path: Path, handler: str) -> None:
+    """A target cloud-init may point to a handler that declares for_cloud_init, or that has only parts."""
     ours = changed(
         GOOD,
         {"handlers = mailserver": f"handlers = mailserver, {CLOUDY}:Raw, {CLOUDY}:Timezone"},

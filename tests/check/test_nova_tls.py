@@ -1,4 +1,4 @@
-"""The certificates of Nova's side and of ours fit, or a finding says why they do not."""
+"""The certificates of Nova and of the server fit each other, or a finding says why they do not."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def serving_tls(tmp_path: Path) -> str:
         ),
     ],
 )
-def test_nova_must_trust_our_certificate(
+def test_nova_must_trust_the_servers_certificate(
     tmp_path: Path, serving_tls: str, target: str, bundle: str, expected: str
 ) -> None:
-    """The target's scheme and name, and Nova's CA file, fit the certificate that we show."""
+    """The target's scheme and host, and Nova's CA file, must fit the server's certificate."""
     option = f"vendordata_dynamic_ssl_certfile = {tmp_path}/{bundle}"
     nova = changed(
         GOOD_NOVA,
@@ -81,10 +81,10 @@ def test_nova_must_trust_our_certificate(
         ("certfile = {folder}/cert\nkeyfile = {folder}/key\n", ""),
     ],
 )
-def test_nova_must_show_a_certificate_where_we_ask_for_one(
+def test_nova_needs_a_client_certificate_when_the_server_requires_one(
     tmp_path: Path, serving_tls: str, account: str, expected: str
 ) -> None:
-    """With ca_file, [vendordata_dynamic_auth] needs a certificate for Nova."""
+    """When ca_file is set, [vendordata_dynamic_auth] must have a client certificate."""
     ours = changed(serving_tls, {"cert_file =": f"ca_file = {tmp_path}/ca\ncert_file ="})
     bundle = f"\nvendordata_dynamic_ssl_certfile = {tmp_path}/ca\n[vendordata_dynamic_auth]\n"
     changes = {TARGET: "mail@https://127.0.0.1:9090/mailserver", "\n[vendordata_dynamic_auth]\n": bundle}
@@ -93,8 +93,8 @@ def test_nova_must_show_a_certificate_where_we_ask_for_one(
     assert expected == found.removeprefix("3: error: [api] vendordata_dynamic_targets: ")
 
 
-def test_without_a_ca_file_nova_trusts_the_usual_authorities(tmp_path: Path, serving_tls: str) -> None:
-    """A certificate of one's own is refused then."""
+def test_without_a_ca_file_nova_trusts_only_public_authorities(tmp_path: Path, serving_tls: str) -> None:
+    """Without vendordata_dynamic_ssl_certfile, a certificate of a private CA is a finding."""
     nova = changed(GOOD_NOVA, {TARGET: "mail@https://127.0.0.1:9090/mailserver"})
     assert (
         "1: error: [api] vendordata_dynamic_ssl_certfile: target mail: "
@@ -102,8 +102,8 @@ def test_without_a_ca_file_nova_trusts_the_usual_authorities(tmp_path: Path, ser
     ) == found_in_nova_conf(tmp_path, serving_tls, nova)
 
 
-def test_certificates_that_cannot_be_used_are_not_tried(tmp_path: Path, serving_tls: str) -> None:
-    """What is wrong with them is said once, about our own file."""
+def test_an_unusable_certificate_is_one_finding(tmp_path: Path, serving_tls: str) -> None:
+    """A key file that does not exist is a finding about the server's file alone, without a handshake."""
     ours = changed(serving_tls, {"/key\n": "/absent\n"})
     nova = changed(GOOD_NOVA, {TARGET: "mail@https://127.0.0.1:9090/mailserver"})
     assert ["vendorsrv.conf:5: error: [vendorsrv] key_file: absent does not exist or cannot be read"] == findings(

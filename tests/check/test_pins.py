@@ -1,4 +1,4 @@
-"""What `check` says of pins: of their store, of their keys and of overrides that contradict each other."""
+"""The check of pins: the database, the keys, and overrides that contradict each other."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ PINNED_AND_STALE = "pin and OnError.STALE exclude each other: a pinned answer is
         ({"domain =": "pin = false\ncache_for = 60\ndomain ="}, []),
     ],
 )
-def test_a_finding_about_pins_has_its_line(tmp_path: Path, changes: dict[str, str], expected: list[str]) -> None:
-    """Each thing that is wrong is named where it stands; a store that nothing needs is not looked at."""
+def test_each_mistake_about_pins_has_its_finding(tmp_path: Path, changes: dict[str, str], expected: list[str]) -> None:
+    """Each mistake in the options of pins is a finding at its line; a database that no handler uses is not checked."""
     assert [f"vendorsrv.conf{finding}" for finding in expected] == findings(tmp_path, changed(GOOD, changes))
 
 
@@ -75,14 +75,14 @@ def test_a_finding_about_pins_has_its_line(tmp_path: Path, changes: dict[str, st
         ("sqlite:////etc", "this user cannot write /etc"),
     ],
 )
-def test_a_store_that_cannot_be_used(tmp_path: Path, url: str, expected: str) -> None:
-    """The reason stands at the URL."""
+def test_an_unusable_database_is_a_finding_at_its_url(tmp_path: Path, url: str, expected: str) -> None:
+    """A database that cannot be used is an error at [database] connection, with the reason."""
     found = findings(tmp_path, changed(GOOD, {"[pins]": f"[database]\nconnection = {url}\n[pins]"}))
     assert [True] == [each.startswith(f"vendorsrv.conf:14: error: [database] connection: {expected}") for each in found]
 
 
-def test_a_state_path_that_cannot_be_written(tmp_path: Path) -> None:
-    """The option that is to be changed is named, when the file is at its usual place."""
+def test_an_unwritable_state_path_is_a_finding(tmp_path: Path) -> None:
+    """Without [database] connection, an unwritable file of pins is an error at state_path."""
     assert ["vendorsrv.conf:3: error: [vendorsrv] state_path: this user cannot write /proc/version/pins.db"] == (
         findings(tmp_path, changed(GOOD, {"port = 9090": "state_path = /proc/version"}))
     )
@@ -108,17 +108,17 @@ def test_a_state_path_that_cannot_be_written(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_driver_that_is_not_installed(
+def test_an_absent_driver_is_named_with_the_command_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, section: str, expected: str
 ) -> None:
-    """The message says how to get it."""
+    """A driver that is not installed is an error with the pip command that installs it."""
     for name in [name for name in sys.modules if name.partition(".")[0] == driver]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, driver, None)
     assert [f"vendorsrv.conf:{expected}"] == findings(tmp_path, changed(GOOD, {"[pins]": f"{section}\n[pins]"}))
 
 
-def test_files_that_are_there_already_can_be_used(tmp_path: Path) -> None:
-    """SQLite writes into the file, and puts its log beside it."""
+def test_an_existing_file_of_pins_is_no_finding(tmp_path: Path) -> None:
+    """An existing SQLite file in a writable folder has no finding."""
     (tmp_path / "pins.db").touch()
     assert [] == findings(tmp_path, changed(GOOD, {"port = 9090": f"state_path = {tmp_path}"}))

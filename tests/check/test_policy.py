@@ -1,4 +1,4 @@
-"""Rules that oslo.policy refuses, ignores or denies without a word are named, with their line."""
+"""The check finds rules that oslo.policy rejects, and those that it silently ignores or denies."""
 
 from __future__ import annotations
 
@@ -43,36 +43,36 @@ from tests.support.checking import GOOD, changed, findings, write
         ("\x00", ["error: this file is not YAML"]),
     ],
 )
-def test_a_rule_has_its_line(tmp_path: Path, policy: str, expected: list[str]) -> None:
-    """Each policy gives its findings, and no others."""
+def test_each_mistake_in_policy_yaml_has_its_findings(tmp_path: Path, policy: str, expected: list[str]) -> None:
+    """Each mistake in policy.yaml gives its findings, with their lines, and no others."""
     write(tmp_path / "policy.yaml", policy)
     found = findings(tmp_path, GOOD)
     assert [f"policy.yaml:{line}" if line[0].isdigit() else f"policy.yaml: {line}" for line in expected] == found
 
 
-def test_a_rule_that_refers_to_nothing_has_its_line(tmp_path: Path) -> None:
-    """What oslo.policy refuses would stop the server."""
+def test_a_rule_that_refers_to_an_unknown_rule_is_an_error(tmp_path: Path) -> None:
+    """A rule that refers to an unknown rule, which oslo.policy rejects, is an error at its line."""
     write(tmp_path / "policy.yaml", "us: role:service\nvendordata:ask: rule:uss or rule:us\n")
     (finding,) = findings(tmp_path, GOOD)
     assert finding.startswith("policy.yaml:2: error: policy.yaml: ")
 
 
-def test_a_policy_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    """A file that is no text stands for all that cannot be read."""
+def test_an_unreadable_policy_file_is_an_error(tmp_path: Path) -> None:
+    """A policy file that is not UTF-8 text is an error."""
     (tmp_path / "policy.yaml").write_bytes(b"\xff")
     assert ["policy.yaml: error: this file cannot be read"] == findings(tmp_path, GOOD)
 
 
-def test_a_policy_file_of_another_name_should_be_there(tmp_path: Path) -> None:
-    """The usual one may be absent; who names another one expects it to be used."""
+def test_an_absent_policy_file_is_a_warning_when_it_is_configured(tmp_path: Path) -> None:
+    """A policy_file that does not exist is a warning; the default name may be absent."""
     text = changed(GOOD, {"[handler:": "[oslo_policy]\npolicy_file = rules.yaml\n[handler:"})
     assert [
         "vendorsrv.conf:12: warning: [oslo_policy] policy_file: rules.yaml does not exist; the default rules apply"
     ] == findings(tmp_path, text)
 
 
-def test_a_broken_rule_in_a_folder_of_policies_is_found(tmp_path: Path) -> None:
-    """Rules from policy.d count as well; their lines are not known."""
+def test_rules_in_policy_d_are_checked(tmp_path: Path) -> None:
+    """Rules of files in policy.d are checked as well, without their lines."""
     (tmp_path / "policy.d").mkdir()
     write(tmp_path / "policy.d" / "more.yaml", "zzz: role:nova\n")
     assert ["policy.yaml: warning: zzz: nothing uses this rule"] == findings(tmp_path, GOOD)

@@ -1,4 +1,4 @@
-"""The check names everything that is wrong with a configuration, in one run, with file and line."""
+"""The check reports all findings about a configuration in one run, with file and line."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OS_VENDORSRV__PORT", raising=False)
 
 
-def test_nothing_is_wrong_with_a_good_configuration(tmp_path: Path) -> None:
-    """What is complete and right has no findings."""
+def test_a_good_configuration_has_no_findings(tmp_path: Path) -> None:
+    """A complete and correct configuration has no findings."""
     assert [] == findings(tmp_path, GOOD)
 
 
@@ -161,14 +161,14 @@ def test_nothing_is_wrong_with_a_good_configuration(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_finding_has_its_line(tmp_path: Path, changes: dict[str, str], expected: list[str]) -> None:
-    """Each change of a good configuration gives its findings, and no others."""
+def test_each_mistake_has_its_findings(tmp_path: Path, changes: dict[str, str], expected: list[str]) -> None:
+    """Each mistake in a configuration gives its findings, with their lines, and no others."""
     prefixed = [f"vendorsrv.conf:{line}" if line[0].isdigit() else f"vendorsrv.conf: {line}" for line in expected]
     assert prefixed == findings(tmp_path, changed(GOOD, changes))
 
 
 def test_a_handler_that_cannot_be_built_is_a_finding(tmp_path: Path) -> None:
-    """What a vendor's constructor raises is told, with where it was raised."""
+    """The exception of a handler's constructor is an error, with the place where it was raised."""
     text = changed(GOOD, {"handlers = mailserver": "handlers = mailserver, tests.support.handlers.checked:Refusing"})
     (finding,) = findings(tmp_path, text)
     assert finding.startswith(
@@ -177,8 +177,8 @@ def test_a_handler_that_cannot_be_built_is_a_finding(tmp_path: Path) -> None:
     )
 
 
-def test_broken_lines_are_named_without_what_is_in_them(tmp_path: Path) -> None:
-    """Every line that is no INI is named; what follows from them is not guessed."""
+def test_broken_lines_are_errors_that_do_not_quote_them(tmp_path: Path) -> None:
+    """Each line that is not INI is an error that does not quote the line; nothing else is checked then."""
     text = "port = 1\n" + changed(GOOD, {"password = planted": "password planted", "[handler:": "[]\n[handler:"})
     assert [
         "vendorsrv.conf:1: error: this option is before the first section",
@@ -187,8 +187,10 @@ def test_broken_lines_are_named_without_what_is_in_them(tmp_path: Path) -> None:
     ] == findings(tmp_path, text)
 
 
-def test_a_bad_value_from_the_environment_has_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variable is named instead."""
+def test_an_invalid_value_from_the_environment_names_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An invalid value from an environment variable is an error without a line, which names the variable."""
     monkeypatch.setenv("OS_VENDORSRV__PORT", "many")
     assert [
         (
@@ -199,7 +201,7 @@ def test_a_bad_value_from_the_environment_has_no_line(tmp_path: Path, monkeypatc
 
 
 def test_a_file_with_a_secret_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
-    """The password of our own account is for the server's user alone."""
+    """A file that contains a password and that every user can read is a warning."""
     path = write(tmp_path / "vendorsrv.conf", GOOD)
     path.chmod(0o644)
     assert [
@@ -211,8 +213,8 @@ def test_a_file_with_a_secret_that_others_can_read_is_a_warning(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("content", [None, b"[vendorsrv]\nhost = \xff\n"])
-def test_a_file_that_cannot_be_read_is_no_finding(tmp_path: Path, content: bytes | None) -> None:
-    """A file that is not there, or is no text, ends the check."""
+def test_a_file_that_cannot_be_read_raises_config_error(tmp_path: Path, content: bytes | None) -> None:
+    """A file that does not exist, or is not UTF-8 text, raises ConfigError."""
     path = tmp_path / "vendorsrv.conf"
     if content is not None:
         path.write_bytes(content)
@@ -221,13 +223,13 @@ def test_a_file_that_cannot_be_read_is_no_finding(tmp_path: Path, content: bytes
 
 
 def test_only_errors_stop_a_server_from_starting(tmp_path: Path) -> None:
-    """What may be on purpose is for `check` alone to say."""
+    """The check before a start returns errors and no warnings."""
     path = write(tmp_path / "vendorsrv.conf", changed(GOOD, {"port": "prot", "[handler:m": "[zzz]\n[handler:m"}))
     assert ["prot"] == [finding.option for finding in before_start(path).errors]
 
 
-def test_libraries_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """What oslo.config logs of old names stays off the terminal, and logging is left as it was."""
+def test_libraries_log_nothing_to_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What oslo.config logs during a check does not reach the terminal, and logging is left as it was."""
     before = list(logging.getLogger().handlers)
     findings(tmp_path, changed(GOOD, {"username": "user-name"}))
     assert (before, ("", "")) == (logging.getLogger().handlers, capfd.readouterr())

@@ -1,4 +1,4 @@
-"""The sample configuration explains every option and can be read by oslo.config's own generator."""
+"""The sample configuration explains every option, and oslo.config's own generator can write one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vendorsrv.check.sample import render
 
 
 def test_an_option_is_explained_above_its_default() -> None:
-    """Help, kind, limits and choices; what is required is not commented out."""
+    """Help, type, limits and choices stand above each option, and required options are not commented out."""
     lines = list(render({"tests.support.handlers.checked:Guarded": Guarded}))
     start = lines.index("[handler:guarded]")
     assert [
@@ -31,15 +31,15 @@ def test_an_option_is_explained_above_its_default() -> None:
     ] == lines[start : start + 13]
 
 
-def test_options_of_any_handler_are_shown_when_none_is_named() -> None:
-    """Where they go is a comment, since there is no handler of this name."""
+def test_a_sample_without_handlers_shows_the_common_options_as_comments() -> None:
+    """Without handlers, the options that every handler has are in a section that is commented out."""
     lines = list(render({}))
     start = lines.index("# [handler:NAME]")
     assert "# # Seconds for one answer; by default the value that the handler's class declares." in lines[start + 2]
 
 
-def test_the_usual_generator_knows_the_options(tmp_path: Path) -> None:
-    """`oslo-config-generator --namespace vendorsrv` finds them by the entry point, the account's among them."""
+def test_oslo_config_generator_knows_the_options(tmp_path: Path) -> None:
+    """`oslo-config-generator --namespace vendorsrv` writes the options of all sections, also the account's."""
     path = tmp_path / "sample.conf"
     program = "from oslo_config.generator import main; main()"
     subprocess.run([sys.executable, "-c", program, "--namespace", "vendorsrv", "--output-file", str(path)], check=True)

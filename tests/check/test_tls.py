@@ -1,4 +1,4 @@
-"""TLS files are checked before they are served with, and shaken hands with as Nova does."""
+"""TLS files are checked before the server uses them, with a handshake like Nova's."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def with_tls(folder: Path, *, cert: str | None = chain_of(SERVER), key: str | No
     return changed(GOOD, {"port = 9090\n": lines})
 
 
-def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
-    """A certificate, its key, and a CA for clients."""
+def test_good_tls_files_have_no_findings(tmp_path: Path) -> None:
+    """A certificate, its key and a CA file for clients have no findings."""
     write(tmp_path / "ca", CA.cert_pem.bytes().decode())
     text = changed(with_tls(tmp_path), {"key_file =": f"ca_file = {tmp_path}/ca\nkey_file ="})
     assert [] == findings(tmp_path, text)
@@ -68,14 +68,16 @@ def test_nothing_is_wrong_with_good_files(tmp_path: Path) -> None:
     ],
     ids=range(5),  # certificates are new in each process, and so would their ids be
 )
-def test_files_that_do_not_go_together(tmp_path: Path, cert: str | None, key: str | None, expected: list[str]) -> None:
-    """Each of these would end the server while it starts, or the first connection."""
+def test_tls_files_that_do_not_fit_are_errors(
+    tmp_path: Path, cert: str | None, key: str | None, expected: list[str]
+) -> None:
+    """A certificate without its key, a key without its certificate, and files of another kind are errors."""
     found = findings(tmp_path, with_tls(tmp_path, cert=cert, key=key))
     assert [f"vendorsrv.conf:{line}" for line in expected] == found
 
 
-def test_an_encrypted_key_is_refused(tmp_path: Path) -> None:
-    """Nobody is there to type the pass phrase, and the server would wait for it."""
+def test_an_encrypted_key_is_an_error(tmp_path: Path) -> None:
+    """An encrypted key is an error, because the server cannot ask for a pass phrase."""
     key = load_pem_private_key(SERVER.private_key_pem.bytes(), None)
     encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"planted"))
     assert [
@@ -86,8 +88,8 @@ def test_an_encrypted_key_is_refused(tmp_path: Path) -> None:
     ] == findings(tmp_path, with_tls(tmp_path, key=encrypted.decode()))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """Certificates of clients need the server's own, and files that exist."""
+def test_an_absent_ca_file_is_an_error(tmp_path: Path) -> None:
+    """A ca_file needs cert_file, and must exist."""
     text = changed(GOOD, {"port = 9090": "ca_file = /no/ca"})
     assert [
         "vendorsrv.conf:3: error: [vendorsrv] ca_file: set without cert_file; TLS needs both",
@@ -96,7 +98,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_key_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
-    """A private key is for the server's user."""
+    """A private key that every user can read is a warning."""
     text = with_tls(tmp_path)
     (tmp_path / "key_file").chmod(0o644)
     assert [
@@ -114,8 +116,8 @@ def test_a_key_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
         (101, ["error: [vendorsrv] cert_file: the certificate expired at 2040-04-10 00:00 UTC"]),
     ],
 )
-def test_a_certificate_has_its_time(tmp_path: Path, days: int, expected: list[str]) -> None:
-    """It is refused before and after its time, and there are 30 days to get another one."""
+def test_a_certificate_is_checked_against_the_time(tmp_path: Path, days: int, expected: list[str]) -> None:
+    """A certificate is an error before and after its validity, and a warning in its last 30 days."""
     start = datetime(2040, 1, 1, tzinfo=UTC)
     leaf = CA.issue_cert("vendordata.example.org", not_before=start, not_after=start + timedelta(days=100))
     path = write(tmp_path / "vendorsrv.conf", with_tls(tmp_path, cert=chain_of(leaf), key=key_of(leaf)))
@@ -152,8 +154,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("vendordata.example.org", "vendorsrv.conf", "NO_CERTIFICATE_OR_CRL_FOUND"),
     ],
 )
-def test_nova_takes_our_certificate_or_says_why_not(files: Path, host: str, bundle: str, expected: str | None) -> None:
-    """A real handshake proves the chain and the name."""
+def test_the_handshake_says_why_nova_refuses_the_servers_certificate(
+    files: Path, host: str, bundle: str, expected: str | None
+) -> None:
+    """A handshake in memory verifies the chain and the host as Nova does, and returns the reason of a refusal."""
     settings = Settings.from_file(files / "vendorsrv.conf")
     assert expected == refusal(settings, host, str(files / bundle), None)
 
@@ -167,9 +171,9 @@ def test_nova_takes_our_certificate_or_says_why_not(files: Path, host: str, bund
         ("absent", "a file that nova.conf names does not exist or cannot be read"),
     ],
 )
-def test_we_take_the_certificate_of_nova_or_say_why_not(
+def test_the_handshake_says_why_the_server_refuses_novas_certificate(
     files: Path, client: str | tuple[str, str] | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With ca_file, a certificate of Nova's belongs to the handshake."""
+    """With ca_file, the handshake requires Nova's client certificate, and returns the reason of a refusal."""
     monkeypatch.chdir(files)
     assert expected == refusal(Settings.from_file("strict.conf"), "vendordata.example.org", "ca", client)

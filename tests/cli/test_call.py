@@ -1,4 +1,4 @@
-"""The command `call` prints what the instance would see, and its exit status says whether Nova keeps it."""
+"""vendorsrv call prints what the instance would see; its exit status says whether Nova keeps it."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def run(*args: str) -> Result:
     return CliRunner().invoke(call, args)
 
 
-def test_the_entry_is_all_of_standard_output(peer: FakeUpstream) -> None:
-    """Standard output is the entry, fit for another program; the remarks go to standard error."""
+def test_only_the_entry_goes_to_standard_output(peer: FakeUpstream) -> None:
+    """Standard output has the entry alone, as JSON; remarks go to standard error."""
     result = run(f"{peer.url}/mailserver", "--anonymous")
     assert {"mailserver": {"role": "mail-server"}} == json.loads(result.stdout)
     assert f"{peer.url}/mailserver: status 200, " in result.stderr
@@ -53,7 +53,7 @@ def test_the_entry_is_all_of_standard_output(peer: FakeUpstream) -> None:
 
 
 def test_a_dropped_answer_exits_with_1(peer: FakeUpstream) -> None:
-    """The exit status says that Nova drops the answer, and standard error why."""
+    """The exit status is 1 when Nova drops the answer, and standard error has the reason."""
     result = run(f"mail@{peer.url}/403", "--anonymous")
     assert {"mail": {}} == json.loads(result.stdout)
     assert "Nova drops this answer and uses {} instead: the server answered 403.\n" in result.stderr
@@ -61,8 +61,8 @@ def test_a_dropped_answer_exits_with_1(peer: FakeUpstream) -> None:
     assert 1 == result.exit_code
 
 
-def test_json_on_request(peer: FakeUpstream) -> None:
-    """With --json everything is one object on standard output."""
+def test_json_is_one_object(peer: FakeUpstream) -> None:
+    """--json prints the whole result as one object on standard output."""
     result = run(f"{peer.url}/mailserver", "--anonymous", "--json", "--name", "mail")
     found = json.loads(result.stdout)
     assert ("mail", True, {"role": "mail-server"}) == (found["name"], found["kept"], found["value"])
@@ -70,7 +70,7 @@ def test_json_on_request(peer: FakeUpstream) -> None:
 
 
 def test_options_become_the_payload(peer: FakeUpstream, tmp_path: Path) -> None:
-    """Every option stands where Nova has it."""
+    """Each option sets its member of the body."""
     (tmp_path / "user-data").write_bytes(b"#!/bin/sh\n")
     options = {"--instance-id": "i", "--project-id": "p", "--image-id": "m", "--hostname": "h", "--boot-roles": "a,b"}
     args = [text for pair in options.items() for text in pair]
@@ -87,22 +87,22 @@ def test_options_become_the_payload(peer: FakeUpstream, tmp_path: Path) -> None:
     }
 
 
-def test_a_payload_file(peer: FakeUpstream, tmp_path: Path) -> None:
-    """A payload comes from a file, and options change it."""
+def test_options_override_a_payload_file(peer: FakeUpstream, tmp_path: Path) -> None:
+    """--payload reads the body from a file, and options override its members."""
     (tmp_path / "payload.json").write_text('{"instance-id": "i", "boot-roles": "a", "new": [1]}')
     run(f"{peer.url}/mailserver", "--anonymous", "--payload", str(tmp_path / "payload.json"), "--boot-roles", "b")
     assert {"instance-id": "i", "boot-roles": "b", "new": [1]} == json.loads(peer.received[-1].body)
 
 
 def test_the_read_timeout_is_an_option(peer: FakeUpstream) -> None:
-    """A server that is too slow for the timeout is dropped."""
+    """--read-timeout sets how long Nova waits for the answer."""
     result = run(f"{peer.url}/silent", "--anonymous", "--read-timeout", "0.2", "--connect-timeout", "3")
     assert "there was no answer within the timeout" in result.stderr
     assert 1 == result.exit_code
 
 
 def test_the_ca_is_an_option(tmp_path: Path) -> None:
-    """A server over https is checked with --ssl-certfile."""
+    """--ssl-certfile sets the CA certificates for an https URL."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -110,8 +110,8 @@ def test_the_ca_is_an_option(tmp_path: Path) -> None:
         assert 0 == run(f"{peer.url}/object", "--anonymous", "--ssl-certfile", str(tmp_path / "ca.pem")).exit_code
 
 
-def test_nova_conf_brings_its_limits(peer: FakeUpstream, tmp_path: Path) -> None:
-    """From nova.conf come the timeouts, too, and what Nova does without an account is said."""
+def test_nova_conf_sets_timeouts_and_account(peer: FakeUpstream, tmp_path: Path) -> None:
+    """--nova-conf sets the timeouts, and a remark says that Nova sends no token without auth_type."""
     (tmp_path / "nova.conf").write_text("[api]\nvendordata_dynamic_read_timeout = 0\n")
     result = run(f"{peer.url}/mailserver", "--nova-conf", str(tmp_path / "nova.conf"))
     assert "it raises ValueError: " in result.stderr
@@ -133,7 +133,7 @@ def test_nova_conf_brings_its_limits(peer: FakeUpstream, tmp_path: Path) -> None
     ],
 )
 def test_a_call_that_cannot_be_made_exits_with_2(peer: FakeUpstream, args: list[str], message: str) -> None:
-    """Nothing is sent, and one line on standard error says what is missing."""
+    """The exit status is 2 when the call cannot be made: nothing is sent, and standard error has the reason."""
     peer.received.clear()
     result = run(f"{peer.url}/mailserver", *args)
     assert message in result.stderr
@@ -141,12 +141,12 @@ def test_a_call_that_cannot_be_made_exits_with_2(peer: FakeUpstream, args: list[
 
 
 def test_an_error_is_one_line() -> None:
-    """Neither a traceback nor the usage goes with an error."""
+    """An error is one line, without a traceback or the usage."""
     assert "vendorsrv: nonsense is neither an http:// or https:// URL nor NAME@URL\n" == run("nonsense").stderr
 
 
-def test_a_keystone_that_is_away_is_one_line(peer: FakeUpstream) -> None:
-    """In a process of its own, too, nothing but that line is printed: no warning of a library, no password."""
+def test_an_unavailable_keystone_is_one_line(peer: FakeUpstream) -> None:
+    """A process prints one line for an unavailable Keystone, without warnings of libraries and the password."""
     keystone = f"http://127.0.0.1:{free_port()}/v3"
     result = subprocess.run(
         [sys.executable, "-c", "from vendorsrv.cli.call import call; call()", f"{peer.url}/mailserver"],
@@ -160,7 +160,7 @@ def test_a_keystone_that_is_away_is_one_line(peer: FakeUpstream) -> None:
 
 
 def test_nothing_of_the_call_is_logged(peer: FakeUpstream, caplog: pytest.LogCaptureFixture) -> None:
-    """At debug level, too, the logs have neither the answer nor the payload."""
+    """At debug level the log contains neither the answer nor the body."""
     caplog.set_level(logging.DEBUG)
     run(f"{peer.url}/mailserver", "--anonymous", "--hostname", "planted")
     assert "mail-server" not in caplog.text

@@ -1,4 +1,4 @@
-"""A result is printed for people as the instance would see it, and for programs as one object."""
+"""The result of a call is printed for people as the instance would see it, and for programs as one object."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ NO_JSON = Result("mail", "http://h/x", 0.1, 200, {}, [float("nan")], '{"mail": [
 
 
 def printed(result: Result, *, terminal: bool = False) -> str:
-    """What a console gets, 40 columns wide."""
+    """Return what a console of 40 columns gets."""
     out = io.StringIO()
     render(result, Console(file=out, force_terminal=terminal, width=40, color_system="standard" if terminal else None))
     return out.getvalue()
 
 
-def test_a_kept_answer() -> None:
-    """The entry is pretty ASCII JSON, and the remarks follow it, not wrapped."""
+def test_a_kept_answer_is_json_and_then_remarks() -> None:
+    """A kept answer is printed as indented ASCII JSON, followed by the remarks."""
     assert printed(KEPT) == (
         '{\n  "mail": {\n    "role": "m\\u00fc"\n  }\n}\nhttp://h/x: status 200, 0.12 s\nWarning: odd.\n'
     )
 
 
-def test_a_dropped_answer() -> None:
-    """What Nova puts in the place of the answer, why, and what it does when failures are fatal."""
+def test_a_dropped_answer_is_explained() -> None:
+    """A dropped answer is printed with the reason, and with what Nova raises when failures are fatal."""
     assert printed(DROPPED) == (
         '{\n  "mail": {}\n}\nhttp://h/x: no answer, 5.00 s\n'
         "Nova drops this answer and uses {} instead: too slow.\n"
@@ -43,7 +43,7 @@ def test_a_dropped_answer() -> None:
 
 
 def test_an_answer_that_always_raises() -> None:
-    """There is no entry when Nova raises whatever its options say."""
+    """An answer that makes Nova raise in any case is printed without an entry."""
     assert printed(RAISED) == (
         "http://h/x: status 200, 0.10 s\n"
         "Nova raises RecursionError, even with [api] vendordata_dynamic_failure_fatal off: deep.\n"
@@ -52,20 +52,20 @@ def test_an_answer_that_always_raises() -> None:
 
 
 def test_colours_on_a_terminal() -> None:
-    """On a terminal, the entry and the remarks are coloured."""
+    """On a terminal the entry and the remarks are coloured."""
     assert "\x1b[" in printed(KEPT, terminal=True)
 
 
-def test_remarks_go_elsewhere() -> None:
-    """With a console of their own for remarks, the other one has the entry alone."""
+def test_remarks_can_have_their_own_console() -> None:
+    """With a console for remarks, the other console gets the entry alone."""
     entry, remarks = io.StringIO(), io.StringIO()
     render(KEPT, Console(file=entry), Console(file=remarks))
     assert {"mail": {"role": "m\u00fc"}} == json.loads(entry.getvalue())
     assert "http://h/x: status 200, 0.12 s\nWarning: odd.\n" == remarks.getvalue()
 
 
-def test_everything_as_json() -> None:
-    """The object has all there is to say."""
+def test_the_json_object_has_the_whole_result() -> None:
+    """The JSON object has every part of the result."""
     assert as_json(DROPPED) == {
         "name": "mail",
         "url": "http://h/x",
@@ -91,7 +91,7 @@ def test_everything_as_json() -> None:
         (NO_JSON, None, '{"mail": [NaN]}'),
     ],
 )
-def test_the_object_is_always_json(result: Result, value: object, entry: object) -> None:
-    """What is no JSON stands in a string, so that any parser takes the whole."""
+def test_the_json_object_is_always_valid(result: Result, value: object, entry: object) -> None:
+    """The JSON object is valid even when Nova's own text is not: the text is then a string."""
     found = json.loads(json.dumps(as_json(result), allow_nan=False))
     assert (value, entry) == (found["value"], found["entry"])

@@ -1,4 +1,4 @@
-"""The command `check` says with its exit status whether a configuration can be used."""
+"""vendorsrv check prints findings; its exit status says whether the configuration can be used."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def run(folder: Path, changes: dict[str, str], *options: str) -> Result:
         (ERROR, ["--json"], 1),
     ],
 )
-def test_the_exit_status(tmp_path: Path, changes: dict[str, str], options: list[str], status: int) -> None:
-    """It is 1 with errors, or with warnings when they are to count."""
+def test_errors_exit_with_1(tmp_path: Path, changes: dict[str, str], options: list[str], status: int) -> None:
+    """The exit status is 1 with errors, and with --strict also with warnings."""
     assert status == run(tmp_path, changes, *options).exit_code
 
 
 def test_each_finding_is_a_line(tmp_path: Path) -> None:
-    """Editors and greps know the form."""
+    """A finding is printed as FILE:LINE: severity: [section] option: message."""
     path = tmp_path / "vendorsrv.conf"
     assert (
         f"{path}:3: error: [vendorsrv] prot: there is no such option; did you mean port?\n"
@@ -50,8 +50,8 @@ def test_each_finding_is_a_line(tmp_path: Path) -> None:
     )
 
 
-def test_findings_as_json(tmp_path: Path) -> None:
-    """A program gets the parts of each finding."""
+def test_json_is_a_list_of_findings(tmp_path: Path) -> None:
+    """--json prints a list of the findings' parts."""
     assert [
         {
             "severity": "warning",
@@ -65,7 +65,7 @@ def test_findings_as_json(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_exits_with_2(tmp_path: Path) -> None:
-    """That is no finding, and one line says so."""
+    """The exit status is 2 when a file cannot be read, and one line says so."""
     result = run(tmp_path, {}, "--nova-conf", "/no/nova.conf")
     assert (2, "", "vendorsrv: /no/nova.conf does not exist or cannot be read\n") == (
         result.exit_code,
@@ -75,15 +75,15 @@ def test_a_file_that_cannot_be_read_exits_with_2(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_printed(tmp_path: Path) -> None:
-    """Whatever is wrong with a secret, its value stays in the file."""
+    """Findings about a secret do not contain its value."""
     nova = write(tmp_path / "nova.conf", changed(GOOD_NOVA, {"password = planted": "password = plan$planted"}))
     broken = {"password = planted": "password = planted$planted\npasword = planted", "[handler:": "[x]\n[handler:"}
     result = run(tmp_path, broken, "--nova-conf", str(nova))
     assert (4, 0) == (len(result.stdout.splitlines()), result.stdout.count("planted"))
 
 
-def test_a_terminal_gets_colours_and_a_sum(tmp_path: Path) -> None:
-    """The severity stands out, and the last line says how many there are."""
+def test_a_terminal_gets_colours_and_totals(tmp_path: Path) -> None:
+    """On a terminal the severities are coloured, and the last line has the totals."""
     path = write(tmp_path / "a.conf", changed(GOOD, {**ERROR, "username": "timeout = 1\nusername"}))
     console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=20)
     show(find_all(path), console)

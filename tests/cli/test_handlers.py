@@ -1,4 +1,4 @@
-"""The commands `handlers` and `config` show what there is to serve and to set."""
+"""vendorsrv handlers shows the enabled handlers, and vendorsrv config every option."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def config_file(tmp_path: Path) -> str:
     return str(write(tmp_path / "vendorsrv.conf", changed(GOOD, BOTH)))
 
 
-def test_handlers_in_columns(config_file: str) -> None:
-    """Piped, each handler is one line, and no column is cut."""
+def test_piped_handlers_are_whole_columns(config_file: str) -> None:
+    """Without a terminal each handler is one line, and no column is cut."""
     result = CliRunner().invoke(main, ["handlers", "--config-file", config_file])
     assert [
         [
@@ -60,8 +60,8 @@ def test_handlers_in_columns(config_file: str) -> None:
     ] == [re.split(r" {2,}", line) for line in result.stdout.splitlines()]
 
 
-def test_handlers_as_json(config_file: str) -> None:
-    """A program gets everything that is declared, and the names of what the configuration overrides."""
+def test_json_has_every_setting_and_the_names_of_overrides(config_file: str) -> None:
+    """--json prints every setting of the handlers, and the names of those that the configuration overrides."""
     result = CliRunner().invoke(main, ["handlers", "--config-file", config_file, "--json"])
     assert {
         "name": "mailserver",
@@ -84,7 +84,7 @@ def test_handlers_as_json(config_file: str) -> None:
 
 
 def test_a_terminal_gets_a_table() -> None:
-    """A narrow one, too: what a handler is stands below each other."""
+    """On a terminal the settings of a handler are listed below each other, also when it is narrow."""
     console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80)
     show([("plain", "POST /plain", "thread", "4 s", "2", "9", "-", "fail", "-", "x 1", "Run in a thread.")], console)
     assert isinstance(console.file, io.StringIO)
@@ -92,8 +92,8 @@ def test_a_terminal_gets_a_table() -> None:
     assert ["plain   │ Run in a thread.", "endpoint: POST /plain", "runs in: thread", "timeout: 4 s"] == lines[3:7]
 
 
-def test_what_becomes_of_an_instance(config_file: str) -> None:
-    """The whole table is shown, with the enabled handlers of each mode."""
+def test_modes_shows_what_happens_when_a_handler_fails(config_file: str) -> None:
+    """--modes prints what happens to an instance for each mode, with the handlers that have it."""
     result = CliRunner().invoke(main, ["handlers", "--config-file", config_file, "--modes"])
     lines = [re.split(r" {2,}", line) for line in result.stdout.splitlines()]
     assert ["on_error", "when", "fatal", "config drive", "metadata service", "handlers"] == lines[0]
@@ -104,8 +104,8 @@ def test_what_becomes_of_an_instance(config_file: str) -> None:
     assert (["mailserver"], 8) == (lines[3][-1:], len(lines))
 
 
-def test_what_becomes_of_an_instance_as_json(config_file: str) -> None:
-    """A program gets the same."""
+def test_modes_as_json(config_file: str) -> None:
+    """--modes --json prints the same table as a list of objects."""
     result = CliRunner().invoke(main, ["handlers", "--config-file", config_file, "--modes", "--json"])
     assert {
         "on_error": "empty",
@@ -118,7 +118,7 @@ def test_what_becomes_of_an_instance_as_json(config_file: str) -> None:
 
 
 def test_a_handler_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
-    """The command says which one, and what there is."""
+    """A handler that cannot be loaded is one line on standard error, with a suggestion."""
     path = write(tmp_path / "vendorsrv.conf", changed(GOOD, {"handlers = mailserver": "handlers = mailservr"}))
     result = CliRunner().invoke(main, ["handlers", "--config-file", str(path)])
     assert (1, "vendorsrv: handler mailservr: no installed package provides it; did you mean mailserver?\n") == (
@@ -137,23 +137,23 @@ def test_a_handler_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
         (["--handler", "mailserver", "--handler", "tests.support.handlers.checked:Guarded"], []),
     ],
 )
-def test_the_sample_is_a_configuration(tmp_path: Path, options: list[str], expected: list[str]) -> None:
-    """The check accepts it, once CHANGE-ME is replaced and a key is there; alone, it enables no handler."""
+def test_the_sample_passes_the_check(tmp_path: Path, options: list[str], expected: list[str]) -> None:
+    """The sample has no errors once CHANGE-ME is replaced and a key is set; without --handler it enables none."""
     result = CliRunner().invoke(main, ["config", *options])
     text = changed(result.stdout.replace("CHANGE-ME", "planted"), {"#encryption_keys =": f"encryption_keys = {KEY}"})
     assert expected == findings(tmp_path, text)
 
 
 def test_the_sample_begins_with_what_must_be_set() -> None:
-    """Our own sections first, then the account, and the libraries' at the end."""
+    """The sample begins with the server's sections and the account, and ends with the libraries' sections."""
     lines = CliRunner().invoke(main, ["config", "--handler", "mailserver"]).stdout.splitlines()
     sections = [line for line in lines if line.startswith("[")]
     assert ["[vendorsrv]", "[handler:mailserver]", "[keystone_authtoken]"] == sections[:3]
     assert "[DEFAULT]" == sections[-1]
 
 
-def test_a_sample_for_a_handler_that_is_not_there() -> None:
-    """The command says what there is instead."""
+def test_a_sample_for_an_unknown_handler_is_an_error() -> None:
+    """A sample for an unknown handler is one line on standard error, with a suggestion."""
     result = CliRunner().invoke(main, ["config", "--handler", "mailservr"])
     assert (1, "vendorsrv: handler mailservr: no installed package provides it; did you mean mailserver?\n") == (
         result.exit_code,

@@ -1,4 +1,4 @@
-"""The command's own words, and what the demo says when it cannot go on."""
+"""The vendorsrv command itself: its list of commands and its exit status."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from vendorsrv.cli.main import main
 
 
 def test_help_lists_the_commands() -> None:
-    """Sorted."""
+    """--help lists the commands, sorted."""
     done = CliRunner().invoke(main, ["--help"])
     listed = [line.split()[0] for line in done.output.partition("Commands:")[2].splitlines() if line.strip()]
     assert "call" == listed[0]
     assert sorted(listed) == listed
 
 
-def test_a_command_that_is_none() -> None:
-    """Is a mistake of the caller's: status 2."""
+def test_an_unknown_command_exits_with_2() -> None:
+    """The exit status is 2 for an unknown command."""
     done = CliRunner().invoke(main, ["serv"])
     assert (2, True) == (done.exit_code, "No such command 'serv'" in done.output)
 
 
-def test_the_module_runs_nothing_when_it_is_imported() -> None:
-    """As spawned workers import it."""
+def test_importing_the_main_module_runs_nothing() -> None:
+    """Importing vendorsrv.__main__ does not run the command."""
     assert main is importlib.import_module("vendorsrv.__main__").main
 
 
-def test_what_holds_only_for_now_is_answered_and_not_pinned(tmp_path: Path, fake: FakeKeystone) -> None:
-    """Nova gets the handler's answer for now."""
+def test_a_provisional_answer_is_not_pinned(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Nova gets a provisional answer with no-store, and it is not pinned."""
     sections = f"[database]\nconnection = sqlite:///{tmp_path}/pins.db\n"
     config = write_config(tmp_path, fake, handlers="tests.support.handlers.undecided:Undecided", sections=sections)
     with running(config) as server:

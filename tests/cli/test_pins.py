@@ -1,4 +1,4 @@
-"""The commands `pins` and `db`: what an operator sees and does."""
+"""The commands vendorsrv pins and vendorsrv db."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def operator(tmp_path: Path) -> Operator:
 
 
 def test_list_is_a_line_for_each_pin(operator: Operator) -> None:
-    """In the order of the instances; no answer is shown."""
+    """Pins list prints a line for each pin by instance, without the answers."""
     operator.pin((B, "mail"), (A, "mail"), (A, "dns"))
     status, printed, said = seen(operator.run("pins", "list"))
     assert (0, "") == (status, said)
@@ -34,7 +34,7 @@ def test_list_is_a_line_for_each_pin(operator: Operator) -> None:
 
 
 def test_list_as_json(operator: Operator) -> None:
-    """A program gets the same."""
+    """Pins list --json prints the same as a list of objects."""
     operator.pin((A, "mail"))
     assert [
         {"instance_id": A, "handler": "mail", "pinned_at": "2023-11-14T22:13:20.500000Z", "stored": "plain"}
@@ -42,7 +42,7 @@ def test_list_as_json(operator: Operator) -> None:
 
 
 def test_list_is_paged(operator: Operator) -> None:
-    """A page never parts an instance; what is typed for the next one is said on standard error."""
+    """A page has all pins of its instances, and standard error names the option for the next page."""
     operator.pin((A, "dns"), (A, "mail"), (B, "mail"), (C, "mail"))
     first = operator.run("pins", "list", "--limit", "1")
     second = operator.run("pins", "list", "--limit", "1", "--after", A)
@@ -53,14 +53,14 @@ def test_list_is_paged(operator: Operator) -> None:
 
 
 def test_list_of_one_handler(operator: Operator) -> None:
-    """The others are left out, and do not count."""
+    """Pins list --handler prints and counts the pins of that handler alone."""
     operator.pin((A, "dns"), (A, "mail"), (B, "dns"))
     result = operator.run("pins", "list", "--handler", "mail", "--limit", "1")
     assert (2, "") == (len(result.stdout.splitlines()), result.stderr)
 
 
 def test_show_hides_the_answer(operator: Operator) -> None:
-    """A screen is seen by many."""
+    """Pins show does not print the answer without --answer."""
     operator.pin((A, "mail"))
     assert [
         f"instance: {A}",
@@ -72,14 +72,14 @@ def test_show_hides_the_answer(operator: Operator) -> None:
 
 
 def test_show_gives_the_answer_when_asked(operator: Operator) -> None:
-    """In ASCII: an answer can hold what a terminal obeys."""
+    """Pins show --answer prints the answer as ASCII, which cannot control the terminal."""
     operator.pin((A, "mail"), (A, "dns"))
     result = operator.run("pins", "show", A.upper(), "--handler", "mail", "--answer")
     assert ['answer: {"password": "planted \\u2603", "number": 1.5}'] == result.stdout.splitlines()[4:]
 
 
 def test_show_as_json(operator: Operator) -> None:
-    """With the answer when it is asked for."""
+    """Pins show --json has the answer only with --answer."""
     operator.pin((A, "mail"))
     hidden, shown = (json.loads(operator.run("pins", "show", A, "--json", *each).stdout) for each in ([], ["--answer"]))
     assert ({"instance_id", "handler", "pinned_at", "stored"}, {"password": "planted \u2603", "number": 1.5}) == (
@@ -89,13 +89,13 @@ def test_show_as_json(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize(("options", "printed"), [([], ""), (["--json"], "[]\n")])
-def test_show_of_nothing(operator: Operator, options: list[str], printed: str) -> None:
-    """The exit status is 1."""
+def test_show_of_an_instance_without_pins_exits_with_1(operator: Operator, options: list[str], printed: str) -> None:
+    """Pins show exits with 1 when the instance has no pin."""
     assert (1, printed, f"vendorsrv: instance {A} has no pin\n") == seen(operator.run("pins", "show", A, *options))
 
 
 def test_show_of_what_cannot_be_decrypted(operator: Operator, tmp_path: Path) -> None:
-    """That there is something is shown; the answer is not."""
+    """Pins show prints an undecryptable pin, and is an error only with --answer."""
     operator.pin((A, "mail"), cipher=PinCipher([OLD]))
     assert "stored: encrypted" in operator.run("pins", "show", A).stdout
     assert (1, "", f"vendorsrv: instance {A}, handler mail: the pinned answer cannot be decrypted\n") == seen(
@@ -104,7 +104,7 @@ def test_show_of_what_cannot_be_decrypted(operator: Operator, tmp_path: Path) ->
 
 
 def test_forget_asks_first(operator: Operator) -> None:
-    """Whoever says no has forgotten nothing."""
+    """Pins forget asks for confirmation, and deletes nothing without it."""
     operator.pin((A, "dns"), (A, "mail"))
     status, printed, asked = seen(operator.run("pins", "forget", A, typed="n\n"))
     assert (1, [f"{A} dns", f"{A} mail"]) == (status, asked.splitlines()[:2])
@@ -114,7 +114,7 @@ def test_forget_asks_first(operator: Operator) -> None:
 
 
 def test_forget_says_what_it_forgot(operator: Operator) -> None:
-    """And what there was nothing of; what nobody named stays."""
+    """Pins forget names the deleted pins and the instances without one; others stay."""
     operator.pin((A, "mail"), (C, "mail"))
     assert (0, f"forgotten: {A} mail\n", f"vendorsrv: instance {B} has no pin\n") == seen(
         operator.run("pins", "forget", "--yes", A.upper(), B)
@@ -122,8 +122,8 @@ def test_forget_says_what_it_forgot(operator: Operator) -> None:
     assert {C} == set(operator.stored())
 
 
-def test_forget_after_a_yes(operator: Operator) -> None:
-    """Of one handler alone, if it is named."""
+def test_forget_deletes_after_a_confirmation(operator: Operator) -> None:
+    """Pins forget --handler deletes the pins of that handler alone after a confirmation."""
     operator.pin((A, "dns"), (A, "mail"))
     status, printed, _ = seen(operator.run("pins", "forget", A, "--handler", "dns", typed="y\n"))
     # Before click 8.4 its runner also prints what was typed.
@@ -131,13 +131,13 @@ def test_forget_after_a_yes(operator: Operator) -> None:
     assert 1 == len(operator.stored())
 
 
-def test_forget_of_nothing(operator: Operator) -> None:
-    """There is nothing to ask, and the exit status is 1."""
+def test_forget_of_an_instance_without_pins_exits_with_1(operator: Operator) -> None:
+    """Pins forget exits with 1, without asking, when there is no pin."""
     assert (1, "", f"vendorsrv: instance {A} has no pin\n") == seen(operator.run("pins", "forget", A))
 
 
 def test_forget_many(operator: Operator) -> None:
-    """More than one statement holds."""
+    """Pins forget deletes more pins than one SQL statement can."""
     keys = [(f"{number:08d}-9e1f-4f0e-9f38-2f5d6a0b1c2d", "mail") for number in range(250)]
     operator.pin(*keys)
     result = operator.run("pins", "forget", "--yes", *(instance_id for instance_id, _ in keys))
@@ -156,8 +156,8 @@ EVERY = [
 
 
 @pytest.mark.parametrize("command", EVERY, ids=lambda command: command[0])
-def test_a_store_that_is_not_there_is_not_created(tmp_path: Path, command: list[str]) -> None:
-    """There is nothing to look after."""
+def test_an_absent_store_is_not_created(tmp_path: Path, command: list[str]) -> None:
+    """No command but db upgrade creates a store that does not exist."""
     operator = Operator(tmp_path, None, [NEW])
     assert (1, "", f"vendorsrv: there are no pins yet: {tmp_path}/state/pins.db does not exist\n") == seen(
         operator.run("pins", *command)
@@ -167,7 +167,7 @@ def test_a_store_that_is_not_there_is_not_created(tmp_path: Path, command: list[
 
 @pytest.mark.parametrize("command", EVERY, ids=lambda command: command[0])
 def test_a_store_of_another_schema_is_not_touched(operator: Operator, command: list[str]) -> None:
-    """The message is that of the server."""
+    """A store with another schema is not changed, and the message is the server's."""
     operator.pin((A, "mail"))
     with_store(operator.url, lambda store: execute(store.database, "UPDATE vendorsrv_version SET version_num = '0000'"))
     status, printed, said = seen(operator.run("pins", *command))
@@ -188,20 +188,20 @@ def test_a_store_of_another_schema_is_not_touched(operator: Operator, command: l
     ],
 )
 def test_a_store_that_cannot_be_used_is_one_line(tmp_path: Path, url: str, expected: str) -> None:
-    """The reason, and nothing of what libraries log."""
+    """A store that cannot be used is one line on standard error, without log lines of libraries."""
     assert (1, "", f"vendorsrv: {expected}\n") == seen(Operator(tmp_path, url).run("pins", "list"))
 
 
-def test_a_store_that_breaks_meanwhile_is_one_line(operator: Operator) -> None:
-    """Somebody drops the table, say."""
+def test_a_store_without_its_table_is_one_line(operator: Operator) -> None:
+    """A store whose table was dropped is one line on standard error."""
     with_store(operator.url, lambda store: execute(store.database, "DROP TABLE pins"))
     assert (1, "", "vendorsrv: the pin store does not answer (OperationalError): no such table: pins\n") == seen(
         operator.run("pins", "list")
     )
 
 
-def test_keys_that_are_none_are_refused(tmp_path: Path) -> None:
-    """Before anything is read."""
+def test_invalid_keys_are_refused(tmp_path: Path) -> None:
+    """An invalid encryption key is refused before the store is read."""
     operator = Operator(tmp_path, None, ["planted"])
     make_table(operator.url)
     assert (1, "", "vendorsrv: [pins] encryption_keys: each must be a Fernet key, 32 bytes in URL-safe base64\n") == (
@@ -210,8 +210,8 @@ def test_keys_that_are_none_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_database_from_its_upgrade_to_its_purge(kind: str, tmp_path: Path) -> None:
-    """Each command does the same on each database."""
+def test_every_command_works_on_every_database(kind: str, tmp_path: Path) -> None:
+    """Each command does the same on SQLite, PostgreSQL and MariaDB."""
     with database_url(kind, tmp_path) as url:
         operator = Operator(tmp_path, url, [NEW, OLD])
         upgraded = (0, "The database has the schema of this version (0001).\n", "")
@@ -226,8 +226,8 @@ def test_a_database_from_its_upgrade_to_its_purge(kind: str, tmp_path: Path) -> 
         assert [B] == [json.loads(each)["instance_id"] for each in operator.run("pins", "export").stdout.splitlines()]
 
 
-def test_an_upgrade_of_what_is_not_there_is_one_line(tmp_path: Path) -> None:
-    """The reason is the database's own."""
+def test_an_upgrade_of_an_unavailable_database_is_one_line(tmp_path: Path) -> None:
+    """Db upgrade prints one line with the reason when the database is unavailable."""
     status, printed, said = seen(Operator(tmp_path, "postgresql://127.0.0.1:1/x").run("db", "upgrade"))
     assert (1, "", 1) == (status, printed, len(said.splitlines()))
     assert said.startswith("vendorsrv: [database] connection: the database cannot be upgraded: ")

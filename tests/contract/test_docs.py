@@ -1,4 +1,4 @@
-"""docs/contract.md is what the code generates."""
+"""docs/contract.md is generated from the cases."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vendorsrv.contract.suite import CASES
 
 
 def test_the_page_is_up_to_date() -> None:
-    """Make it anew with this command, whose output goes to docs/contract.md."""
+    """docs/contract.md is the output of `python -m scripts.contract_docs`."""
     done = subprocess.run([sys.executable, "-m", "scripts.contract_docs"], capture_output=True, text=True, check=True)
     assert page("contract").read_text() == done.stdout
 
 
 def test_the_page_can_be_made_in_a_program() -> None:
-    """Without a process of its own."""
+    """scripts.contract_docs.page returns docs/contract.md."""
     assert contract_docs.page() == page("contract").read_text()
 
 
-def test_every_case_can_be_linked_to() -> None:
-    """By its id."""
+def test_every_case_has_an_anchor() -> None:
+    """docs/contract.md has an anchor for each case: its id."""
     assert {case.id for case in CASES} <= anchors(page("contract"))

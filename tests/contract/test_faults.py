@@ -1,4 +1,4 @@
-"""Each fault that a vendordata server can have is found by the id of its case, and by no other."""
+"""Each fault of a vendordata server fails its own cases, and no others."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from vendorsrv.testing.misbehaviour import Behaviour, hangs_up, silent
 
 
 def held(fault: Fault = lambda _, usual: usual, target: str = "mail", seconds: float = 10.0, **options: Any) -> Report:
-    """Hold a server with one fault to the contract."""
+    """Check a server with one fault."""
     with serving(fault) as url:
         limits = Limits(read_timeout=seconds)
         return check(f"{target}@{url}/", caller=NOVA, tenant=TENANT, limits=limits, **options)
 
 
 def ids(report: Report) -> set[str]:
-    """Name the cases that failed."""
+    """Return the ids of the failed cases."""
     return {verdict.case.id for verdict in report.failures()}
 
 
 def in_order(asked: Asked, usual: Reply) -> Reply:
-    """Make something of the order of members."""
+    """Answer differently when the members come in another order."""
     return (
         Reply(200, json.dumps({"of": [asked.payload["instance-id"], next(iter(asked.payload))]}))
         if asked.good
@@ -40,7 +40,7 @@ def in_order(asked: Asked, usual: Reply) -> Reply:
 
 
 def racing() -> Fault:
-    """Make a password for an instance without looking whether somebody else is at it."""
+    """Create a password for an instance even while another call creates one."""
     made: dict[str, str] = {}
     six = threading.Barrier(6)
 
@@ -59,7 +59,7 @@ def racing() -> Fault:
 
 
 def dying() -> Fault:
-    """Fail for ever after a body whose members come in another order."""
+    """Fail after a body whose members come in another order."""
     seen: list[Asked] = []
 
     def behave(asked: Asked, usual: Reply) -> Reply:
@@ -119,7 +119,7 @@ CONSTANT = "again-other-instance"
 
 
 def test_a_good_server_passes_everything() -> None:
-    """But for the cases of cloud-init, for which it has the wrong name; and it is asked a few dozen times."""
+    """A good server passes every case with at most forty requests, except those for a target named cloud-init."""
     report = held()
     assert set() == ids(report)
     assert {"cloud-init-string", "cloud-init-parts", "cloud-init-include", "cloud-init-overridden"} == {
@@ -129,43 +129,43 @@ def test_a_good_server_passes_everything() -> None:
 
 
 @pytest.mark.parametrize("fault", CALLERS)
-def test_faults_in_who_may_call(fault: str) -> None:
-    """Who gets in who must not, and what the others are told."""
+def test_faults_in_authentication_are_found(fault: str) -> None:
+    """Each fault in authentication fails its cases, and no others."""
     assert CALLERS[fault][1] == ids(held(CALLERS[fault][0]))
 
 
 @pytest.mark.parametrize("fault", BODIES)
-def test_faults_in_what_is_taken(fault: str) -> None:
-    """Legal bodies that are refused, and others at which the server fails."""
+def test_faults_with_bodies_are_found(fault: str) -> None:
+    """A server that refuses a valid body, or fails at an invalid one, fails its cases, and no others."""
     assert BODIES[fault][1] == ids(held(BODIES[fault][0]))
 
 
 @pytest.mark.parametrize("fault", ANSWERS)
-def test_faults_in_what_is_answered(fault: str) -> None:
-    """Answers and errors that Nova cannot read, or should not."""
+def test_faults_in_answers_are_found(fault: str) -> None:
+    """Answers and errors that Nova cannot read fail their cases, and no others."""
     assert ANSWERS[fault][1] == ids(held(ANSWERS[fault][0])) - {CONSTANT}
 
 
 @pytest.mark.parametrize("fault", REPEAT)
-def test_faults_in_asking_again(fault: str) -> None:
-    """Answers that differ where they must not."""
+def test_faults_in_repeated_calls_are_found(fault: str) -> None:
+    """Answers that differ between calls, where they must not, fail their cases, and no others."""
     assert REPEAT[fault][1] == ids(held(REPEAT[fault][0]))
 
 
-def test_two_runs_at_once() -> None:
-    """A password that is made twice is found, although it is made once for calls that come one after the other."""
+def test_two_runs_for_one_instance_are_found() -> None:
+    """A server that creates two passwords for calls at once fails again-at-once, though calls in sequence agree."""
     assert {"again-at-once"} == ids(held(racing(), only=["again"]))
 
 
 @pytest.mark.parametrize("answered", CLOUD_INIT)
-def test_faults_of_what_is_for_cloud_init(answered: str) -> None:
-    """What cloud-init ignores, or fails at."""
+def test_faults_in_answers_for_cloud_init_are_found(answered: str) -> None:
+    """Answers that cloud-init ignores or fails at fail their cases, and no others."""
     text, found = CLOUD_INIT[answered]
     assert found == ids(held(answer(text), target="cloud-init")) - {CONSTANT}
 
 
-def test_the_wrong_name() -> None:
-    """What is for cloud-init under another name never gets there."""
+def test_an_answer_for_cloud_init_under_another_name_is_found() -> None:
+    """An answer for cloud-init from a target of another name fails cloud-init-name."""
     text = json.dumps("#cloud-config\nfqdn: mail.example.org\n")
     assert {"cloud-init-name"} == ids(held(answer(text))) - {CONSTANT}
 
@@ -205,7 +205,7 @@ TIMES: dict[str, tuple[Callable[[], Fault], float, list[str], set[str]]] = {
 
 
 @pytest.mark.parametrize("fault", TIMES)
-def test_faults_of_time(fault: str) -> None:
-    """What is too late for Nova, and what holds up a boot."""
+def test_slow_servers_are_found(fault: str) -> None:
+    """Answers that are too late for Nova, or that block a boot, fail their cases, and no others."""
     behave, seconds, only, found = TIMES[fault]
     assert found == ids(held(behave(), seconds=seconds, only=only))

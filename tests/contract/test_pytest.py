@@ -1,4 +1,4 @@
-"""The contract's cases as a vendor's own tests, run by a pytest of their own."""
+"""The contract's cases as a vendor's own tests, in a pytest process of their own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ filterwarnings =
 
 
 def outcomes(text: str, directory: Path) -> dict[str, str]:
-    """Run a file of tests, and give what became of each."""
+    """Run a file of tests, and return the outcome of each."""
     peers.skip_if_unit()
     (directory / "test_rack.py").write_text(text)
     (directory / "pytest.ini").write_text(INI)
@@ -52,7 +52,7 @@ def outcomes(text: str, directory: Path) -> dict[str, str]:
 
 
 def outcome(case: ElementTree.Element) -> str:
-    """Give the outcome of one test, with its message."""
+    """Return the outcome of one test, with its message."""
     found = next((child for child in case if child.tag in {"failure", "skipped", "error"}), None)
     if found is None:
         return "passed"
@@ -60,8 +60,8 @@ def outcome(case: ElementTree.Element) -> str:
     return f"{kind}: {found.get('message')}"
 
 
-def test_one_line(tmp_path: Path) -> None:
-    """A server without credentials: what can be tested passes, the rest is skipped with the reason."""
+def test_one_line_makes_a_test_of_each_case(tmp_path: Path) -> None:
+    """Without credentials, testable cases pass and the others are skipped with the reason."""
     with serving() as url:
         found = outcomes(ONE_LINE.replace("URL", url), tmp_path)
     assert (52, "passed") == (len(found), found["test_contract[caller-no-token]"])
@@ -69,8 +69,8 @@ def test_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_server_of_the_tests(strict: bool, tmp_path: Path) -> None:
-    """A fixture gives it; a must fails, a should is expected to, or fails when strict; each server is asked anew."""
+def test_a_fixture_can_start_the_server(strict: bool, tmp_path: Path) -> None:
+    """A fixture can return the server; a failed must fails, a failed should is xfail or fails when strict."""
     with serving(lambda asked, usual: error(401) if usual.status == 401 or asked.good else usual) as url:
         found = outcomes(FIXTURE.replace("URL", url).replace("STRICT", str(strict)), tmp_path)
     assert 20 == len(found)
@@ -81,7 +81,7 @@ def test_a_server_of_the_tests(strict: bool, tmp_path: Path) -> None:
     assert "passed" == found["test_contract[first-caller-no-token]"]
 
 
-def test_a_case_that_there_is_not() -> None:
-    """It is noticed before a test runs."""
+def test_an_unknown_case_is_an_error_at_collection() -> None:
+    """An unknown id raises ConfigError before any test runs."""
     with pytest.raises(ConfigError, match=r"^there is no case again-sane; did you mean again-same\?$"):
         contract_tests("http://127.0.0.1:9090/mail", skip=["again-sane"])

@@ -1,4 +1,4 @@
-"""What a run of the contract found, for people and for programs."""
+"""The report of a run: explanations, totals, JSON and JUnit XML."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lines_of(report: Report, number: int = 0) -> list[str]:
 
 
 def test_a_failure_is_explained() -> None:
-    """What was sent, what came, what Nova makes of it, and why that matters."""
+    """A failure is explained by what was sent and received, what Nova makes of it, and why it matters."""
     refused = report_of(instead(error(500, "no such rack")), "answer-status")
     first, sent, came, nova, why = lines_of(refused)
     assert first.startswith("answer-status (must): Nova's usual request is answered with 2xx: failed: status 500, ")
@@ -44,7 +44,7 @@ def test_a_failure_is_explained() -> None:
 
 
 def test_what_was_not_tested_is_explained() -> None:
-    """With the reason."""
+    """A case that was not tested is explained by the reason and by why it matters."""
     first, why = lines_of(report_of(instead(error(500)), "answer-json"))
     assert "not tested: Nova's usual request has no good answer: status 500" in first
     assert why.startswith("  why:       ")
@@ -71,8 +71,8 @@ def test_what_was_not_tested_is_explained() -> None:
         ),
     ],
 )
-def test_what_nova_makes_of_it(fault: Fault, case: str, nova: str) -> None:
-    """In words, for each kind of answer."""
+def test_the_explanation_says_what_nova_makes_of_an_answer(fault: Fault, case: str, nova: str) -> None:
+    """The explanation describes in words what Nova makes of each kind of answer."""
     assert f"  Nova:      {nova}" == lines_of(report_of(fault, case))[3]
 
 
@@ -89,12 +89,12 @@ def test_what_nova_makes_of_it(fault: Fault, case: str, nova: str) -> None:
     ],
 )
 def test_a_value_is_described_and_not_shown(value: object, words: str) -> None:
-    """By its type and its size; of an object by some names."""
+    """A value is described by its type, its size and the names of members."""
     assert words == shape(value)
 
 
-def test_an_answer_is_never_shown() -> None:
-    """It may be a secret; and neither is the token, wherever the server puts it."""
+def test_no_report_contains_the_answer_or_the_token() -> None:
+    """No report contains the answer's values or the token, wherever the server puts them."""
     fault = answer(json.dumps({"password": SECRET, NOVA: SECRET}), Content_Type=f"application/json; {NOVA}")
     report = report_of(fault)
     lines = "".join(line for verdict in report.verdicts for line in explain(verdict))
@@ -103,14 +103,14 @@ def test_an_answer_is_never_shown() -> None:
     assert "an object of 2 members: password, <token>" in shown
 
 
-def test_the_numbers() -> None:
-    """They are one sentence, with the server in front."""
+def test_the_summary_begins_with_the_server() -> None:
+    """The summary is one line that begins with the server's URL."""
     report = report_of(instead(error(500)), "answer")
     assert summary(report).startswith(f"{report.target}: 12 cases: ")
 
 
-def test_json() -> None:
-    """Everything in one object."""
+def test_json_has_the_whole_report() -> None:
+    """The JSON object has the totals and every case, with what was sent and received."""
     found = as_json(report_of(answer(""), "answer-empty", "caller-tenant-token"), strict=True)
     failed = found["cases"][1]
     assert ("rack", False, 2) == (found["name"], found["passes"], found["requests"])
@@ -125,7 +125,7 @@ def test_json() -> None:
 
 
 def test_json_without_a_content_type() -> None:
-    """There is none then."""
+    """The JSON object has null for an absent Content-Type."""
     found = as_json(report_of(answer("{}", Content_Type=""), "answer-status"))
     assert found["cases"][0]["received"]["content_type"] is None
 
@@ -136,7 +136,7 @@ def junit_of(fault: Fault, *only: str, strict: bool = False) -> ElementTree.Elem
 
 
 def test_junit_has_a_suite_for_each_group() -> None:
-    """With the tests' names and times, and the numbers."""
+    """JUnit XML has a suite for each group, with the tests' names, times and numbers."""
     root = junit_of(lambda _, usual: usual, "caller", "time-answer")
     assert ("testsuites", "10", "0", "0", "1") == (
         root.tag,
@@ -151,7 +151,7 @@ def test_junit_has_a_suite_for_each_group() -> None:
 
 
 def test_a_must_is_a_failure_in_junit() -> None:
-    """With what was found, and the explanation."""
+    """A failed must is a failure in JUnit XML, with the finding and the explanation."""
     failure = junit_of(instead(error(500)), "answer-status").find("./testsuite/testcase/failure")
     assert failure is not None
     assert "must" == failure.get("type")
@@ -161,13 +161,13 @@ def test_a_must_is_a_failure_in_junit() -> None:
 
 @pytest.mark.parametrize(("strict", "element"), [(False, "skipped"), (True, "failure")])
 def test_a_should_counts_in_junit_as_in_the_exit_status(strict: bool, element: str) -> None:
-    """It is a failure only when strict."""
+    """A failed should is a failure in JUnit XML only when strict, and skipped otherwise."""
     root = junit_of(answer(""), "answer-empty", strict=strict)
     assert [element] == [child.tag for child in root.findall("./testsuite/testcase/*")]
 
 
 def test_an_info_passes_in_junit() -> None:
-    """What was found is its output."""
+    """A failed info is a passed test in JUnit XML, with the finding as its output."""
     found = junit_of(answer('"same"'), "again-other-instance").find("./testsuite/testcase/system-out")
     assert found is not None
     assert "failed: both instances got the same answer." in (found.text or "")

@@ -1,4 +1,4 @@
-"""A server is held to the contract as told: which cases, with whose token, about which instance, and for how long."""
+"""A run checks a server as told: which cases, with which token, for which instance, and for how long."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from vendorsrv.testing.upstream import FakeUpstream
 
 
 class Account(BaseAuthPlugin):
-    """Credentials that give Nova's token, in a project of its own."""
+    """An account with Nova's token, in a project of its own."""
 
     def get_token(self, session: Session, **_: Any) -> str:
-        """Give the token."""
+        """Return Nova's token."""
         return NOVA
 
     def get_project_id(self, session: Session, **_: Any) -> str:
-        """Give the project."""
+        """Return the token's project."""
         return "service"
 
 
 class Recorder:
-    """Answers well, and keeps what was asked."""
+    """Answers as a good server, and records the requests."""
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
 
     def __call__(self, asked: Asked, usual: Reply) -> Reply:
-        """Keep a request."""
+        """Record a request."""
         self.asked.append(asked)
         return usual
 
 
 @pytest.fixture
 def recorder() -> Recorder:
-    """What was asked of the good server."""
+    """Return the recorder of a good server."""
     return Recorder()
 
 
@@ -60,18 +60,18 @@ def url(recorder: Recorder) -> Iterator[str]:
 
 
 def of(report: Report, case: str) -> Verdict:
-    """Give the verdict of one case."""
+    """Return the verdict of one case."""
     return next(verdict for verdict in report.verdicts if verdict.case.id == case)
 
 
-def test_ids_are_stable() -> None:
-    """Each begins with its group, and no two are the same."""
+def test_ids_are_unique_and_begin_with_the_group() -> None:
+    """Each id begins with its group, and no two cases have the same id."""
     assert [] == [case.id for case in CASES if not case.id.startswith(f"{case.group}-")]
     assert len(CASES) == len({case.id for case in CASES})
 
 
-def test_only_some_cases(url: str) -> None:
-    """By their ids and the names of groups, in the contract's order."""
+def test_only_and_skip_select_cases(url: str) -> None:
+    """Only and skip take ids and groups; the order is the contract's."""
     report = check(url, caller=NOVA, only=["time-answer", "caller"], skip=["caller-tenant-token"])
     assert [
         "caller-no-token",
@@ -87,20 +87,20 @@ def test_only_some_cases(url: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["only", "skip"])
-def test_a_case_that_there_is_not(option: str) -> None:
-    """It is an error that names what may be meant."""
+def test_an_unknown_case_is_a_config_error(option: str) -> None:
+    """An unknown id raises ConfigError with a suggestion."""
     with pytest.raises(ConfigError, match=r"^there is no case caller-no-tokens; did you mean caller-no-token\?$"):
         select(**{option: ["caller-no-tokens"]})
 
 
-def test_a_target_that_is_none() -> None:
-    """It is the caller's mistake."""
+def test_an_invalid_target_is_a_config_error() -> None:
+    """An invalid target raises ConfigError."""
     with pytest.raises(ConfigError, match=r"^mail is neither an http:// or https:// URL nor NAME@URL$"):
         check("mail")
 
 
-def test_nobody_listens() -> None:
-    """The server cannot be held to anything."""
+def test_a_refused_connection_is_a_config_error() -> None:
+    """A server that refuses the connection raises ConfigError."""
     url = f"http://127.0.0.1:{free_port()}/mail"
     with pytest.raises(
         ConfigError, match=f"^{url} cannot be called: no answer: the connection was refused or broke off, "
@@ -108,23 +108,23 @@ def test_nobody_listens() -> None:
         check(url)
 
 
-def test_the_name_of_the_target(url: str) -> None:
-    """It is given apart, or before the URL, or is the end of the path."""
+def test_the_name_comes_from_the_option_the_target_or_the_path(url: str) -> None:
+    """The target's name is the given one, that of NAME@URL, or the last part of the path."""
     assert ["mail", "rack", "cloud-init"] == [
         check(target, name=name, only=["answer-redirect"]).name
         for target, name in ((url, None), (f"rack@{url}", None), (url, "cloud-init"))
     ]
 
 
-def test_a_few_dozen_requests(url: str, recorder: Recorder) -> None:
-    """They are counted, and no more than forty."""
+def test_a_run_sends_at_most_forty_requests(url: str, recorder: Recorder) -> None:
+    """A run counts its requests and sends at most forty."""
     report = check(url, caller=NOVA, tenant=TENANT)
     assert report.requests == len(recorder.asked)
     assert 40 >= report.requests
 
 
-def test_instances_are_made_up(url: str, recorder: Recorder) -> None:
-    """Each body that differs is for an instance of its own, and each has Nova's members."""
+def test_instances_are_invented(url: str, recorder: Recorder) -> None:
+    """Each changed body is for a new invented instance, with Nova's members."""
     check(url, caller=NOVA, only=["body-user-data-null", "body-image-id-empty"])
     assert 3 == len({asked.payload["instance-id"] for asked in recorder.asked})
     assert {
@@ -138,8 +138,8 @@ def test_instances_are_made_up(url: str, recorder: Recorder) -> None:
     } == set(recorder.asked[-1].payload)
 
 
-def test_the_instance_that_is_given(url: str, recorder: Recorder) -> None:
-    """No other is asked for, at no case."""
+def test_a_given_instance_is_the_only_one(url: str, recorder: Recorder) -> None:
+    """With a given instance-id, no case uses another instance."""
     given = {"instance-id": "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"}
     report = check(url, caller=NOVA, payload=given)
     sent = [json.loads(asked.body) for asked in recorder.asked if asked.body not in {b"", b"[]"} and asked.good]
@@ -147,8 +147,8 @@ def test_the_instance_that_is_given(url: str, recorder: Recorder) -> None:
     assert "only the given instance is used" == of(report, "again-other-instance").found
 
 
-def test_a_server_that_knows_its_instances() -> None:
-    """What another one would get cannot be told when it is refused; one that is known can be given."""
+def test_a_server_that_knows_only_real_instances_can_be_checked() -> None:
+    """Cases that need a new instance are not tested when it is refused; a given instance passes."""
     known: list[str] = []
 
     def behave(asked: Asked, usual: Reply) -> Reply:
@@ -164,8 +164,8 @@ def test_a_server_that_knows_its_instances() -> None:
     assert () == given.failures()
 
 
-def test_without_credentials(url: str) -> None:
-    """What needs a token is not tested, and says what to give."""
+def test_without_credentials_little_is_tested(url: str) -> None:
+    """Without credentials, a case that needs a token is not tested and says which option to give."""
     report = check(url)
     assert {"not tested"} == {verdict.outcome for verdict in report.verdicts if verdict.case.group == "body"}
     assert of(report, "body-unicode").found.startswith(
@@ -174,13 +174,13 @@ def test_without_credentials(url: str) -> None:
     assert of(report, "caller-tenant-token").found.startswith("this needs a tenant's valid token: name a cloud")
 
 
-def test_a_session_without_an_account(url: str) -> None:
-    """It is as none at all."""
+def test_a_session_without_an_account_gives_no_token(url: str) -> None:
+    """A session without an account counts as no credentials."""
     assert "not tested" == of(check(url, caller=anonymous()), "caller-valid-token").outcome
 
 
-def test_a_server_that_asks_for_no_token() -> None:
-    """It is held to all the rest without one."""
+def test_a_server_without_authentication_is_tested_without_a_token() -> None:
+    """A server that requires no token is tested without one."""
     with serving(lambda asked, _: well(asked._replace(token=NOVA))) as base:
         report = check(f"{base}/mail")
     assert {"caller-no-token", "caller-empty-token", "caller-garbage-token"} == {
@@ -191,8 +191,8 @@ def test_a_server_that_asks_for_no_token() -> None:
     assert "POST Nova's body with metadata in other scripts, no token" == unicode.request.description
 
 
-def test_an_answer_for_the_token_s_project_only() -> None:
-    """A server that takes the caller's project for the instance's refuses all of Nova's real calls."""
+def test_a_server_that_wants_the_tokens_project_is_found() -> None:
+    """A server that answers only for the token's project fails body-other-project."""
 
     def own(asked: Asked, usual: Reply) -> Reply:
         return error(404) if asked.good and asked.payload["project-id"] != "service" else usual
@@ -202,16 +202,16 @@ def test_an_answer_for_the_token_s_project_only() -> None:
     assert {"body-other-project", "answer-status"} == {verdict.case.id for verdict in report.failures()}
 
 
-def test_a_server_that_refuses_both_projects() -> None:
-    """Then it is not about the project."""
+def test_a_server_that_refuses_both_projects_has_another_fault() -> None:
+    """A server that also refuses the token's project does not fail body-other-project."""
     with serving(lambda asked, usual: error(404) if asked.good else usual) as base:
         report = check(f"{base}/mail", caller=Session(auth=Account()))
     assert {"answer-status"} == {verdict.case.id for verdict in report.failures()}
     assert of(report, "body-other-project").found.startswith("Nova's usual request has no good answer: status 404, ")
 
 
-def test_a_token_goes_nowhere_else() -> None:
-    """A redirect is reported, and not followed."""
+def test_no_redirect_is_followed() -> None:
+    """A redirect is a failure and is not followed, so the token goes nowhere else."""
     with FakeUpstream() as elsewhere:
         moved = Reply(307, "", {"Location": elsewhere.url})
         with serving(lambda asked, usual: moved if asked.good else usual) as base:
@@ -222,8 +222,8 @@ def test_a_token_goes_nowhere_else() -> None:
     )
 
 
-def test_a_server_that_is_silent_to_strangers() -> None:
-    """What they are told cannot be judged."""
+def test_a_server_that_hangs_up_on_strangers_is_not_judged() -> None:
+    """Cases of refusals are not tested when the server closes the connection without an answer."""
 
     def behave(asked: Asked, usual: Reply) -> Reply | Behaviour:
         return usual if asked.may else hangs_up
@@ -236,16 +236,16 @@ def test_a_server_that_is_silent_to_strangers() -> None:
     assert set() == {verdict.case.id for verdict in report.failures()}
 
 
-def test_nothing_is_learnt_of_a_server_that_never_answers() -> None:
-    """It is asked a few times only, and one case says it."""
+def test_a_server_that_never_answers_fails_one_case() -> None:
+    """A server that never answers fails time-answer alone, after fewer than ten requests."""
     with serving(lambda _, __: silent) as base:
         report = check(f"{base}/mail", caller=NOVA, limits=Limits(read_timeout=0.2))
     assert ({"time-answer"}, True) == ({verdict.case.id for verdict in report.failures()}, report.requests < 10)
     assert "there was no answer within 0.2 s" == of(report, "time-answer").found
 
 
-def test_an_answer_at_the_end_of_nova_s_depth(url: str) -> None:
-    """A case that cannot look into it is not tested; the run goes on."""
+def test_an_answer_too_deep_for_a_case_is_not_tested(url: str) -> None:
+    """A case that fails with RecursionError is not tested, and the run continues."""
 
     def deep(_: ContractSession) -> Judgement:
         value: list[object] = []
@@ -258,8 +258,8 @@ def test_an_answer_at_the_end_of_nova_s_depth(url: str) -> None:
     assert ("not tested", "its JSON is nested too deep: see answer-strict") == (verdict.outcome, verdict.found)
 
 
-def test_the_time_is_bounded(url: str) -> None:
-    """When it is up no further request is made; what is left is not tested."""
+def test_no_request_is_sent_after_the_time_limit(url: str) -> None:
+    """After the time limit no request is sent, and the remaining cases are not tested."""
     report = check(url, caller=NOVA, budget=0)
     assert (1, "not tested", "the time limit of 0 s was reached") == (
         report.requests,
@@ -269,8 +269,8 @@ def test_the_time_is_bounded(url: str) -> None:
 
 
 @pytest.mark.parametrize(("fault", "passes", "strictly"), [(413, False, False), (400, True, False), (405, True, True)])
-def test_what_counts(fault: int, passes: bool, strictly: bool) -> None:
-    """A must does, a should only when strict, and an info never."""
+def test_severities_count_differently(fault: int, passes: bool, strictly: bool) -> None:
+    """A failed must counts always, a should when strict, and an info never."""
 
     def behave(asked: Asked, usual: Reply) -> Reply:
         if fault == 413 and asked.good:

@@ -1,4 +1,4 @@
-"""A request of the contract is read as Nova reads it, but never without end."""
+"""The contract reads an answer as Nova does, within limits of time and size."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def asked_of(peer: FakeUpstream, name: str) -> Exchange:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_what_nova_makes_of_it(peer: FakeUpstream, name: str) -> None:
-    """The same as of a call of its own, for which tests/peers has the literals."""
+def test_the_contract_and_call_agree_on_an_answer(peer: FakeUpstream, name: str) -> None:
+    """The contract judges each answer as vendorsrv call does, which tests/peers compares with Nova."""
     own, nova = called(peer.url_of(name), limits=limits_for(name)), asked_of(peer, name).nova
     assert nova is not None
     assert (repr(own.value), own.raises, own.always_raises) == (repr(nova.value), nova.raises, nova.always_raises)
@@ -47,7 +47,7 @@ def test_what_nova_makes_of_it(peer: FakeUpstream, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(NOT_FOLLOWED | {"301", "302", "303", "305", "307", "308"}))
 def test_a_redirect_is_not_followed(peer: FakeUpstream, name: str) -> None:
-    """And not judged either."""
+    """A redirect is recorded, and neither followed nor judged."""
     exchange = asked_of(peer, name)
     assert (None, True) == (exchange.nova, exchange.status in {301, 302, 303, 305, 307, 308})
 
@@ -61,7 +61,7 @@ def test_a_redirect_is_not_followed(peer: FakeUpstream, name: str) -> None:
     ],
 )
 def test_a_broken_answer_is_no_answer(peer: FakeUpstream, name: str, raises: str) -> None:
-    """Although its status was good."""
+    """An answer that breaks off after a good status is not an answer."""
     exchange = asked_of(peer, name)
     assert (200, False, {}, raises) == (
         exchange.status,
@@ -73,18 +73,18 @@ def test_a_broken_answer_is_no_answer(peer: FakeUpstream, name: str, raises: str
 
 
 @pytest.mark.parametrize(("name", "timed_out"), [("silent", True), ("stuck in the body", True), ("hangs up", False)])
-def test_what_was_too_slow(peer: FakeUpstream, name: str, timed_out: bool) -> None:
-    """It is told from what broke off."""
+def test_a_timeout_is_told_from_a_broken_connection(peer: FakeUpstream, name: str, timed_out: bool) -> None:
+    """An answer that timed out is told from a connection that broke."""
     assert timed_out == asked_of(peer, name).timed_out
 
 
-def test_nobody_listens(peer: FakeUpstream) -> None:
-    """The request never got there."""
+def test_a_refused_connection_never_connected(peer: FakeUpstream) -> None:
+    """A refused connection is recorded as never connected."""
     assert asked_of(peer, "refused").never_connected
 
 
-def test_a_certificate_that_is_not_trusted() -> None:
-    """The request never got there either."""
+def test_an_untrusted_certificate_never_connected() -> None:
+    """A server with an untrusted certificate is recorded as never connected."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     with FakeUpstream(context) as peer:
@@ -92,8 +92,8 @@ def test_a_certificate_that_is_not_trusted() -> None:
     assert (True, "the TLS connection failed") == (exchange.never_connected, exchange.nova and exchange.nova.dropped)
 
 
-def test_an_answer_without_end(peer: FakeUpstream) -> None:
-    """It is read for twice Nova's read timeout, and then left."""
+def test_an_endless_answer_is_cut(peer: FakeUpstream) -> None:
+    """Reading an endless answer stops after twice Nova's read timeout."""
 
     def behave(send: object, wait: object) -> None:
         assert callable(send)
@@ -108,8 +108,8 @@ def test_an_answer_without_end(peer: FakeUpstream) -> None:
     assert 1.0 <= float(exchange.cut.removesuffix(" s")) < 10
 
 
-def test_a_connection_is_used_again(peer: FakeUpstream) -> None:
-    """For calls in a row, and not for others."""
+def test_a_sequence_uses_one_connection(peer: FakeUpstream) -> None:
+    """Calls in sequence use one connection, and calls at once have one each."""
     wire = Wire(Target("rack", peer.url), Limits())
     before = peer.connections
     wire.sequence(Request("something", peer.url, b"{}"), 3)

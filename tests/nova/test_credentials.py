@@ -1,4 +1,4 @@
-"""Credentials come from where operators have them, and what is missing is named."""
+"""Credentials come from the operator's or Nova's own files, and what is not set is named."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def auth(session: Session) -> Any:
 
 
 def test_an_anonymous_session_needs_no_keystone() -> None:
-    """Without credentials, nothing is asked of a Keystone."""
+    """An anonymous session has no account and sends nothing to Keystone."""
     authenticate(anonymous())
     assert None is anonymous().auth
 
 
-def test_variables(environment: pytest.MonkeyPatch) -> None:
-    """The OS_* variables are enough, as for every OpenStack client."""
+def test_credentials_come_from_os_variables(environment: pytest.MonkeyPatch) -> None:
+    """The OS_* variables alone are enough, as for every OpenStack client."""
     variables = {"AUTH_URL": "http://keystone:5000/v3", "USERNAME": "nova", "PASSWORD": "hunter2", "CACERT": "/ca.pem"}
     for name, value in variables.items():
         environment.setenv(f"OS_{name}", value)
@@ -72,21 +72,21 @@ def test_variables(environment: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("missing", ["AUTH_URL", "USERNAME", "PASSWORD"])
 def test_a_missing_variable_is_named(environment: pytest.MonkeyPatch, missing: str) -> None:
-    """The message names the variable that is not set, and the other ways."""
+    """A required variable that is not set raises ConfigError, which names it and the alternatives."""
     for name in {"AUTH_URL", "USERNAME", "PASSWORD"} - {missing}:
         environment.setenv(f"OS_{name}", "http://keystone:5000/v3")
     with pytest.raises(ConfigError, match=f"^OS_{missing} is not set: .*--os-cloud.*--nova-conf.*--anonymous"):
         from_environment()
 
 
-def test_a_cloud(tmp_path: Path) -> None:
-    """A cloud of clouds.yaml brings its account and its CA file."""
+def test_credentials_come_from_clouds_yaml(tmp_path: Path) -> None:
+    """A cloud of clouds.yaml has the account and the CA file."""
     session = cloud(tmp_path)
     assert ("http://keystone:5000/v3", "/ca.pem", 10.0) == (auth(session).auth_url, session.verify, session.timeout)
 
 
-def test_a_cloud_from_the_environment(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
-    """OS_CLOUD names the cloud when nothing else does."""
+def test_os_cloud_names_the_cloud(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
+    """OS_CLOUD names the cloud when no option does."""
     environment.setenv("OS_CLOUD", "lab")
     assert "http://keystone:5000/v3" == auth(cloud(tmp_path, name=None)).auth_url
 
@@ -95,13 +95,13 @@ def test_a_cloud_from_the_environment(tmp_path: Path, environment: pytest.Monkey
     ("setting", "verify"),
     [("verify: false", False), ("insecure: true", False), ("verify:", True), ("cert: /c.pem", True)],
 )
-def test_verification_is_the_cloud_s(tmp_path: Path, setting: str, verify: bool) -> None:
-    """Only a cloud that says so is not verified."""
+def test_certificates_are_verified_unless_the_cloud_says_otherwise(tmp_path: Path, setting: str, verify: bool) -> None:
+    """Keystone's certificate is verified unless the cloud sets verify: false or insecure: true."""
     assert verify is cloud(tmp_path, CLOUD.replace("cacert: /ca.pem", setting)).verify
 
 
-def test_the_timeout_is_the_cloud_s(tmp_path: Path) -> None:
-    """A cloud's api_timeout, in seconds, goes before the default."""
+def test_a_clouds_api_timeout_overrides_the_default(tmp_path: Path) -> None:
+    """A cloud's api_timeout, in seconds, overrides the default timeout."""
     assert 33.0 == cloud(tmp_path, CLOUD.replace("cacert: /ca.pem", "api_timeout: 33")).timeout
 
 
@@ -120,38 +120,38 @@ def test_the_timeout_is_the_cloud_s(tmp_path: Path) -> None:
         (CLOUD.replace("username: nova, ", ""), "the cloud lab in clouds.yaml has no username under auth"),
     ],
 )
-def test_a_cloud_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
-    """What is wrong with a cloud is said in one line, without its password."""
+def test_an_unusable_cloud_is_a_config_error(tmp_path: Path, text: str, message: str) -> None:
+    """A mistake in clouds.yaml raises ConfigError with one line that does not contain the password."""
     with pytest.raises(ConfigError, match=message) as caught:
         cloud(tmp_path, text)
     assert "hunter2" not in str(caught.value)
 
 
-def test_nova_s_own_account(tmp_path: Path) -> None:
-    """The account is the one of [vendordata_dynamic_auth]."""
+def test_novas_account_comes_from_nova_conf(tmp_path: Path) -> None:
+    """Nova's account is that of [vendordata_dynamic_auth]."""
     session = nova(tmp_path)
     assert ("http://keystone:5000/v3", True, 10.0) == (auth(session).auth_url, session.verify, session.timeout)
 
 
-def test_nova_s_account_in_another_section(tmp_path: Path) -> None:
-    """The account can stand in the section that auth_section names, as in Nova."""
+def test_auth_section_names_the_section_of_novas_account(tmp_path: Path) -> None:
+    """Nova's account can be in the section that auth_section names."""
     text = "[vendordata_dynamic_auth]\nauth_section = own\n" + SECTION.replace("vendordata_dynamic_auth", "own")
     assert "http://keystone:5000/v3" == auth(nova(tmp_path, text)).auth_url
 
 
-def test_nova_s_session_options(tmp_path: Path) -> None:
-    """The timeout and the CA file for Keystone are Nova's, when it has them."""
+def test_novas_session_options_are_used(tmp_path: Path) -> None:
+    """The timeout and the CA file for Keystone are those of nova.conf."""
     session = nova(tmp_path, SECTION + "timeout = 3\ncafile = /ca.pem\n")
     assert (3.0, "/ca.pem") == (session.timeout, session.verify)
 
 
-def test_nova_without_an_account(tmp_path: Path) -> None:
-    """Without auth_type Nova sends no token; so does the session."""
+def test_without_auth_type_nova_sends_no_token(tmp_path: Path) -> None:
+    """Without auth_type the session sends no token, as Nova's."""
     assert None is nova(tmp_path, "[DEFAULT]\n").auth
 
 
-def test_an_application_credential(tmp_path: Path) -> None:
-    """Accounts of other kinds need no password."""
+def test_an_application_credential_needs_no_password(tmp_path: Path) -> None:
+    """An account with an application credential needs no username and password."""
     text = SECTION.replace("password\n", "v3applicationcredential\n").replace("username", "application_credential_id")
     session = nova(tmp_path, text.replace("password =", "application_credential_secret ="))
     assert "http://keystone:5000/v3" == auth(session).auth_url
@@ -170,23 +170,23 @@ def test_an_application_credential(tmp_path: Path) -> None:
         ("password = hunter2\n", r": line 1 is neither a section nor an option$"),
     ],
 )
-def test_a_nova_conf_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
-    """What is wrong with Nova's file is said in one line that names the option, without the password."""
+def test_an_unusable_nova_conf_is_a_config_error(tmp_path: Path, text: str, message: str) -> None:
+    """A mistake in nova.conf raises ConfigError with one line that names the option and not the password."""
     with pytest.raises(ConfigError, match=message) as caught:
         nova(tmp_path, text)
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_nova_conf_that_is_no_text(tmp_path: Path) -> None:
-    """A file in another encoding is named."""
+def test_a_nova_conf_must_be_utf_8(tmp_path: Path) -> None:
+    """A nova.conf that is not UTF-8 raises ConfigError."""
     (tmp_path / "nova.conf").write_bytes(b"[\xff]\n")
     with pytest.raises(ConfigError, match="is not a text file in UTF-8"):
         from_nova_conf(tmp_path / "nova.conf")
 
 
 @pytest.mark.parametrize("name", ["nowhere.conf", "."])
-def test_a_nova_conf_that_is_not_there(tmp_path: Path, name: str) -> None:
-    """A file that cannot be read is named."""
+def test_an_absent_nova_conf_is_a_config_error(tmp_path: Path, name: str) -> None:
+    """A nova.conf that cannot be read raises ConfigError."""
     with pytest.raises(ConfigError, match="does not exist or cannot be read"):
         from_nova_conf(tmp_path / name)
 
@@ -204,8 +204,8 @@ def test_a_nova_conf_that_is_not_there(tmp_path: Path, name: str) -> None:
         ("http://[", r"Keystone at http://\[ gave no token: Invalid IPv6 URL"),
     ],
 )
-def test_a_keystone_that_cannot_be_asked(tmp_path: Path, auth_url: str, message: str) -> None:
-    """Where no Keystone is, the message has the address, and no password."""
+def test_an_unreachable_keystone_is_named_without_the_password(tmp_path: Path, auth_url: str, message: str) -> None:
+    """When Keystone cannot be reached, the message has its URL without the user and password."""
     session = nova(tmp_path, SECTION.replace("http://keystone:5000/v3", auth_url))
     with pytest.raises(ConfigError, match=message) as caught:
         authenticate(session)
@@ -216,8 +216,8 @@ def test_a_keystone_that_cannot_be_asked(tmp_path: Path, auth_url: str, message:
     ("status", "message"),
     [(401, r"refused the credentials \(HTTP 401\)$"), (500, r"gave no token: Internal Server Error \(HTTP 500\)$")],
 )
-def test_a_keystone_that_refuses(tmp_path: Path, status: int, message: str) -> None:
-    """What Keystone says when it gives no token is one line."""
+def test_a_keystone_that_gives_no_token_is_a_config_error(tmp_path: Path, status: int, message: str) -> None:
+    """When Keystone gives no token, ConfigError has its answer in one line."""
     with FakeUpstream() as keystone:
         keystone.routes["/v3/auth/tokens"] = body("", status)
         session = nova(tmp_path, SECTION.replace("http://keystone:5000", keystone.url))
@@ -225,6 +225,6 @@ def test_a_keystone_that_refuses(tmp_path: Path, status: int, message: str) -> N
             authenticate(session)
 
 
-def test_foreign_text_is_made_fit_for_a_terminal() -> None:
-    """Control characters and line breaks become spaces, and URLs lose user and password."""
+def test_foreign_text_becomes_one_printable_line() -> None:
+    """Control characters and line breaks become spaces, and URLs lose their user and password."""
     assert "a b [31m c http://h/x" == one_line("a\r\n b \x1b[31m\u202ec http://u:p@h/x")

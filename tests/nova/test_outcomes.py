@@ -1,4 +1,4 @@
-"""What becomes of an instance whose handler has no answer; tests/peers measures it."""
+"""What happens to an instance when its handler fails; tests/peers measures it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ ACTIVE_WITH = ("ACTIVE: earlier answer on the drive, for good", "ACTIVE: earlier
 FATAL = ("ERROR: our message, after up to three hosts", "ACTIVE: this read of vendor_data2.json fails")
 
 
-def test_the_whole_table() -> None:
-    """Only an error that reaches Nova does harm, and only with failure_fatal on."""
+def test_the_table_of_outcomes() -> None:
+    """An instance is harmed only by an error that reaches Nova while failures are fatal."""
     assert [
         ("on_error", "when", "fatal", "config drive", "metadata service"),
         ("fail", "always", "off", *ACTIVE_WITHOUT),
@@ -22,8 +22,8 @@ def test_the_whole_table() -> None:
     ] == table()
 
 
-def test_every_case_has_one_outcome() -> None:
-    """Four modes, failure_fatal off and on, config drive and metadata service; one in four raises."""
+def test_every_combination_has_one_outcome() -> None:
+    """Each mode has an outcome for both values of Nova's option and both ways of asking."""
     assert (16, 16, 4) == (
         len(OUTCOMES),
         len({(each.mode, each.fatal, each.way) for each in OUTCOMES}),

@@ -1,4 +1,4 @@
-"""What nobody expects of an answer is said in one sentence each."""
+"""Each pitfall of an answer is one sentence among the warnings."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def peer() -> Iterator[FakeUpstream]:
         ("broken location", "Nova cannot follow a 307 whose Location is not an absolute URL"),
     ],
 )
-def test_traps_are_named(peer: FakeUpstream, name: str, warning: str) -> None:
-    """What nobody expects of an answer stands among the warnings, once."""
+def test_pitfalls_are_warnings(peer: FakeUpstream, name: str, warning: str) -> None:
+    """Each pitfall of an answer is among the warnings, once."""
     assert (warning,) == asked(peer.url_of(name)).warnings
 
 
@@ -60,12 +60,12 @@ def test_traps_are_named(peer: FakeUpstream, name: str, warning: str) -> None:
     "name", ["object", "list", "null", "utf-8 text", "true latin-1", "gzip", "chunked", "404", "html"]
 )
 def test_an_ordinary_answer_has_no_warning(peer: FakeUpstream, name: str) -> None:
-    """Where everything is as it seems, there is nothing to warn of."""
+    """An answer without a pitfall has no warning."""
     assert () == asked(peer.url_of(name)).warnings
 
 
-def test_an_answer_at_the_end_of_nova_s_depth() -> None:
-    """What is just not too deep for Nova's parser may be for whoever writes it anew."""
+def test_an_answer_as_deep_as_nova_can_parse_is_a_pitfall() -> None:
+    """An answer that is as deep as Nova can parse has a warning, because other parsers may fail."""
     value: list[object] = []
     for _ in range(100_000):
         value = [value]
@@ -77,7 +77,7 @@ def test_an_answer_at_the_end_of_nova_s_depth() -> None:
 
 
 def test_a_slow_answer_is_kept(peer: FakeUpstream) -> None:
-    """The read timeout is for each read: an answer that drips for longer is taken, with a warning."""
+    """An answer that takes longer than the read timeout in total is kept, with a warning."""
 
     def drip(send: Callable[[bytes], object], wait: Callable[[float], object]) -> None:
         for byte in raw(200, '{"role": "mail-server"}'):
@@ -92,7 +92,7 @@ def test_a_slow_answer_is_kept(peer: FakeUpstream) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 305, 307, 308])
 def test_redirects_are_followed(peer: FakeUpstream, status: int) -> None:
-    """Nova follows a redirect as a POST with the same body."""
+    """Nova follows a redirect as a POST with the same body, and a warning says so."""
     peer.received.clear()
     result = asked(f"{peer.url}/{status}")
     assert {"role": "mail-server"} == result.value
@@ -102,15 +102,15 @@ def test_redirects_are_followed(peer: FakeUpstream, status: int) -> None:
 
 
 def test_a_redirect_to_another_server_is_named(peer: FakeUpstream) -> None:
-    """That a redirect leads to another server, which gets the data, is said."""
+    """The warning of a redirect to another server says that it is another one."""
     with FakeUpstream() as other:
         other.routes["/"] = body("", 307, Location=f"{peer.url}/object")
         result = asked(f"{other.url}/")
     assert ("Nova follows a 307 as a POST with the instance's data, here to another server",) == result.warnings
 
 
-def test_a_circle_redirect_pitfalls_ends(peer: FakeUpstream) -> None:
-    """After 30 redirects the body of the next one is taken for the answer."""
+def test_after_30_redirects_the_next_body_is_the_answer(peer: FakeUpstream) -> None:
+    """After 30 redirects Nova takes the body of the next one for the answer."""
     peer.received.clear()
     result = asked(f"{peer.url}/circle")
     assert "dizzy" == result.value
@@ -122,8 +122,8 @@ def test_a_circle_redirect_pitfalls_ends(peer: FakeUpstream) -> None:
 
 
 @pytest.mark.parametrize("value", ["{}", "null", '""', '"#cloud-config"'])
-def test_cloud_init_takes_a_string_or_nothing(value: str) -> None:
-    """A target named cloud-init may answer a string, or nothing."""
+def test_a_string_or_nothing_is_a_good_answer_for_cloud_init(value: str) -> None:
+    """A target named cloud-init may answer with a string or with nothing."""
     with FakeUpstream() as peer:
         peer.routes["/"] = body(value)
         assert () == asked(f"{peer.url}/", "cloud-init").warnings
@@ -136,19 +136,19 @@ def test_cloud_init_takes_a_string_or_nothing(value: str) -> None:
         ("list", "cloud-init does not accept a list: newer versions crash, and the user's own user-data is lost"),
     ],
 )
-def test_cloud_init_takes_nothing_else(peer: FakeUpstream, name: str, warning: str) -> None:
-    """What cloud-init makes of another value is said for a target of its name."""
+def test_other_answers_for_cloud_init_are_pitfalls(peer: FakeUpstream, name: str, warning: str) -> None:
+    """Other values of a target named cloud-init have a warning."""
     assert (warning,) == asked(peer.url_of(name), "cloud-init").warnings
 
 
-def test_a_target_named_static_is_dropped(peer: FakeUpstream) -> None:
-    """The name static is Nova's own."""
+def test_a_target_named_static_is_a_pitfall(peer: FakeUpstream) -> None:
+    """A target named static has a warning, because StaticJSON has that name."""
     warning = "Nova drops a target named static: vendordata_providers must include StaticJSON, which has that name"
     assert (warning,) == asked(f"{peer.url}/object", "static").warnings
 
 
-def test_a_comma_cannot_stand_in_a_target() -> None:
-    """A URL with a comma works here, and not in nova.conf."""
+def test_a_comma_in_a_url_is_a_pitfall() -> None:
+    """A URL with a comma has a warning, because Nova splits targets at commas."""
     with FakeUpstream() as peer:
         peer.routes["/a,b"] = body("1")
         warnings = asked(f"{peer.url}/a,b").warnings
