@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
+from tests.support import real_peers as peers
 from tests.support.fixtures import Clock
 from tests.support.serving import INSTANCE, write_config
 from vendorsrv import BootRoles, Caller, ConfigError, Settings, VendordataRequest
@@ -213,6 +214,7 @@ def test_while_the_policy_file_is_broken_the_server_is_not_ready(make: Make, tmp
 def test_the_sample_has_every_rule() -> None:
     """``oslopolicy-sample-generator --namespace vendorsrv`` prints every rule."""
     command = [str(Path(sys.executable).with_name("oslopolicy-sample-generator")), "--namespace", "vendorsrv"]
+    peers.skip_if_unit()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rules = [line for line in done.stdout.splitlines() if line.startswith('#"')]
     assert [

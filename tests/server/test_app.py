@@ -96,7 +96,7 @@ def test_openapi_tells_of_each_handler(house: House) -> None:
     """With its docstring, its body and its errors."""
     document = house.server.client.get("/-/openapi.json").json()
     operation = document["paths"]["/echo"]["post"]
-    assert "Give back what was asked, as a vendor sees it." == operation["description"]
+    assert "Return the request as a handler sees it." == operation["description"]
     assert {"$ref": "#/components/schemas/NovaBody"} == operation["requestBody"]["content"]["application/json"][
         "schema"
     ]

@@ -11,7 +11,7 @@ from vendorsrv import Handler, ServiceUnavailable, VendordataRequest
 
 
 class Echo(Handler):
-    """Return back what was asked, as a vendor sees it."""
+    """Return the request as a handler sees it."""
 
     async def handle(self, request: VendordataRequest) -> dict[str, Any]:
         """Name some of the request's fields."""
