@@ -20,9 +20,11 @@ for versions in "$@"; do
     environment=.cache/compat/$versions
     install "$environment" "$versions"
     # Older libraries use each other's deprecated names: only with the lock's versions are such warnings errors.
-    PATH=$PWD/$environment/bin:$PATH \
-        PYTEST_ADDOPTS="-W default::DeprecationWarning -W default::PendingDeprecationWarning --disable-warnings" \
-        sh scripts/unit.sh "$environment/bin/python" --override-ini "cache_dir=$environment/pytest" ||
+    export PYTEST_ADDOPTS="-W default::DeprecationWarning -W default::PendingDeprecationWarning --disable-warnings \
+        --override-ini=cache_dir=$environment/pytest"
+    sh scripts/unit.sh "$environment/bin/python" || failed="$failed $versions"
+    # No unit tests, as they start processes; what they test depends on uvicorn's version.
+    "$environment/bin/python" -m pytest -q tests/server/test_serve.py tests/server/test_supervisor.py ||
         failed="$failed $versions"
 done
-[ -z "$failed" ] || { echo "Unit tests failed with:$failed" >&2; exit 1; }
+[ -z "$failed" ] || { echo "Tests failed with:$failed" >&2; exit 1; }

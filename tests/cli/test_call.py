@@ -16,6 +16,7 @@ import pytest
 import trustme
 from click.testing import CliRunner, Result
 
+from tests.support import real_peers as peers
 from tests.support.serving import free_port
 from vendorsrv.cli.call import call
 from vendorsrv.testing.misbehaviour import body
@@ -148,6 +149,7 @@ def test_an_error_is_one_line() -> None:
 def test_an_unavailable_keystone_is_one_line(peer: FakeUpstream) -> None:
     """A process prints one line for an unavailable Keystone, without warnings of libraries and the password."""
     keystone = f"http://127.0.0.1:{free_port()}/v3"
+    peers.skip_if_unit()
     result = subprocess.run(
         [sys.executable, "-c", "from vendorsrv.cli.call import call; call()", f"{peer.url}/mailserver"],
         env={**os.environ, "OS_AUTH_URL": keystone, "OS_USERNAME": "nova", "OS_PASSWORD": "hunter2"},

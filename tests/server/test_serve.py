@@ -17,6 +17,7 @@ import httpx
 import pytest
 import trustme
 
+from tests.support import real_peers as peers
 from tests.support.fake_keystone import FakeKeystone
 from tests.support.processes import ROOT
 from tests.support.serving import BODY, JSON, Process, free_port, running, serving, write_config
@@ -247,6 +248,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 def served_in_vain(path: Path) -> str:
     """What the command says of a configuration with which it does not start."""
     command = [sys.executable, "-m", "vendorsrv", "serve", "--config-file", str(path)]
+    peers.skip_if_unit()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert 1 == done.returncode
     return done.stderr
@@ -285,6 +287,7 @@ def test_pins_have_their_file_before_a_worker_starts(tmp_path: Path) -> None:
         tmp_path, handlers="tests.support.handlers.keeping:Pinned", sections="[handler:pinned]\nruns = /tmp\n"
     )
     code = f"from vendorsrv.server.serve import check_apart\nprint(*(check_apart({str(path)!r}).pins for _ in '12'))"
+    peers.skip_if_unit()
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ("True True\n", 0o600) == (done.stdout, (tmp_path / "pins.db").stat().st_mode & 0o777)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support import real_peers as peers
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
 
@@ -28,6 +29,7 @@ class Supervised:
         self.folder = folder
         self.log_file = folder / "log"
         command = [sys.executable, "-m", "tests.support.supervised", str(folder), str(patience)]
+        peers.skip_if_unit()
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
 

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import httpx
 
+from tests.support import real_peers as peers
 from tests.support.fake_keystone import FakeKeystone
 from tests.support.processes import ROOT
 from tests.support.serving import BODY, INSTANCE, JSON, free_port, section, write_config
@@ -105,6 +106,7 @@ class Fleet:
             state_path=self.state_path,
             request_timeout=REQUEST_TIMEOUT,
         )
+        peers.skip_if_unit()
         with self.log.open("a") as log:
             self.begins = log.tell()
             self.process = subprocess.Popen(

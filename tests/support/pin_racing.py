@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from tests.support import real_peers as peers
 from tests.support.pin_stores import make_table, with_database, with_store
 from vendorsrv.database.schema import prepare
 from vendorsrv.errors import ConfigError, PinsUnavailable
@@ -33,6 +34,7 @@ def race(number: int, target: Callable[..., object], *arguments: object) -> list
     :param target: takes the process's number and the arguments.
     :returns: its result in each process, or the text of its error.
     """
+    peers.skip_if_unit()
     outcomes: multiprocessing.Queue[Any] = FORKSERVER.Queue()
     begin = FORKSERVER.Barrier(number)
     processes = [

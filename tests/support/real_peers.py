@@ -1,6 +1,6 @@
 """The real peers of the tests: other programs and packages, such as Keystone, PostgreSQL and cloud-init.
 
-A test that needs a peer, or a server in a process of its own, asks for it here. All other tests are unit tests:
+A test that needs a peer asks for it here, and so does one that starts a process. All other tests are unit tests:
 ``--unit`` skips those that ask.
 """
 
@@ -30,7 +30,7 @@ class Wanted:
 def skip_if_unit() -> None:
     """Skip the test, or the module that is being imported, when only unit tests are wanted."""
     if not Wanted.peers:
-        pytest.skip("not a unit test: it needs a real peer or a server process", allow_module_level=True)
+        pytest.skip("not a unit test: it needs a real peer or a process", allow_module_level=True)
 
 
 def require(name: str, reason_if_missing: str) -> str:

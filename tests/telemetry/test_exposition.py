@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import real_peers as peers
 from tests.support.fake_keystone import FakeKeystone
 from tests.support.fixtures import House
 from tests.support.pages import ROOT
@@ -114,6 +115,7 @@ def test_an_application_shares_its_metrics(
         monkeypatch.setenv("VENDORSRV_METRICS_DIRECTORY", str(tmp_path))
     metrics = Metrics()
     metrics.share(str(tmp_path))
+    peers.skip_if_unit()
     done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, check=True)
     assert workers == samples(done.stdout)["vendorsrv_workers"]
     assert 1 == found_in(metrics)["vendorsrv_workers"]

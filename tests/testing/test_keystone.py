@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import real_peers as peers
 from vendorsrv import Handler, VendordataRequest
 from vendorsrv.testing import FakeKeystone, Server, serve
 
@@ -108,6 +109,7 @@ def test_the_innermost_keystone_validates() -> None:
 def test_the_extra_is_named_when_it_is_missing() -> None:
     """Without the package that keystonemiddleware's fixture needs, the error names the extra to install."""
     command = "import sys; sys.modules['fixtures'] = None; from vendorsrv.testing import FakeKeystone"
+    peers.skip_if_unit()
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
     assert (
         "ModuleNotFoundError: fixtures is not installed: pip install 'vendorsrv[testing]'"
