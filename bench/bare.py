@@ -1,4 +1,7 @@
-"""``python -m bench.bare CONFIG NAME``: contenders with nothing around them, on vendorsrv's uvicorn settings."""
+"""``python -m bench.bare CONFIG NAME``: contenders with nothing around them, on uvicorn as vendorsrv configures it.
+
+They have uvicorn's own protocol, which writes head and body of a response separately; vendorsrv's writes them at once.
+"""
 
 from __future__ import annotations
 
@@ -88,11 +91,17 @@ def serving_bare(directory: Path, name: str) -> Iterator[str]:
         yield url
 
 
+def serve_bare(settings: Settings, application: ASGIApp) -> None:
+    """Serve an application by uvicorn's own protocol until SIGTERM."""
+    config = uvicorn_config(settings, application, 1)
+    config.http = "httptools"
+    uvicorn.Server(config).run()
+
+
 def main(config_file: str, name: str) -> None:
     """Serve until SIGTERM."""
     logging.basicConfig(level=logging.INFO)
-    application: ASGIApp = floor if name == "floor" else fastapi()
-    uvicorn.Server(uvicorn_config(Settings.from_file(config_file), application, 1)).run()
+    serve_bare(Settings.from_file(config_file), floor if name == "floor" else fastapi())
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ INSTANCES: Final = 200
 
 #: Every contender, and what it is; docs/performance.md has the same words.
 CONTENDERS: Final = {
-    "floor": "a bare ASGI function that reads the body and answers the same bytes, on vendorsrv's uvicorn settings",
-    "fastapi": "a plain FastAPI route with a pydantic model of Nova's body and no authentication, on the same settings",
+    "floor": "a bare ASGI function that reads the body and sends the same bytes; uvicorn's own protocol (two writes)",
+    "fastapi": "a plain FastAPI route with a pydantic model of Nova's body and no authentication; the same protocol",
     "wsgi-gunicorn": "keystonemiddleware, its cache of tokens warm, around webob; gunicorn with four threads",
     "wsgi-waitress": "the same application; waitress with four threads",
     "vendorsrv": "vendorsrv with everything on, and a trivial handler: nothing is kept",

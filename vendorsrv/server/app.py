@@ -140,17 +140,17 @@ class Application(FastAPI):
 
     @asynccontextmanager
     async def run_handlers(self, _: FastAPI) -> AsyncIterator[None]:
-        watchdog = Watchdog(self.metrics)
+        self.watchdog = Watchdog(self.metrics)
         async with self.pin_service.opened() if self.pin_service else nullcontext(), self.registry.opened():
             self.is_open = True
             # Discovery, our own token and a validation cost the first request up to a second otherwise.
             warm_up = asyncio.create_task(self.warm_up())
-            watchdog.start()
+            self.watchdog.start()
             try:
                 yield
             finally:
                 self.is_open = False
-                watchdog.stop()
+                self.watchdog.stop()
                 warm_up.cancel()
                 self.cache.close()
 
