@@ -1,4 +1,4 @@
-"""The enrolment example against its directory, which is a process of its own: who gets which password, and when."""
+"""The enrolment example against its directory in a process of its own."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def counted(directory: httpx.Client) -> Counter[str]:
 
 
 def enrol(url: object, **changes: Any) -> dict[str, str]:
-    """What the handler answers when it is run for the instance: nothing is pinned here."""
+    """What the handler returns for the instance, without a pin."""
     options = {"url": str(url), "token": TOKEN, "domain": "example.org", "directory_timeout": 60.0, **changes}
     handler = Enrolment(SimpleNamespace(**options))
 
@@ -84,7 +84,7 @@ def test_an_instance_gets_a_password_that_works_once(directory: httpx.Client) ->
 
 
 def test_a_lost_password_is_replaced(directory: httpx.Client) -> None:
-    """Of a run whose answer was lost the host stays, and its password, which nobody got, is void."""
+    """When a run's answer was lost, the next run replaces its password, which is void."""
     before = counted(directory)
     lost, kept = enrol(directory.base_url)["otp"], enrol(directory.base_url)["otp"]
     assert {"hosts": 1, "passwords": 2} == counted(directory) - before
@@ -92,21 +92,21 @@ def test_a_lost_password_is_replaced(directory: httpx.Client) -> None:
 
 
 def test_a_host_that_enrolled_gets_no_other_password(directory: httpx.Client) -> None:
-    """When the pin of a host was forgotten that has enrolled already, the directory's administrator is to decide."""
+    """A host that has enrolled gets no second password, even if its pin was forgotten."""
     status_of_enrolment(directory, enrol(directory.base_url)["otp"])
     with pytest.raises(UpstreamError, match=r"^the host is enrolled in the directory already$"):
         enrol(directory.base_url)
 
 
-def test_a_removed_host_can_be_enrolled_anew(directory: httpx.Client) -> None:
-    """After the administrator removed the host, it is enrolled as if it were new."""
+def test_a_removed_host_can_enrol_again(directory: httpx.Client) -> None:
+    """A host that was removed from the directory can be enrolled again."""
     status_of_enrolment(directory, enrol(directory.base_url)["otp"])
     assert 204 == directory.delete(f"/hosts/{HOST}").status_code
     assert 204 == status_of_enrolment(directory, enrol(directory.base_url)["otp"])
 
 
 def test_a_late_renewal_voids_nothing(directory: httpx.Client) -> None:
-    """The request of a run that was given up, arriving late, does not replace the password that was given since."""
+    """A late request of an abandoned run does not replace a newer password."""
     enrol(directory.base_url)
     kept = enrol(directory.base_url)["otp"]
     assert 409 == directory.put(f"/hosts/{HOST}/otp", json={"revision": 1}).status_code
@@ -123,20 +123,20 @@ def test_a_late_renewal_voids_nothing(directory: httpx.Client) -> None:
     ],
 )
 def test_what_the_directory_refuses(directory: httpx.Client, method: str, path: str, body: bytes, status: int) -> None:
-    """A host has a name, and only one that exists can be renewed or enrolled."""
+    """The directory refuses hosts without a name, and operations on unknown hosts."""
     assert status == directory.request(method, path, content=body).status_code
 
 
 def test_the_directory_needs_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without its token in the environment the directory does not start, and says what is missing."""
+    """The directory does not start without its token in the environment, and names the variable."""
     monkeypatch.delenv("DIRECTORY_TOKEN", raising=False)
     monkeypatch.setattr(sys, "argv", ["directory", "--port", "0"])
-    with pytest.raises(SystemExit, match=r"^DIRECTORY_TOKEN is not set: it is the token that the handler shows to "):
+    with pytest.raises(SystemExit, match=r"^DIRECTORY_TOKEN is not set: set it to the token with which the handler"):
         main()
 
 
 def test_a_wrong_token(directory: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
-    """A directory that does not know this server enrols nothing, and the operator's log has its status."""
+    """With a wrong token nothing is enrolled, and the log has the directory's status."""
     before = counted(directory)
     with pytest.raises(UpstreamError, match=r"^the directory gave no one-time password$"):
         enrol(directory.base_url, token="another-token")
@@ -158,33 +158,33 @@ def test_a_wrong_token(directory: httpx.Client, caplog: pytest.LogCaptureFixture
         (409, b"{}"),
     ],
 )
-def test_answers_of_something_else(status: int, body: bytes) -> None:
-    """What is no password of a directory is none; redirects are not followed."""
+def test_an_answer_without_a_password_is_an_error(status: int, body: bytes) -> None:
+    """An answer of the directory without a password is a 502; redirects are not followed."""
     reply = Reply(body, {"Location": "/elsewhere"}, status)
     with FakeUpstream(reply=reply) as other, pytest.raises(UpstreamError, match=r"^the directory gave no one-time"):
         enrol(other.url)
 
 
-def test_a_directory_that_is_away() -> None:
-    """Nobody listens: 502, in words fit for a tenant."""
+def test_an_unavailable_directory_is_an_error() -> None:
+    """A directory that refuses connections is a 502 with a message that a tenant may read."""
     with FakeUpstream() as nobody, pytest.raises(UpstreamError, match=r"^the directory does not answer$"):
         enrol(nobody.url_of("refused"))
 
 
-def test_a_directory_that_hangs() -> None:
-    """A directory that accepts and says nothing is given up after directory_timeout seconds."""
+def test_an_unresponsive_directory_is_an_error() -> None:
+    """A directory that does not respond is a 502 after directory_timeout seconds."""
     with FakeUpstream(delay=60.0) as hanging, pytest.raises(UpstreamError, match="does not answer"):
         enrol(hanging.url, directory_timeout=0.1)
 
 
 def test_vendorsrv_finds_it_by_its_entry_point() -> None:
-    """The name that operators configure leads to this class."""
+    """The entry point `enrolment` is the handler's class."""
     (found,) = entry_points(group="vendorsrv.handlers", name="enrolment")
     assert Enrolment is found.load()
 
 
 def test_six_calls_from_two_processes_enrol_one_host_once(directory: httpx.Client, tmp_path: Path) -> None:
-    """The calls of a config drive, all at once at two servers with one store, get the same bytes of one enrolment."""
+    """Six concurrent requests to two servers with one pin store enrol the host once, and get the same answer."""
     before = counted(directory)
     section = f"[handler:enrolment]\nurl = {directory.base_url}\ntoken = {TOKEN}\ndomain = example.org\n"
     with FakeKeystone() as keystone, ExitStack() as stack:

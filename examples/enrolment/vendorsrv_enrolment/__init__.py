@@ -1,4 +1,4 @@
-"""Enrols each instance in a directory, once, and tells it the one-time password, as a vendorsrv handler."""
+"""A vendorsrv handler that enrols each instance in a directory once, and returns its one-time password."""
 
 from __future__ import annotations
 
@@ -18,36 +18,41 @@ LOG = logging.getLogger(__name__)
 class Enrolment(Handler):
     """Give an instance the one-time password with which it enrols itself in the directory.
 
-    Its settings stand in ``[handler:enrolment]``. The directory is that of :mod:`vendorsrv_enrolment.directory`.
+    Its settings are in ``[handler:enrolment]``. The directory is that of :mod:`vendorsrv_enrolment.directory`.
     """
 
-    pin = True  # Nova asks six times for one config drive: the first answer's password is the one that works
-    on_error = OnError.FAIL  # better no instance than one that can never enrol
+    pin = True  # Nova sends six requests for one config drive; only the first answer's password works
+    on_error = OnError.FAIL  # an instance that cannot enrol is useless
     options = (
-        cfg.URIOpt("url", required=True, schemes=["http", "https"], help="Where the directory answers."),
-        cfg.StrOpt("token", required=True, secret=True, help="What the directory knows this server by."),
+        cfg.URIOpt("url", required=True, schemes=["http", "https"], help="The URL of the directory."),
+        cfg.StrOpt(
+            "token", required=True, secret=True, help="The token that authenticates this server to the directory."
+        ),
         cfg.HostnameOpt("domain", required=True, help="The domain that the hosts are enrolled in."),
         cfg.FloatOpt(
-            "directory_timeout", default=1.5, min=0.1, help="Seconds for the directory; it may be asked twice."
+            "directory_timeout",
+            default=1.5,
+            min=0.1,
+            help="Seconds for one call to the directory; a run makes up to two.",
         ),
     )
 
     async def open(self) -> None:
-        """Make the client that all requests of this worker share; it connects when it is first needed."""
+        """Create the client that all requests of this worker share."""
         self.directory = httpx.AsyncClient(
             base_url=self.settings.url,
             headers={"Authorization": f"Bearer {self.settings.token}"},
             timeout=self.settings.directory_timeout,
-            trust_env=False,  # a proxy of the environment would see the passwords
+            trust_env=False,  # a proxy from the environment would see the passwords
         )
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close the client's connections."""
         await self.directory.aclose()
 
     async def handle(self, request: VendordataRequest) -> dict[str, str]:
-        """Enrol the instance, or give it another password when an earlier run's was lost."""
-        # Not the hostname: the tenant chose it, and could choose that of somebody else's host.
+        """Enrol the instance, or replace the password of an earlier run that was lost."""
+        # Not the hostname: the tenant chose it, and could choose another host's.
         host = f"{request.instance_id}.{self.settings.domain}"
         status, said = await self.ask("POST", "/hosts", {"name": host})
         if status == 409:
@@ -58,17 +63,17 @@ class Enrolment(Handler):
         return {"host": host, "otp": said["otp"]}
 
     async def renew(self, host: str, known: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Replace the password of a host that was added by a run whose answer nobody got.
+        """Replace the password of a host that an earlier run added, whose answer was lost.
 
-        The directory replaces none but the one that it told us of. So a run that overran its time, and whose request
-        arrives late, cannot make the password void that another run got meanwhile and that is pinned.
+        The directory replaces only the revision that it reported. So a run that overran its deadline, and whose request
+        arrives late, cannot void the password that another run got and pinned in the meantime.
         """
         if known.get("enrolled"):
             raise UpstreamError("the host is enrolled in the directory already")
         return await self.ask("PUT", f"/hosts/{host}/otp", {"revision": known.get("revision")})
 
     async def ask(self, method: str, path: str, what: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Ask the directory; give its status and the object that it answered, which is empty when it is none.
+        """Call the directory, and return its status and its JSON object, which is empty if it sent none.
 
         :raises UpstreamError: it cannot be reached, or is too slow.
         """

@@ -1,4 +1,4 @@
-"""A small directory of hosts over HTTP, in memory: what FreeIPA and its like do for an enrolment, and nothing else.
+"""A small in-memory directory of hosts with an HTTP API: the part of FreeIPA that an enrolment needs.
 
 ::
 
@@ -8,7 +8,7 @@
     DELETE /hosts/<name>                          204
     POST   /hosts/<name>/enrolment  {"otp"}       204, once: the host itself; 403 if the password is not the right one
 
-All but the last ask for ``Authorization: Bearer <token>``; there the password is what admits.
+All but the last need ``Authorization: Bearer <token>``; the last needs the password.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Host:
     """An entry of the directory.
 
-    :ivar digest: of the password, which is kept nowhere; empty once it has been used.
+    :ivar digest: of the password, which is not stored; empty once it has been used.
     :ivar revision: counts the passwords.
     """
 
@@ -47,19 +47,19 @@ class Host:
     revision: int = 0
 
     def conflict(self) -> Response:
-        """Answer with what stands in the way."""
+        """Return the 409 response with the host's state."""
         return JSONResponse({"enrolled": not self.digest, "revision": self.revision}, 409)
 
 
 class Directory:
-    """The hosts, and what can be done with them."""
+    """The hosts and the API's operations."""
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
         self.passwords = 0
 
     async def add(self, request: Request) -> Response:
-        """Add a host and give its password, unless there is one of this name."""
+        """Add a host and return its password, unless there is one of this name."""
         name = str((await members(request)).get("name", ""))
         if not name:
             return Response(status_code=400)
@@ -77,7 +77,7 @@ class Directory:
         return JSONResponse(self.issue(host)) if host.digest and host.revision == revision else host.conflict()
 
     def issue(self, host: Host) -> dict[str, Any]:
-        """Make the host's next password, which voids the one before."""
+        """Create the host's next password, which voids the one before."""
         otp = secrets.token_urlsafe(16)
         host.digest = digest(otp)
         host.revision += 1
@@ -85,7 +85,7 @@ class Directory:
         return {"otp": otp, "revision": host.revision}
 
     async def enrol(self, request: Request) -> Response:
-        """Take the password from the host itself; it is void afterwards."""
+        """Accept the password from the host itself; it is void afterwards."""
         given = digest(str((await members(request)).get("otp", "")))
         host = self.hosts.get(request.path_params["name"])
         if host is None or not hmac.compare_digest(host.digest, given):
@@ -94,22 +94,22 @@ class Directory:
         return Response(status_code=204)
 
     async def remove(self, request: Request) -> Response:
-        """Forget a host."""
+        """Remove a host."""
         self.hosts.pop(request.path_params["name"], None)
         return Response(status_code=204)
 
     async def count(self, _: Request) -> Response:
-        """Count the hosts, and all passwords that were ever issued."""
+        """Return the number of hosts, and of all passwords ever issued."""
         return JSONResponse({"hosts": len(self.hosts), "passwords": self.passwords})
 
 
 def digest(otp: str) -> bytes:
-    """Give what is kept of a password."""
+    """Return the digest that is stored for a password."""
     return hashlib.sha256(otp.encode()).digest()
 
 
 async def members(request: Request) -> dict[str, Any]:
-    """Give the members of the body; none when it is no JSON object."""
+    """Return the members of the body, or none if it is not a JSON object."""
     try:
         value = await request.json()
     except ValueError:
@@ -120,7 +120,7 @@ async def members(request: Request) -> dict[str, Any]:
 def application(token: str) -> Starlette:
     """Build the directory's ASGI application.
 
-    :param token: what administrators, such as the handler, have to show.
+    :param token: authenticates administrators, such as the handler.
     """
     expected = f"Bearer {token}".encode()
 
@@ -144,13 +144,13 @@ def application(token: str) -> Starlette:
 
 
 def main() -> None:
-    """Serve a new directory on loopback until SIGTERM or Ctrl-C; the first line that is printed is its URL."""
+    """Serve a new directory on loopback until SIGTERM or Ctrl-C; the first printed line is its URL."""
     parser = ArgumentParser(prog="python -m vendorsrv_enrolment.directory", description="A small directory of hosts.")
-    parser.add_argument("--port", type=int, default=9191, help="TCP port on loopback; 0 takes a free one")
+    parser.add_argument("--port", type=int, default=9191, help="TCP port on loopback; 0 picks a free one")
     port = parser.parse_args().port
     token = os.environ.get(TOKEN_VARIABLE)
     if not token:
-        sys.exit(f"{TOKEN_VARIABLE} is not set: it is the token that the handler shows to the directory")
+        sys.exit(f"{TOKEN_VARIABLE} is not set: set it to the token with which the handler authenticates")
     listener = socket.create_server(("127.0.0.1", port))  # the server closes it
     sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
     sys.stdout.flush()

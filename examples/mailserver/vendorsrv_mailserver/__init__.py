@@ -11,7 +11,7 @@ from vendorsrv import CloudConfig, Handler, OnError, Script, VendordataRequest
 
 __all__ = ["MailServer"]
 
-#: What may stand for a host in a mail address; the tenant chose the hostname.
+#: A host's label in a mail address; the tenant chose the hostname, which may be anything.
 LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 SCRIPT: Final = resources.files(__name__).joinpath("postfix.sh").read_text("utf-8")
 
@@ -19,27 +19,31 @@ SCRIPT: Final = resources.files(__name__).joinpath("postfix.sh").read_text("utf-
 class MailServer(Handler):
     """Make an instance a mail server when a mail administrator booted it.
 
-    Its settings stand in ``[handler:mailserver]``. Other instances get ``{}``.
+    Its settings are in ``[handler:mailserver]``. Other instances get ``{}``.
     """
 
     name = "mailserver"
-    pin = True  # who becomes a mail server at boot stays one, and nobody else becomes one later
-    on_error = OnError.FAIL  # there is no mail server without its configuration
+    pin = True  # an instance is a mail server from its boot on, or never
+    on_error = OnError.FAIL  # a mail server without its configuration is broken
     options = (
         cfg.HostnameOpt(
             "domain", required=True, sample_default="example.org", help="The mail domain that the instances serve."
         ),
-        cfg.HostAddressOpt("relayhost", help="Where they send mail for other domains; none: straight to its host."),
+        cfg.HostAddressOpt(
+            "relayhost", help="The relay for other domains' mail; without it, mail goes directly to its host."
+        ),
         cfg.StrOpt("role", default="mail-admin", help="The role that makes the booting user a mail administrator."),
-        cfg.StrOpt("postmaster", default="root", regex=r"^[\w.@+-]+$", help="Who gets the instance's own mail."),
+        cfg.StrOpt(
+            "postmaster", default="root", regex=r"^[\w.@+-]+$", help="The recipient of mail to root and postmaster."
+        ),
     )
     cloud_init_keys = ("fqdn",)
 
     async def handle(self, request: VendordataRequest) -> dict[str, object]:
-        """Give the mail server's configuration, as JSON that the instance's own tools read."""
+        """Return the mail server's configuration, as JSON for the instance's own tools."""
         if self.settings.role not in request.boot_roles:
             return {}
-        # Nova may know no hostname; the instance's id makes as good a label, and is never another instance's.
+        # Nova may have no hostname; the instance's id is a unique label.
         label = request.hostname or request.instance_id
         return {
             "role": "mail-server",
@@ -49,7 +53,7 @@ class MailServer(Handler):
         }
 
     async def cloud_init(self, request: VendordataRequest) -> list[CloudConfig | Script] | None:
-        """Install postfix and configure it, in a way that the user's own user-data cannot undo by accident."""
+        """Install and configure postfix, so that the user's own user-data does not override it by accident."""
         if self.settings.role not in request.boot_roles:
             return None
         name = request.hostname or ""
