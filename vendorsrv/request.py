@@ -71,22 +71,22 @@ NovaBody = TypedDict(
 )
 NovaBody.__pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[attr-defined]
 NOVA_BODY: Final = TypeAdapter(NovaBody)
-#: Bodies of at most so many bytes are remembered, and so many of them.
-SMALL: Final = 4096
-REMEMBERED: Final = 512
+#: The largest body in bytes whose parsed request is cached, and how many are.
+CACHED_BYTES: Final = 4096
+CACHED_REQUESTS: Final = 512
 #: One for the process: ``json.dumps`` with options would build one for every request.
 ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 KNOWN: Final = frozenset(NovaBody.__annotations__)
 
 
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def nothing() -> Mapping[str, Any]:
-    return NOTHING
+def empty() -> Mapping[str, Any]:
+    return EMPTY
 
 
-def unknown(members: Mapping[str, Any]) -> Mapping[str, Any]:
+def unknown_members(members: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType({name: value for name, value in members.items() if name not in KNOWN})
 
 
@@ -109,7 +109,7 @@ class BootRoles(tuple[str, ...]):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom the token belongs to, as Keystone says: Nova's service account, if the policy let it in.
+    """The owner of the token, from Keystone: Nova's service account, if the policy let it in.
 
     ``roles`` and the rest are the *caller's*; the roles of the user who booted are the request's ``boot_roles``.
     """
@@ -147,15 +147,15 @@ class VendordataRequest:
     image_id: str | None = None
     user_data: str | None = field(default=None, repr=False)
     hostname: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=nothing, repr=False)
+    metadata: Mapping[str, str] = field(default_factory=empty, repr=False)
     boot_roles: BootRoles = BootRoles()
-    extra: Mapping[str, Any] = field(default_factory=nothing, repr=False)
+    extra: Mapping[str, Any] = field(default_factory=empty, repr=False)
     caller: Caller | None = None
     request_id: str = ""
     body: bytes = field(default=b"", repr=False, compare=False)
     token: str | None = field(default=None, repr=False, compare=False)
-    # The one that was made when these bytes came for the first time: no attribute of each request's own.
-    first: ClassVar[VendordataRequest | None] = None
+    # The request that was parsed from the same bytes before; all that share it differ in caller, token and id alone.
+    shared: ClassVar[VendordataRequest | None] = None
 
     @classmethod
     def from_json(
@@ -169,23 +169,23 @@ class VendordataRequest:
         """
         if not body:
             raise BadRequest("the body is empty; Nova posts a JSON object")
-        first = remembered(body) if len(body) <= SMALL else parsed(body)
-        own: dict[str, Any] = {"first": first, "caller": caller, "request_id": request_id, "token": token}
-        if first.extra:
-            own["extra"] = deepcopy_of(first.extra)
-        made = object.__new__(cls)
-        made.__dict__.update(first.__dict__, **own)  # __init__ takes five times as long to freeze each attribute
-        return made
+        shared = parse_cached(body) if len(body) <= CACHED_BYTES else parse_body(body)
+        own: dict[str, Any] = {"shared": shared, "caller": caller, "request_id": request_id, "token": token}
+        if shared.extra:
+            own["extra"] = deep_copy(shared.extra)
+        request = object.__new__(cls)
+        request.__dict__.update(shared.__dict__, **own)  # __init__ takes five times as long to freeze each attribute
+        return request
 
     @property
     def digest(self) -> bytes:
         """SHA-256 of everything that Nova said; equal for the same members in any order and spacing."""
-        return (self.first or self).own_digest
+        return (self.shared or self).own_digest
 
     @cached_property
     def own_digest(self) -> bytes:
         """:attr:`digest`, computed once for all requests with the same body."""
-        said = [
+        members = [
             self.instance_id,
             self.project_id,
             self.image_id,
@@ -195,10 +195,10 @@ class VendordataRequest:
             self.boot_roles,
             dict(self.extra),
         ]
-        return hashlib.sha256(ENCODER.encode(said).encode("ascii")).digest()
+        return hashlib.sha256(ENCODER.encode(members).encode("ascii")).digest()
 
     def decoded_user_data(self) -> bytes | None:
-        """Give the user-data as the instance sees it, or None when there is none; line breaks are legal in it.
+        """Return the user-data as the instance sees it, or None when there is none; it may have line breaks.
 
         :raises BadRequest: it is not base64.
         """
@@ -210,7 +210,7 @@ class VendordataRequest:
             raise BadRequest("user-data is not base64") from None
 
 
-def parsed(body: bytes) -> VendordataRequest:
+def parse_body(body: bytes) -> VendordataRequest:
     try:
         members = NOVA_BODY.validate_python(parse(body))
     except StrictJSONError as error:
@@ -225,22 +225,22 @@ def parsed(body: bytes) -> VendordataRequest:
         hostname=members.get("hostname"),
         metadata=MappingProxyType(members.get("metadata", {})),
         boot_roles=BootRoles.from_joined(members.get("boot-roles", "")),
-        extra=NOTHING if members.keys() <= KNOWN else unknown(members),
+        extra=EMPTY if members.keys() <= KNOWN else unknown_members(members),
         body=body,
     )
 
 
-#: Nova asks six times and more with the same bytes: they are parsed and validated once, in 10 µs.
-remembered: Final = lru_cache(maxsize=REMEMBERED)(parsed)
+#: Nova sends the same bytes six times and more: to parse and validate them each time takes a third of a request's CPU.
+parse_cached: Final = lru_cache(maxsize=CACHED_REQUESTS)(parse_body)
 
 
-def deepcopy_of(extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    # A handler may change what is in it, and must not change it for the next one.
+def deep_copy(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    # A handler that changes an inner value must not change it for the next request.
     return MappingProxyType(deepcopy(dict(extra)))
 
 
 def explain(error: ValidationError) -> str:
-    """Put pydantic's first finding into one sentence, without the value that it is about."""
+    """Return pydantic's first finding as one sentence, without the value."""
     finding = error.errors(include_url=False, include_context=False, include_input=False)[0]
     field_name, *below = finding["loc"] or ("the body",)
     if below:  # the user chose the name of a metadata item: say only that it is one

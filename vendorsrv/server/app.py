@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 #: What OpenAPI says of the metrics: FastAPI takes all for JSON.
-METRICS_ARE: Final[dict[str, Any]] = {
+METRICS_RESPONSE: Final[dict[str, Any]] = {
     "response_class": Response,
     "responses": {200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}},
 }
@@ -103,11 +103,11 @@ class Application(FastAPI):
                 enabled.handler.measure(self.metrics)
 
     def open_cache(self, settings: Settings, clock: Callable[[], float]) -> Cache:
-        """Give the cache of answers."""
+        """Return the cache of answers."""
         return build_cache(settings.conf, settings.cache_max_bytes, clock, self.metrics)
 
     def open_pins(self, settings: Settings) -> PinService:
-        """Give the pins."""
+        """Return the pins."""
         # SQLAlchemy takes half as long to import as all the rest: only who pins shall wait for it.
         from vendorsrv.pins.service import PinService
 
@@ -119,7 +119,7 @@ class Application(FastAPI):
         return Responder(enabled, self.cache, pins, max_answer_bytes, clock, guard=self.guard, metrics=metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Give ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI's routing."""
+        """Route ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI."""
         if scope["type"] == "lifespan":
             await self.lifespan_without_traceback(scope, receive, send)
         elif scope["type"] == "http" and self.endpoint.matches(scope["path"]):
@@ -161,7 +161,7 @@ class Application(FastAPI):
             LOG.warning("not ready yet: %s", error.message)
 
     def openapi(self) -> dict[str, Any]:
-        """Give the OpenAPI document, with the handlers."""
+        """Return the OpenAPI document, with the handlers."""
         if not self.openapi_schema:
             add_handlers(super().openapi(), self.registry.handlers.values())
         assert self.openapi_schema is not None
@@ -171,7 +171,7 @@ class Application(FastAPI):
         for path, answer, summary, more in (
             ("/-/live", self.live, "The process runs", {}),
             ("/-/ready", self.ready, "Requests can be answered", {}),
-            ("/-/metrics", self.give_metrics, "What all workers have counted, for Prometheus", METRICS_ARE),
+            ("/-/metrics", self.metrics_page, "What all workers have counted, for Prometheus", METRICS_RESPONSE),
         ):
             # Without a model: to make one, FastAPI imports all of pydantic.v1 (50 ms).
             self.add_api_route(path, answer, tags=["server"], summary=summary, response_model=None, **more)
@@ -193,11 +193,11 @@ class Application(FastAPI):
             )
 
     def public_route(self, runner: Runner) -> Callable[[], Awaitable[Response]]:
-        async def give() -> Response:
+        async def answer() -> Response:
             value = await runner.run(budget=runner.timeout)
             return Response(to_bytes(value, runner.handler, self.max_answer_bytes), media_type="application/json")
 
-        return give
+        return answer
 
     async def live(self) -> dict[str, bool]:
         return {"live": True}
@@ -213,7 +213,7 @@ class Application(FastAPI):
         handlers = {responder.name: responder.state() for responder in responders}
         return {"ready": True, "keystone": "reachable", "pins": self.pins_state(), "handlers": handlers}
 
-    def give_metrics(self, request: Request) -> Response:  # no coroutine: FastAPI runs it in a thread
+    def metrics_page(self, request: Request) -> Response:  # no coroutine: FastAPI runs it in a thread
         text, content_type = expose(self.metrics.counts, request.headers.get("accept", ""))
         return Response(text, headers={"content-type": content_type})
 
@@ -231,7 +231,7 @@ class Application(FastAPI):
 
 
 def paths_of(handlers: Iterable[Enabled]) -> list[str]:
-    """Give every path that is told apart in the metrics."""
+    """Return the paths that have metrics of their own."""
     routes = [f"/{each.name}/{path}" for each in handlers for path in each.routes]
     return ["/", f"/{CLOUD_INIT}", *(f"/{each.name}" for each in handlers), *routes]
 
@@ -243,7 +243,7 @@ async def render(request: Request, error: Exception) -> Response:
 
 
 async def render_http(request: Request, error: Exception) -> Response:
-    """Render what the framework's routing raises."""
+    """Render an error of the framework's routing."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         not_allowed = MethodNotAllowed("this path is not served for this method")
@@ -252,7 +252,7 @@ async def render_http(request: Request, error: Exception) -> Response:
 
 
 async def render_bug(request: Request, _: Exception) -> Response:
-    """Render an exception that nobody expected; the endpoint logs where it came from."""
+    """Render an unexpected exception; the endpoint logs where it was raised."""
     return await render(request, ServerError("the server failed; its log has more"))
 
 

@@ -74,5 +74,5 @@ def json_content(name: str) -> dict[str, Any]:
 
 
 def error_statuses() -> dict[int, str]:
-    """Give every status that an error of ours has, with its title."""
+    """Return the status of every error, with its title."""
     return dict(sorted({each.status: each.title for each in all_errors()}.items()))

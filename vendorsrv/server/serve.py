@@ -23,13 +23,13 @@ from vendorsrv.telemetry.shared_counts import metrics_directory
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds that an idle connection is kept. Nova keeps its own open between boots, and a request that meets the end
-#: of one fails.
+#: Seconds that an idle connection is kept open. Nova keeps its own open between boots, and a request fails when the
+#: server closes the connection at that moment.
 KEEP_ALIVE: Final = 75
 
 
 def uvicorn_config(settings: Settings, application: object, workers: int) -> uvicorn.Config:
-    """Give uvicorn's configuration for our settings.
+    """Return uvicorn's configuration for our settings.
 
     :param application: an ASGI application, or the import string of a factory for one.
     """
@@ -56,7 +56,7 @@ def uvicorn_config(settings: Settings, application: object, workers: int) -> uvi
 
 
 def check_apart(config_file: str) -> Verdict:
-    """Check a configuration in a process of its own, so that no code of a vendor stays in the supervisor.
+    """Check a configuration in a process of its own, so that no vendor code stays in the supervisor.
 
     What a handler imports is then as new in each worker as the configuration is.
 
