@@ -18,29 +18,29 @@ from vendorsrv import ConfigError, Settings, create_app
 BROKEN = "tests.support.handlers.broken"
 
 
-def test_live_says_that_the_process_runs(house: House) -> None:
-    """Nothing else is looked at."""
+def test_live_answers_while_the_process_runs(house: House) -> None:
+    """`/-/live` answers 200 without looking at anything else."""
     response = house.server.client.get("/-/live")
     assert (200, {"live": True}) == (response.status_code, response.json())
 
 
 @pytest.mark.parametrize("path", ["/-/live", "/-/ready"])
-def test_load_balancers_may_probe_with_head(house: House, path: str) -> None:
-    """The status is all that they want to know."""
+def test_health_routes_answer_head(house: House, path: str) -> None:
+    """The health routes answer HEAD with the status of GET."""
     response = house.server.client.head(path)
     assert (200, b"") == (response.status_code, response.content)
 
 
-def test_ready_says_that_requests_can_be_answered(house: House) -> None:
-    """Keystone answers, and every handler is open."""
+def test_ready_lists_keystone_and_handlers(house: House) -> None:
+    """`/-/ready` answers 200 with the state of Keystone and of each handler."""
     response = house.server.client.get("/-/ready")
     assert (200, True, "reachable") == (response.status_code, response.json()["ready"], response.json()["keystone"])
     assert ["echo", "plain", "raising", "away", "odd", "nothing", "slow"] == list(response.json()["handlers"])
 
 
 @pytest.mark.parametrize("behaviour", ["failing", "refusing us"])
-def test_without_keystone_it_is_live_and_not_ready(tmp_path: Path, fake: FakeKeystone, behaviour: str) -> None:
-    """It starts all the same, and is ready as soon as Keystone is."""
+def test_without_keystone_the_server_is_live_and_not_ready(tmp_path: Path, fake: FakeKeystone, behaviour: str) -> None:
+    """A server starts without Keystone, answers 503 on `/-/ready`, and is ready as soon as Keystone is."""
     fake.behaviour = behaviour
     with running(write_config(tmp_path, fake)) as server:
         assert 200 == server.client.get("/-/live").status_code
@@ -55,8 +55,8 @@ def test_without_keystone_it_is_live_and_not_ready(tmp_path: Path, fake: FakeKey
         assert 200 == server.client.get("/-/ready").status_code
 
 
-def test_the_first_request_finds_keystone_warm(tmp_path: Path, fake: FakeKeystone) -> None:
-    """Our own token is there before anybody asks."""
+def test_the_servers_own_token_is_fetched_at_the_start(tmp_path: Path, fake: FakeKeystone) -> None:
+    """The server gets its own token before the first request."""
     with running(write_config(tmp_path, fake)) as server:
         assert 200 == server.client.get("/-/ready").status_code
         logins = fake.logins
@@ -66,8 +66,8 @@ def test_the_first_request_finds_keystone_warm(tmp_path: Path, fake: FakeKeyston
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/-/live", "/-/ready", "/-/docs", "/-/openapi.json", "/plain/key.json"])
-def test_the_other_routes_are_for_get(house: House, method: str, path: str) -> None:
-    """405 in the shape of all errors."""
+def test_other_methods_on_own_routes_are_405(house: House, method: str, path: str) -> None:
+    """Other methods than GET and HEAD on the routes below /-/ are answered 405 in the shape of all errors."""
     response = house.server.client.request(method, path)
     assert (405, "method_not_allowed", "this path is not served for this method") == error_of(response)
 
@@ -77,13 +77,13 @@ PATHS = ("", "/", "/-", "/-/", "/-/live/", "/-/docs/", "/-/docs/assets", "/-/doc
 
 @pytest.mark.parametrize("path", [*PATHS, "//", "/-/docs/assets/../..", "/-/docs/assets/%2e%2e/%2e%2e/app.py", "/x/y/"])
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
-def test_nothing_is_ever_redirected(house: House, method: str, path: str) -> None:
-    """Nova would follow, with body and token; and of a 300 it takes the body for the answer."""
+def test_no_path_is_redirected(house: House, method: str, path: str) -> None:
+    """No path is answered with a redirect, which Nova would follow with body and token."""
     assert house.server.client.request(method, path).status_code in {401, 404, 405}
 
 
-def test_the_docs_page_needs_no_other_host(house: House) -> None:
-    """What it loads is ours, and is there."""
+def test_the_docs_page_loads_from_this_server_only(house: House) -> None:
+    """Everything that the page of the API's documentation loads is on this server."""
     page = house.server.client.get("/-/docs").text
     assert [] == re.findall(r"""["'](?:https?:)?//[^"']*""", page)
     links = re.findall(r'(?:src|href)="([^"]+)"', page)
@@ -92,8 +92,8 @@ def test_the_docs_page_needs_no_other_host(house: House) -> None:
     assert "url: 'openapi.json'" in page
 
 
-def test_openapi_tells_of_each_handler(house: House) -> None:
-    """With its docstring, its body and its errors."""
+def test_openapi_has_each_handler(house: House) -> None:
+    """The OpenAPI document has each handler with its docstring, body and errors."""
     document = house.server.client.get("/-/openapi.json").json()
     operation = document["paths"]["/echo"]["post"]
     assert "Return the request as a handler sees it." == operation["description"]
@@ -106,8 +106,8 @@ def test_openapi_tells_of_each_handler(house: House) -> None:
     assert ["instance-id"] == document["components"]["schemas"]["NovaBody"]["required"]
 
 
-def test_openapi_tells_of_every_path(house: House) -> None:
-    """And is the same document each time."""
+def test_openapi_has_every_path(house: House) -> None:
+    """The OpenAPI document has every path, and is the same each time."""
     paths = house.server.client.get("/-/openapi.json").json()["paths"]
     handlers = ["/echo", "/plain", "/raising", "/away", "/odd", "/nothing", "/slow"]
     public = ["/plain/key.json", "/plain/async-key.json", "/plain/broken.json"]
@@ -116,8 +116,8 @@ def test_openapi_tells_of_every_path(house: House) -> None:
 
 
 @pytest.mark.parametrize(("path", "key"), [("key.json", "public"), ("async-key.json", "async")])
-def test_a_handler_s_public_route_asks_for_no_token(house: House, path: str, key: str) -> None:
-    """Whoever wants to check a signature needs the key."""
+def test_a_public_route_needs_no_token(house: House, path: str, key: str) -> None:
+    """A handler's public route is answered without a token."""
     response = house.server.client.get(f"/plain/{path}")
     assert (200, "application/json", {"key": key}) == (
         response.status_code,
@@ -126,23 +126,23 @@ def test_a_handler_s_public_route_asks_for_no_token(house: House, path: str, key
     )
 
 
-def test_a_public_route_that_fails_is_an_error_of_ours(house: House) -> None:
-    """In the one shape."""
+def test_a_failing_public_route_has_the_shape_of_all_errors(house: House) -> None:
+    """An error of a public route has the shape of all errors."""
     assert (500, "bad_answer", "the answer of handler plain is of type object, which is not JSON") == error_of(
         house.server.client.get("/plain/broken.json")
     )
 
 
-def test_one_post_asks_all_handlers(tmp_path: Path, fake: FakeKeystone) -> None:
-    """Each answer stands under its handler's name, in the operator's order."""
+def test_post_to_the_root_calls_all_handlers(tmp_path: Path, fake: FakeKeystone) -> None:
+    """`POST /` is answered with each handler's answer by its name, in the configured order."""
     handlers = "tests.support.handlers.good:Plain, tests.support.handlers.good:Nothing"
     with running(write_config(tmp_path, fake, handlers=handlers)) as server:
         response = server.ask("/", fake.issue("service"))
     assert b'{"plain":{"greeting":"hello","hostname":"web-1"},"nothing":{}}' == response.content
 
 
-def test_all_handlers_are_asked_side_by_side(tmp_path: Path, fake: FakeKeystone) -> None:
-    """Each of the two waits for the other one to be asked."""
+def test_all_handlers_run_concurrently(tmp_path: Path, fake: FakeKeystone) -> None:
+    """`POST /` runs the handlers concurrently."""
     handlers = "tests.support.handlers.meeting:Left, tests.support.handlers.meeting:Right"
     with running(write_config(tmp_path, fake, handlers=handlers)) as server:
         response = server.ask("/", fake.issue("service"))
@@ -150,8 +150,8 @@ def test_all_handlers_are_asked_side_by_side(tmp_path: Path, fake: FakeKeystone)
 
 
 @pytest.mark.parametrize("failing", ["Raising", "Odd", "Away"])
-def test_if_one_handler_fails_all_fail(tmp_path: Path, fake: FakeKeystone, failing: str) -> None:
-    """Half of the answers would look like the whole; the message names the one."""
+def test_one_failing_handler_fails_the_whole_answer(tmp_path: Path, fake: FakeKeystone, failing: str) -> None:
+    """`POST /` is answered with the error of the handler that failed, and the message names it."""
     handlers = f"tests.support.handlers.good:Plain, tests.support.handlers.good:{failing}"
     with running(write_config(tmp_path, fake, handlers=handlers)) as server:
         response = server.ask("/", fake.issue("service"))
@@ -166,23 +166,23 @@ def test_if_one_handler_fails_all_fail(tmp_path: Path, fake: FakeKeystone, faili
         ("/", "handler particular: the address service was silent for 2.5 seconds"),
     ],
 )
-def test_an_error_of_a_vendor_s_own_is_taken(tmp_path: Path, fake: FakeKeystone, path: str, message: str) -> None:
-    """However it is built; asked with all others, it is named."""
+def test_a_vendors_own_error_class_is_answered(tmp_path: Path, fake: FakeKeystone, path: str, message: str) -> None:
+    """An error class of a vendor's own is answered with its message, which names the handler on `POST /`."""
     with running(write_config(tmp_path, fake, handlers="tests.support.handlers.particular:Particular")) as server:
         assert (502, "upstream_failed", message) == error_of(server.ask(path, fake.issue("service")))
 
 
-def test_without_handlers_all_answers_are_none(tmp_path: Path, fake: FakeKeystone) -> None:
-    """Which is a legal server."""
+def test_a_server_without_handlers_answers_an_empty_object(tmp_path: Path, fake: FakeKeystone) -> None:
+    """`POST /` of a server without handlers is answered `{}`."""
     with running(write_config(tmp_path, fake, handlers="")) as server:
         assert b"{}" == server.ask("/", fake.issue("service")).content
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/unreadable"), ("POST", "/"), ("GET", "/unreadable/key.json")])
-def test_what_nobody_expected_is_500(
+def test_an_unexpected_exception_is_500(
     tmp_path: Path, fake: FakeKeystone, caplog: pytest.LogCaptureFixture, method: str, path: str
 ) -> None:
-    """The log has the place, and not the text; the client has neither."""
+    """An unexpected exception is answered 500; the log has its place, and neither log nor answer its text."""
     headers = {**JSON, "X-Auth-Token": fake.issue("service")}
     with running(write_config(tmp_path, fake, handlers="tests.support.handlers.unreadable:Unreadable")) as server:
         response = server.client.request(method, path, content=BODY, headers=headers)
@@ -195,24 +195,24 @@ def test_what_nobody_expected_is_500(
 POLICY = "'vendordata:handler:echo': 'boot_role:storage-admin'\n"
 
 
-def test_a_handler_that_the_policy_forbids_is_403(tmp_path: Path, fake: FakeKeystone) -> None:
-    """For this instance."""
+def test_a_handler_that_the_policy_denies_is_403(tmp_path: Path, fake: FakeKeystone) -> None:
+    """A request that a handler's rule denies is answered 403."""
     (tmp_path / "policy.yaml").write_text(POLICY)
     with running(write_config(tmp_path, fake)) as server:
         response = server.ask("/echo", fake.issue("service"))
     assert (403, "forbidden", "the policy does not allow handler echo for this instance") == error_of(response)
 
 
-def test_a_handler_that_the_policy_forbids_is_left_out_of_all(tmp_path: Path, fake: FakeKeystone) -> None:
-    """The others answer."""
+def test_a_denied_handler_is_left_out_of_all_answers(tmp_path: Path, fake: FakeKeystone) -> None:
+    """`POST /` leaves out handlers whose rule denies the request."""
     (tmp_path / "policy.yaml").write_text(POLICY)
     handlers = "tests.support.handlers.good:Echo, tests.support.handlers.good:Nothing"
     with running(write_config(tmp_path, fake, handlers=handlers)) as server:
         assert b'{"nothing":{}}' == server.ask("/", fake.issue("service")).content
 
 
-def test_handlers_are_open_while_the_server_runs(tmp_path: Path, fake: FakeKeystone) -> None:
-    """Opened before the first request, closed after the last one."""
+def test_handlers_are_opened_and_closed_with_the_server(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Handlers are opened before the first request and closed after the last."""
     broken.EVENTS.clear()
     with running(write_config(tmp_path, fake, handlers=f"{BROKEN}:First, {BROKEN}:Second")):
         assert ["first opened", "second opened"] == broken.EVENTS
@@ -247,24 +247,24 @@ async def lifespan(settings: Settings, *events: str) -> list[str]:
         ),
     ],
 )
-def test_a_handler_that_cannot_be_opened_stops_the_start(
+def test_a_handler_that_cannot_be_opened_ends_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, handler: str, said: list[str], logged: str
 ) -> None:
-    """The log has one line about it, and no traceback."""
+    """A handler that cannot be opened ends the start with one log line and no traceback."""
     settings = Settings.from_file(write_config(tmp_path, handlers=f"{BROKEN}:{handler}"))
     assert said == run(lifespan(settings, "startup", "shutdown"))
     assert (logged in caplog.text, False) == (True, "Traceback" in caplog.text)
 
 
-def test_before_it_is_open_it_is_not_ready(tmp_path: Path, fake: FakeKeystone) -> None:
-    """Whoever asks a worker that is still opening its handlers."""
+def test_a_worker_that_is_opening_its_handlers_is_not_ready(tmp_path: Path, fake: FakeKeystone) -> None:
+    """`/-/ready` is 503 until the handlers are open."""
     application = create_app(Settings.from_file(write_config(tmp_path, fake)))
     with pytest.raises(Exception, match=r"^the handlers are not open$"):
         run(application.ready())
 
 
 def test_websockets_are_refused(house: House) -> None:
-    """Nothing here speaks them."""
+    """A WebSocket connection is refused."""
     sent: list[Any] = []
 
     async def connect() -> None:
@@ -282,7 +282,7 @@ def test_websockets_are_refused(house: House) -> None:
     assert ["websocket.close"] == sent
 
 
-def test_a_broken_configuration_builds_no_application(tmp_path: Path) -> None:
-    """The message is the operator's."""
+def test_an_unknown_handler_builds_no_application(tmp_path: Path) -> None:
+    """To build the application with a handler that no package provides is a ConfigError."""
     with pytest.raises(ConfigError, match=r"^handler nosuch: no installed package provides it"):
         create_app(Settings.from_file(write_config(tmp_path, handlers="nosuch")))

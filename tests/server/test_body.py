@@ -43,8 +43,8 @@ def received(connection: socket.socket) -> bytes:
         "application/json; charset=utf8; profile=nova",
     ],
 )
-def test_json_in_utf_8_is_taken(house: House, content_type: str) -> None:
-    """However it is spelt."""
+def test_json_in_utf_8_is_accepted(house: House, content_type: str) -> None:
+    """Every spelling of JSON in UTF-8 is accepted as Content-Type."""
     assert 200 == house.server.ask("/echo", house.nova, headers={"Content-Type": content_type}).status_code
 
 
@@ -63,22 +63,22 @@ def test_json_in_utf_8_is_taken(house: House, content_type: str) -> None:
     ],
     ids=str,
 )
-def test_everything_else_is_415(house: House, headers: dict[str, str]) -> None:
-    """And not parsed."""
+def test_other_media_types_are_415(house: House, headers: dict[str, str]) -> None:
+    """Another media type, charset or encoding is answered 415."""
     response = house.server.ask("/echo", house.nova, headers=headers)
     assert (415, "unsupported_media_type", "the body must be application/json in UTF-8, not encoded") == error_of(
         response
     )
 
 
-def test_a_body_up_to_the_limit_is_taken(house: House) -> None:
-    """White space counts."""
+def test_a_body_of_the_maximum_size_is_accepted(house: House) -> None:
+    """A body of max_body_bytes bytes, white space included, is accepted."""
     assert 200 == house.server.ask("/echo", house.nova, BODY + b" " * (4096 - len(BODY))).status_code
 
 
 @pytest.mark.parametrize("size", [4097, 10_000, 5_000_000])
-def test_a_body_over_the_limit_is_413(house: House, size: int) -> None:
-    """It is declared, and nothing of it has to come."""
+def test_a_declared_length_over_the_maximum_is_413(house: House, size: int) -> None:
+    """A Content-Length over max_body_bytes is answered 413 before the body comes."""
     with house.server.connect() as connection:
         connection.sendall(head(house, f"Content-Length: {size}"))
         answer = received(connection)
@@ -89,8 +89,8 @@ def test_a_body_over_the_limit_is_413(house: House, size: int) -> None:
     )
 
 
-def test_a_streamed_body_over_the_limit_is_413(house: House) -> None:
-    """The answer comes as soon as the limit is passed; the rest is not waited for."""
+def test_a_chunked_body_over_the_maximum_is_413(house: House) -> None:
+    """A chunked body is answered 413 as soon as it exceeds max_body_bytes."""
     with house.server.connect() as connection:
         connection.sendall(head(house, "Transfer-Encoding: chunked") + b"1001\r\n" + b" " * 4097 + b"\r\n")
         answer = received(connection)
@@ -98,8 +98,8 @@ def test_a_streamed_body_over_the_limit_is_413(house: House) -> None:
     assert b"connection: close\r\n" in answer
 
 
-def test_a_streamed_body_within_the_limit_is_taken(house: House) -> None:
-    """In as many pieces as the client likes."""
+def test_a_chunked_body_within_the_maximum_is_accepted(house: House) -> None:
+    """A chunked body of any number of pieces is accepted up to max_body_bytes."""
 
     def pieces() -> Iterator[bytes]:
         for start in range(0, len(BODY), 10):
@@ -115,7 +115,7 @@ def test_a_streamed_body_within_the_limit_is_taken(house: House) -> None:
     ids=str,
 )
 def test_a_body_that_does_not_come_is_408(impatient: House, lines: tuple[str, ...]) -> None:
-    """After body_timeout, and the connection is closed."""
+    """A body that does not come within body_timeout is answered 408, and the connection is closed."""
     with impatient.server.connect() as connection:
         connection.sendall(head(impatient, *lines))
         answer = received(connection)
@@ -125,8 +125,8 @@ def test_a_body_that_does_not_come_is_408(impatient: House, lines: tuple[str, ..
     assert b'"code": "body_timeout", "title": "Request Timeout", "message": "the body came too slowly"' in answer
 
 
-def test_a_body_that_drips_is_408(impatient: House) -> None:
-    """The deadline is for the whole body, and not for each piece of it."""
+def test_a_slow_body_is_408(impatient: House) -> None:
+    """body_timeout is for the whole body, not for each piece."""
     with impatient.server.connect() as connection:
         connection.sendall(head(impatient, "Content-Length: 4000"))
         connection.settimeout(0.02)
@@ -138,16 +138,16 @@ def test_a_body_that_drips_is_408(impatient: House) -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_stranger_s_body_is_not_waited_for(house: House) -> None:
-    """401 comes at once, before a byte of the body."""
+def test_the_body_of_an_invalid_token_is_not_awaited(house: House) -> None:
+    """A request without a valid token is answered 401 before its body comes."""
     with house.server.connect() as connection:
         connection.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\nConnection: close\r\n\r\n")
         assert received(connection).startswith(b"HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize("lines", [("Content-Length: -1",), ("Content-Length: x",), ("Content-Length: 5, 6",)], ids=str)
-def test_a_length_that_is_no_number_is_400(house: House, lines: tuple[str, ...]) -> None:
-    """The HTTP parser refuses it, before us."""
+def test_a_length_that_is_not_a_number_is_400(house: House, lines: tuple[str, ...]) -> None:
+    """A Content-Length that is not a number is answered 400."""
     with house.server.connect() as connection:
         connection.sendall(head(house, *lines))
         assert received(connection).startswith(b"HTTP/1.1 400 ")

@@ -14,8 +14,8 @@ from tests.support.waiting import wait_until
 REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def test_nova_gets_the_handler_s_answer(house: House) -> None:
-    """With what Nova said of the instance, who called, and the request's id."""
+def test_nova_gets_the_handlers_answer(house: House) -> None:
+    """A valid request is answered with the handler's JSON, made from Nova's body, the caller and the request id."""
     response = house.server.ask("/echo", house.nova)
     assert (200, "application/json") == (response.status_code, response.headers["Content-Type"])
     assert {
@@ -28,18 +28,18 @@ def test_nova_gets_the_handler_s_answer(house: House) -> None:
     } == response.json()
 
 
-def test_a_plain_handler_answers_too(house: House) -> None:
-    """From a thread, with its default options."""
+def test_a_handler_without_async_is_answered(house: House) -> None:
+    """A handler whose method is no coroutine runs in a thread and is answered the same."""
     assert b'{"greeting":"hello","hostname":"web-1"}' == house.server.ask("/plain", house.nova).content
 
 
 def test_none_is_an_empty_object(house: House) -> None:
-    """Nova's own word for nothing."""
+    """A handler that returns None is answered `{}`."""
     assert b"{}" == house.server.ask("/nothing", house.nova).content
 
 
-def test_a_percent_sign_changes_nothing(house: House) -> None:
-    """The path is what it means, as in HTTP."""
+def test_a_percent_encoded_path_is_decoded(house: House) -> None:
+    """A percent-encoded path with a query reaches the handler of the decoded name."""
     assert 200 == house.server.ask("/%65cho?what=ever", house.nova).status_code
 
 
@@ -53,59 +53,59 @@ CALLERS = {
 
 @pytest.mark.parametrize("path", ["/echo", "/", "/nowhere", "/echo?x"])
 @pytest.mark.parametrize("name", CALLERS)
-def test_a_stranger_gets_401_and_the_way_to_keystone(house: House, name: str, path: str) -> None:
-    """Whatever is asked for, before it is looked at."""
+def test_a_caller_without_a_valid_token_gets_401(house: House, name: str, path: str) -> None:
+    """A missing or invalid token is answered 401 with Keystone's address, whatever the path and the body."""
     token, message = CALLERS[name]
     response = house.server.ask(path, token, b"planted, and no JSON", {"Content-Type": "text/plain"})
     assert (401, "unauthorized", message) == error_of(response)
     assert 'Keystone uri="https://keystone.example:5000/v3"' == response.headers["WWW-Authenticate"]
 
 
-def test_two_tokens_are_none(house: House) -> None:
-    """Which of them counts is not for a proxy to choose."""
+def test_two_tokens_are_malformed(house: House) -> None:
+    """A request with two X-Auth-Token headers is answered 401."""
     headers = [("X-Auth-Token", house.nova), ("X-Auth-Token", house.nova), *JSON.items()]
     response = house.server.client.post("/echo", content=BODY, headers=headers)
     assert (401, "unauthorized", "the X-Auth-Token is malformed") == error_of(response)
 
 
 @pytest.mark.parametrize("name", ["X-Storage-Token", "X-Service-Token", "Authorization"])
-def test_other_headers_are_no_token(house: House, name: str) -> None:
-    """The middleware takes some of them for one."""
+def test_other_headers_are_not_tokens(house: House, name: str) -> None:
+    """A token in any other header than X-Auth-Token is not used."""
     response = house.server.ask("/echo", None, headers={**JSON, name: house.nova})
     assert (401, "unauthorized", "the request has no X-Auth-Token") == error_of(response)
 
 
 @pytest.mark.parametrize("path", ["/echo", "/", "/nowhere"])
-def test_a_tenant_gets_403(house: House, path: str) -> None:
-    """A valid token, whose owner may not ask; before the body is parsed."""
+def test_a_caller_whom_the_policy_does_not_admit_gets_403(house: House, path: str) -> None:
+    """A valid token whose owner may not ask is answered 403 before the body is parsed."""
     response = house.server.ask(path, house.tenant, b"planted, and no JSON", {"Content-Type": "text/plain"})
     assert (403, "forbidden", "the owner of the token may not ask for vendordata") == error_of(response)
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/Echo", "/cloud-ini", "/-", "/echo%20", "/%E2%82%AC", "/%00", "/*"])
-def test_what_is_not_served_is_404(house: House, path: str) -> None:
-    """A name that is not enabled, in whatever spelling."""
+def test_an_unknown_handler_is_404(house: House, path: str) -> None:
+    """A path that is not exactly the name of an enabled handler is answered 404."""
     response = house.server.ask(path, house.nova)
     assert (404, "not_found", "no handler of this name is enabled") == error_of(response)
 
 
 @pytest.mark.parametrize("path", ["/echo/", "/echo/more", "//echo", "//", "/a%2Fb", "/-/", "/-/nowhere", "/plain/x"])
 def test_deeper_paths_are_404(house: House, path: str) -> None:
-    """And none of them is redirected to a shorter one."""
+    """A path of more than one segment is answered 404 and not redirected."""
     response = house.server.client.send(httpx.Request("POST", f"http://127.0.0.1:{house.server.port}{path}"))
     assert (404, "not_found", "nothing is served under this path") == error_of(response)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
 @pytest.mark.parametrize("path", ["/echo", "/", "/nowhere"])
-def test_handlers_are_asked_by_post(house: House, method: str, path: str) -> None:
-    """405 says so, to everybody."""
+def test_other_methods_than_post_are_405(house: House, method: str, path: str) -> None:
+    """Any other method than POST on a handler is answered 405 with Allow: POST."""
     response = house.server.client.request(method, path)
     assert (405, "POST") == (response.status_code, response.headers["Allow"])
 
 
 def test_the_message_of_405(house: House) -> None:
-    """In the shape of all errors."""
+    """A 405 has the shape of all errors."""
     assert (405, "method_not_allowed", "vendordata requests must use POST") == error_of(
         house.server.client.get("/echo")
     )
@@ -125,8 +125,8 @@ def test_the_message_of_405(house: House) -> None:
         ),
     ],
 )
-def test_a_handler_s_failure_reaches_nova(house: House, path: str, status: int, code: str, message: str) -> None:
-    """With its own status, and one plain sentence."""
+def test_a_handlers_failure_reaches_nova(house: House, path: str, status: int, code: str, message: str) -> None:
+    """A handler's error is answered with its own status, code and message."""
     assert (status, code, message) == error_of(house.server.ask(path, house.nova))
 
 
@@ -150,13 +150,13 @@ def test_a_handler_s_failure_reaches_nova(house: House, path: str, status: int, 
     ids=lambda value: str(value)[:40],
 )
 @pytest.mark.parametrize("path", ["/echo", "/", "/nowhere"])
-def test_bad_input_is_400(house: House, path: str, body: bytes, message: str) -> None:
-    """With one clear message, whoever is asked."""
+def test_an_invalid_body_is_400(house: House, path: str, body: bytes, message: str) -> None:
+    """A body that is not what Nova sends is answered 400 with the reason."""
     assert (400, "bad_request", message) == error_of(house.server.ask(path, house.nova, body))
 
 
-def test_every_response_has_an_id_of_its_own(house: House) -> None:
-    """Two requests, two ids, of the form that OpenStack's services use."""
+def test_every_response_has_its_own_request_id(house: House) -> None:
+    """Each response has a new request id in the form of OpenStack's services."""
     ids = [house.server.ask("/echo", house.nova).headers["X-Openstack-Request-Id"] for _ in range(2)]
     assert (True, True, False) == (*(bool(REQUEST_ID.fullmatch(each)) for each in ids), ids[0] == ids[1])
 
@@ -164,13 +164,13 @@ def test_every_response_has_an_id_of_its_own(house: House) -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/-/live"), ("GET", "/-/ready"), ("GET", "/-/nowhere"), ("PUT", "/-/live")]
 )
-def test_the_server_s_own_routes_have_ids_as_well(house: House, method: str, path: str) -> None:
-    """The framework's answers are no exception."""
+def test_the_servers_own_routes_have_request_ids(house: House, method: str, path: str) -> None:
+    """Responses of the routes below /-/ have a request id too, also those that are errors."""
     assert REQUEST_ID.fullmatch(house.server.client.request(method, path).headers["X-Openstack-Request-Id"])
 
 
-def test_the_id_is_ours_whatever_the_client_sends(house: House) -> None:
-    """What comes in is the global id, for the log alone."""
+def test_a_clients_request_id_is_not_taken_over(house: House) -> None:
+    """A request id that the client sends does not become the response's."""
     sent = "req-11111111-1111-1111-1111-111111111111"
     response = house.server.ask("/echo", house.nova, headers={**JSON, "X-Openstack-Request-Id": sent})
     assert sent != response.headers["X-Openstack-Request-Id"]
@@ -183,7 +183,7 @@ def test_an_answer_without_caching_is_not_to_be_stored(house: House) -> None:
 
 
 def test_a_client_that_leaves_in_the_middle_is_logged(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    """As one line; nothing is left waiting for the rest."""
+    """A client that closes the connection within the body leaves one log line."""
     caplog.set_level("INFO", "vendorsrv.access")
     head = f"POST /echo HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {house.nova}\r\nContent-Type: application/json\r\n"
     with house.server.connect() as connection:
@@ -191,8 +191,8 @@ def test_a_client_that_leaves_in_the_middle_is_logged(house: House, caplog: pyte
     wait_until(lambda: "error='bad_request: the body was cut short'" in caplog.text)
 
 
-def test_a_client_that_pipelines_gets_its_answers_in_order(house: House) -> None:
-    """What comes after a refused body is the next request, and not taken for a part of it."""
+def test_pipelined_requests_are_answered_in_order(house: House) -> None:
+    """A request after one with a refused body is answered as the next one, in order."""
     refused = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345"
     live = b"GET /-/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with house.server.connect() as connection:

@@ -12,7 +12,7 @@ class Teapot(HandlerError):
     status = 418
 
 
-def test_every_status_of_ours_is_told() -> None:
-    """With its title, in order; a vendor's own errors are the vendor's to tell."""
+def test_openapi_has_every_error_status() -> None:
+    """The OpenAPI document has every status of an error with its title, in order, and none of a vendor's own."""
     assert [400, 401, 403, 404, 405, 408, 413, 415, 500, 502, 503, 504] == list(error_statuses())
     assert "Gateway Timeout" == error_statuses()[504]

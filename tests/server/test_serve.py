@@ -64,16 +64,16 @@ def process(reloadable: Reloadable) -> Iterator[Process]:
         yield process
 
 
-def test_sighup_takes_the_configuration_as_it_is_now(reloadable: Reloadable, process: Process) -> None:
-    """And meanwhile no request fails."""
+def test_sighup_reloads_the_configuration(reloadable: Reloadable, process: Process) -> None:
+    """After SIGHUP new workers serve with the configuration file's present content."""
     reloadable.write("good morning")
     process.signal(signal.SIGHUP)
     wait_until(lambda: greeting(process, reloadable.token) == "good morning", 60)
     process.wait_for("Finished server process")
 
 
-def test_a_broken_configuration_leaves_the_server_as_it_is(reloadable: Reloadable, process: Process) -> None:
-    """The log says what is wrong, and the old worker goes on."""
+def test_a_reload_with_a_broken_configuration_keeps_the_old_workers(reloadable: Reloadable, process: Process) -> None:
+    """After SIGHUP with a broken configuration the log has the reason and the old worker keeps serving."""
     before = greeting(process, reloadable.token)
     reloadable.write("never", handlers="nosuch")
     process.signal(signal.SIGHUP)
@@ -84,8 +84,8 @@ def test_a_broken_configuration_leaves_the_server_as_it_is(reloadable: Reloadabl
     assert before == greeting(process, reloadable.token)
 
 
-def test_sighup_loses_no_request_that_is_on_its_way(reloadable: Reloadable, process: Process) -> None:
-    """A connection that is open, used or not, gets one more answer, which sends the client to the new worker."""
+def test_a_reload_answers_requests_on_open_connections(reloadable: Reloadable, process: Process) -> None:
+    """During a reload each open connection gets one more answer, with Connection: close."""
     headers = {**JSON, "X-Auth-Token": reloadable.token}
     reloadable.write("good evening")
     with process.client() as kept, socket.create_connection(("127.0.0.1", process.port), timeout=60) as early:
@@ -100,8 +100,8 @@ def test_sighup_loses_no_request_that_is_on_its_way(reloadable: Reloadable, proc
     assert "good evening" == greeting(process, reloadable.token)
 
 
-def test_a_connection_without_a_request_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """Who connects and keeps silent is left after a second, long before those who wait for an answer."""
+def test_an_idle_connection_delays_the_stop_by_a_second_only(tmp_path: Path) -> None:
+    """A connection without a request is closed a second after the stop begins, long before shutdown_timeout."""
     with FakeKeystone() as keystone, running(write_config(tmp_path, keystone, shutdown_timeout=600)) as server:
         with server.connect() as silent:
             assert 200 == server.client.get("/-/live").status_code
@@ -111,8 +111,8 @@ def test_a_connection_without_a_request_does_not_hold_up_the_end(tmp_path: Path)
         assert not server.thread.is_alive()
 
 
-def test_sigterm_finishes_what_has_begun(tmp_path: Path) -> None:
-    """Whoever was accepted gets the answer; the server ends with status 0 and without a traceback."""
+def test_sigterm_finishes_requests_in_progress(tmp_path: Path) -> None:
+    """After SIGTERM a request in progress is answered, and the server exits with status 0."""
     answers: list[str] = []
 
     def ask() -> None:
@@ -140,8 +140,8 @@ def test_sigterm_finishes_what_has_begun(tmp_path: Path) -> None:
     assert "Traceback" not in process.log.read_text()
 
 
-def test_sighup_takes_new_code_of_a_handler(tmp_path: Path) -> None:
-    """Workers are forked, from a process that has never loaded it."""
+def test_a_reload_loads_a_handlers_new_code(tmp_path: Path) -> None:
+    """After SIGHUP a handler's changed module is in use."""
     code = (
         "from vendorsrv import Handler\n\n\nclass Plain(Handler):\n    def handle(self, _):\n        return {answer}\n"
     )
@@ -191,34 +191,34 @@ def context(authority: trustme.CA, signer: trustme.CA | None) -> ssl.SSLContext:
     return made
 
 
-def test_a_client_with_a_certificate_is_served(tls: Process, authority: trustme.CA) -> None:
-    """Over TLS that it can verify."""
+def test_a_client_with_a_valid_certificate_is_served(tls: Process, authority: trustme.CA) -> None:
+    """With ca_file a client that shows a certificate of that authority is served over TLS."""
     assert True is tls.answers(context(authority, authority))
 
 
 @pytest.mark.parametrize("signer", [None, trustme.CA()], ids=["none", "a stranger's"])
-def test_a_client_without_the_right_certificate_is_refused(
+def test_a_client_without_a_valid_certificate_is_refused(
     tls: Process, authority: trustme.CA, signer: trustme.CA | None
 ) -> None:
-    """With no certificate, and with one that somebody else signed."""
+    """With ca_file a client with no certificate, or another authority's, is refused."""
     with tls.client(context(authority, signer)) as client, pytest.raises(httpx.TransportError):
         client.get("/-/live")
 
 
-def test_without_tls_nothing_is_answered(tls: Process) -> None:
-    """A token in clear text is not taken."""
+def test_plain_http_is_refused_with_tls(tls: Process) -> None:
+    """A server with TLS does not answer plain HTTP."""
     with tls.client() as client, pytest.raises(httpx.TransportError):
         client.get("/-/live")
 
 
-def test_as_many_workers_serve_as_are_configured(tls: Process) -> None:
-    """Two processes, with the handlers open in each."""
+def test_the_configured_number_of_workers_serves(tls: Process) -> None:
+    """`workers = 2` starts two processes with open handlers."""
     tls.wait_for("Application startup complete", times=2)
     assert 2 == len(set(re.findall(r"Started server process \[(\d+)\]", tls.log.read_text())))
 
 
-def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
-    """And no traceback."""
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    """A port that is in use ends the start with status 1 and one line, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with serving(write_config(tmp_path, port=port), port) as process:
@@ -228,8 +228,8 @@ def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
     assert 2 == len(lines)
 
 
-def test_a_handler_that_is_not_there_stops_the_server(tmp_path: Path) -> None:
-    """With the reason in the log, once, instead of workers without end."""
+def test_an_unknown_handler_ends_the_start(tmp_path: Path) -> None:
+    """A handler that no package provides ends the start with status 1, and the log has the reason once."""
     with serving(write_config(tmp_path, handlers="nosuch"), 0) as process:
         assert 1 == process.end()
     text = process.log.read_text()
@@ -238,8 +238,8 @@ def test_a_handler_that_is_not_there_stops_the_server(tmp_path: Path) -> None:
     assert "Traceback" not in text
 
 
-def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    """Before anything else happens."""
+def test_serving_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
+    """A configuration file that does not exist is a ConfigError with its path."""
     with pytest.raises(ConfigError) as caught:
         serve(str(tmp_path / "none.conf"))
     assert f"{tmp_path}/none.conf does not exist or cannot be read" == str(caught.value)
@@ -254,35 +254,35 @@ def served_in_vain(path: Path) -> str:
     return done.stderr
 
 
-def test_the_command_names_what_the_checks_found(tmp_path: Path) -> None:
-    """A line each, and nothing is served."""
+def test_the_command_prints_errors_of_the_checks(tmp_path: Path) -> None:
+    """`vendorsrv serve` prints each error that the checks found and does not serve."""
     path = write_config(tmp_path, prot=1)
     assert f"vendorsrv: {path}:5: error: [vendorsrv] prot: there is no such option; did you mean port?\n" == (
         served_in_vain(path)
     )
 
 
-def test_the_command_without_its_file_is_one_line(tmp_path: Path) -> None:
-    """As all commands say it."""
+def test_the_command_with_a_missing_file_prints_one_line(tmp_path: Path) -> None:
+    """`vendorsrv serve` with a missing file prints one line."""
     path = tmp_path / "none.conf"
     assert f"vendorsrv: {path} does not exist or cannot be read\n" == served_in_vain(path)
 
 
-def test_a_file_that_is_no_ini_file_is_one_line(tmp_path: Path) -> None:
-    """With its number."""
+def test_a_file_that_is_not_ini_is_one_line(tmp_path: Path) -> None:
+    """A file that is not in INI format ends the start with one line that has the line's number."""
     path = tmp_path / "vendorsrv.conf"
     path.write_text("[vendorsrv]\nport\n")
     assert f"vendorsrv: {path}:2: error: " in served_in_vain(path)
 
 
-def test_a_handler_that_ends_the_checks_is_one_line(tmp_path: Path) -> None:
-    """It would end every worker as well."""
+def test_a_handler_that_ends_the_process_is_one_line(tmp_path: Path) -> None:
+    """A handler that ends the process that checks it ends the start with one line."""
     path = write_config(tmp_path, handlers="tests.support.handlers.vanishing:Any")
     assert f"vendorsrv: {path}: a handler ended the process that checks it\n" == served_in_vain(path)
 
 
-def test_pins_have_their_file_before_a_worker_starts(tmp_path: Path) -> None:
-    """Else the worker that makes it would keep what it takes to make it; the next start leaves it as it is."""
+def test_the_pins_file_exists_before_a_worker_starts(tmp_path: Path) -> None:
+    """The checks create the SQLite file of pins, private to the user, and leave an existing one as it is."""
     path = write_config(
         tmp_path, handlers="tests.support.handlers.keeping:Pinned", sections="[handler:pinned]\nruns = /tmp\n"
     )
@@ -293,7 +293,7 @@ def test_pins_have_their_file_before_a_worker_starts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "rounded"), [(0.0, 1), (0.4, 1), (5.0, 5), (7.6, 8)])
-def test_stopping_has_a_bound(tmp_path: Path, seconds: float, rounded: int) -> None:
-    """In whole seconds, and one at least."""
+def test_shutdown_timeout_is_rounded(tmp_path: Path, seconds: float, rounded: int) -> None:
+    """shutdown_timeout is rounded to whole seconds, and is at least one."""
     settings = Settings.from_file(write_config(tmp_path, shutdown_timeout=seconds))
     assert rounded == uvicorn_config(settings, "vendorsrv.server.app:from_environment", 1).timeout_graceful_shutdown
