@@ -1,4 +1,4 @@
-"""The documentation is whole and true: what is missing, or leads nowhere, is named by the failing test."""
+"""The documentation is complete and correct; a failing test names what is missing or wrong."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ERRORS = [
     for value in vars(errors).values()
     if isinstance(value, type) and issubclass(value, errors.VendordataError) and value is not errors.VendordataError
 ]
-#: Handlers' words for errors; their authors document them.
+#: Stands for the messages of handlers, which their authors document.
 STAND_INS = {"any other"}
 
 
@@ -68,7 +68,7 @@ def literals() -> list[str]:
 
 
 def messages() -> list[str]:
-    """The messages of the product's own errors, as they stand where these are made."""
+    """The messages of the product's own errors, as they are written where the errors are created."""
     names = {"StrictJSONError", *(error.__name__ for error in ERRORS)}
     found = []
     for path in sorted(PRODUCT.rglob("*.py")):
@@ -104,7 +104,7 @@ def commands(language: str) -> list[tuple[Block, list[str]]]:
 
 
 def complete_config(block: Block, directory: Path) -> Path:
-    """Write a block that is a whole configuration, with an account if it has none."""
+    """Write a block that is a whole configuration to a file."""
     path = directory / (Path(block.name).name or "vendorsrv.conf")
     path.touch(0o600)
     path.write_text(block.text)
@@ -113,14 +113,14 @@ def complete_config(block: Block, directory: Path) -> Path:
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
 def test_every_error_is_in_the_table(error: type[errors.VendordataError]) -> None:
-    """errors.md has each class with its code and its status, and a section on its code."""
+    """errors.md lists each error class with its code and status, and has a section for its code."""
     table = [[code(cell) for cell in row[:3]] for row in rows(section(page("errors"), "## Codes"))]
     assert [error.code, str(error.status), error.__name__] in table
     assert f"\n### {error.code}\n" in prose(page("errors"))
 
 
-def test_no_error_is_in_the_table_that_is_gone() -> None:
-    """errors.md has no class that vendorsrv.errors lacks."""
+def test_the_table_has_no_other_errors() -> None:
+    """errors.md lists no class that vendorsrv.errors does not have."""
     table = {code(row[2]) for row in rows(section(page("errors"), "## Codes"))}
     assert {error.__name__ for error in ERRORS} == table
 
@@ -133,13 +133,13 @@ def ending(literal: str) -> re.Pattern[str]:
 
 @pytest.mark.parametrize("message", messages())
 def test_every_message_is_documented(message: str) -> None:
-    """errors.md has what the product raises, word for word; what differs from case to case is `…`."""
+    """errors.md has each error message of the product word for word, with `…` for the parts that vary."""
     assert any(ending(message).search(documented) for documented in documented_messages())
 
 
 @pytest.mark.parametrize("message", documented_messages())
-def test_no_message_is_documented_that_is_gone(message: str) -> None:
-    """Each message in errors.md ends with words that stand in the product's code."""
+def test_every_documented_message_exists(message: str) -> None:
+    """Each message in errors.md ends with a string of the product's code."""
     assert any(ending(literal).search(message) for literal in literals() if len(literal.strip("… ")) > 8)
 
 
@@ -149,12 +149,12 @@ def test_no_message_is_documented_that_is_gone(message: str) -> None:
     ids=lambda each: getattr(each, "name", each),
 )
 def test_every_option_is_documented(group: str, option: cfg.Opt) -> None:
-    """configuration.md has each option of our sections with its default."""
+    """configuration.md has each option of the server's sections with its default."""
     assert default_of(option) == documented_options(f"## `[{group}]`").get(option.name)
 
 
-def test_no_option_is_documented_that_is_gone() -> None:
-    """configuration.md has no option that our sections, or a handler's, lack."""
+def test_every_documented_option_exists() -> None:
+    """configuration.md has exactly the options of the server, of handlers and of proxies."""
     for section_name, options in SECTIONS.items():
         assert {option.name for option in options} == set(documented_options(f"## `[{section_name}]`"))
     assert {option.name for option in COMMON_OPTIONS} == set(documented_options("## `[handler:<name>]`"))
@@ -163,20 +163,20 @@ def test_no_option_is_documented_that_is_gone() -> None:
 
 @pytest.mark.parametrize("name", sorted(vendorsrv.__all__))
 def test_every_public_name_is_documented(name: str) -> None:
-    """handlers.md has each public name in its table."""
+    """handlers.md lists each public name."""
     assert f"`{name}`" in section(page("handlers"), "## Public names")
 
 
 @pytest.mark.parametrize("name", ["name", *(name for name in vars(Handler) if not name.startswith("_"))])
 def test_every_declaration_is_documented(name: str) -> None:
-    """handlers.md has each attribute and method of Handler in its tables."""
+    """handlers.md lists each attribute and method of Handler."""
     names = [code(row[0]) for row in rows(section(page("handlers"), "## What a class declares"))]
     assert name in [re.sub(r"^async |\(.*", "", each) for each in names]
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_is_documented(command: str) -> None:
-    """The admin guide says what each command is for."""
+    """The admin guide mentions each command."""
     assert f"vendorsrv {command}" in page("admin-guide").read_text()
 
 
@@ -187,8 +187,8 @@ def test_every_package_is_documented() -> None:
 
 
 @pytest.mark.parametrize("path", [*PAGES, *sorted(ROOT.glob("examples/*/README.md"))], ids=shown)
-def test_links_lead_somewhere(path: Path) -> None:
-    """A relative link names a file of the checkout, and its anchor a heading of it."""
+def test_links_have_targets(path: Path) -> None:
+    """A relative link names a file of the checkout, and its anchor a heading in that file."""
     broken = []
     for link in links(path):
         target, _, anchor = link.partition("#")
@@ -198,14 +198,14 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [] == broken
 
 
-def test_every_page_is_reached_from_the_readme() -> None:
-    """README.md links to each page of docs/."""
+def test_the_readme_links_to_every_page() -> None:
+    """README.md links to each page of docs/, to the changelog and to the security policy."""
     assert {shown(path) for path in PAGES[1:]} <= set(links(PAGES[0]))
 
 
 @pytest.mark.parametrize(("block", "words"), commands("sh") + commands("console"), ids=str)
 def test_commands_exist(block: Block, words: list[str]) -> None:
-    """A `vendorsrv` command has its options, and a `make` command its target."""
+    """Each `vendorsrv` command in the documentation exists with its options, and each `make` command has a target."""
     if words[0] == "make":
         assert f"\n{words[1]}: " in (ROOT / "Makefile").read_text()
         return
@@ -219,15 +219,15 @@ def test_commands_exist(block: Block, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("block", all_blocks("python"), ids=str)
-def test_python_is_formatted_as_ours(block: Block) -> None:
-    """Python in the documentation can be parsed, and keeps to our line length."""
+def test_python_can_be_parsed(block: Block) -> None:
+    """Python in the documentation can be parsed, and has lines of at most 120 characters."""
     ast.parse(block.text)
     assert [] == [line for line in block.text.splitlines() if len(line) > 120]
 
 
 @pytest.mark.parametrize("block", [each for each in all_blocks("python") if "(Handler)" in each.text], ids=str)
 def test_handlers_can_be_defined(block: Block, tmp_path: Path) -> None:
-    """Each handler class of the documentation declares what can hold together, and says what it is for."""
+    """Each handler class in the documentation can be defined, and has a docstring."""
     path = tmp_path / block.name
     path.write_text(block.text)
     defined = [value for value in runpy.run_path(str(path)).values() if isinstance(value, type)]
@@ -238,20 +238,20 @@ def test_handlers_can_be_defined(block: Block, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", all_blocks("json", "yaml", "toml"), ids=str)
 def test_data_can_be_parsed(block: Block) -> None:
-    """JSON, YAML and TOML in the documentation are such."""
+    """JSON, YAML and TOML in the documentation can be parsed."""
     parsers: dict[str, Callable[[str], object]] = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
     assert parsers[block.language](block.text)
 
 
 @pytest.mark.parametrize("block", all_blocks("toml"), ids=str)
-def test_entry_points_are_in_our_group(block: Block) -> None:
-    """A package in the documentation offers its handler where vendorsrv looks for it."""
+def test_packages_have_an_entry_point(block: Block) -> None:
+    """A package in the documentation has an entry point in the group vendorsrv.handlers."""
     assert "vendorsrv.handlers" in tomllib.loads(block.text)["project"]["entry-points"]
 
 
 @pytest.mark.parametrize("block", all_blocks("systemd"), ids=str)
 def test_units_start_commands_that_exist(block: Block) -> None:
-    """A unit has its three sections, and runs commands of ours that exist."""
+    """A systemd unit has its three sections, and runs vendorsrv serve and check."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read_string(block.text)
@@ -262,7 +262,7 @@ def test_units_start_commands_that_exist(block: Block) -> None:
 
 @pytest.mark.parametrize("block", all_blocks("yaml"), ids=str)
 def test_policies_can_be_loaded(block: Block, tmp_path: Path) -> None:
-    """Rules in the documentation are rules that vendorsrv has."""
+    """A policy file in the documentation can be loaded, and has only rules that vendorsrv knows."""
     (tmp_path / "vendorsrv.conf").write_text("")
     (tmp_path / "policy.yaml").write_text(block.text)
     policy = Policy(open_config(tmp_path / "vendorsrv.conf"), ["mailserver"])
@@ -271,7 +271,7 @@ def test_policies_can_be_loaded(block: Block, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", all_blocks("ini"), ids=str)
 def test_configurations_hold_options_that_exist(block: Block, tmp_path: Path) -> None:
-    """No INI block has an option or a section that nothing reads, but the page that shows mistakes."""
+    """No INI block has an unknown option or section, except the example of mistakes."""
     if block.name == "mistakes.conf":
         return
     text = block.text if block.text.startswith("[") else f"[vendorsrv]\n{block.text}"
@@ -282,8 +282,8 @@ def test_configurations_hold_options_that_exist(block: Block, tmp_path: Path) ->
     assert [] == [str(finding) for finding in findings if "no such" in finding.message]
 
 
-def test_the_whole_configurations_are_without_findings(tmp_path: Path) -> None:
-    """The admin guide's two files, side by side, pass the check; only the key has to be the reader's own."""
+def test_the_configurations_of_the_admin_guide_pass_the_check(tmp_path: Path) -> None:
+    """The admin guide's vendorsrv.conf and nova.conf pass the check together, but for the missing encryption key."""
     ours, nova = (complete_config(each, tmp_path) for each in blocks(page("admin-guide"), "ini")[:2])
     assert ["not set: the answers of mailserver are pinned unencrypted"] == [
         each.message for each in find_all(ours, nova)
