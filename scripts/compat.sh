@@ -14,17 +14,21 @@ install() {
     .venv/bin/uv pip check --quiet --python "$1"
 }
 
+run_tests() (
+    # Older libraries use each other's deprecated names: only with the lock's versions are such warnings errors.
+    export PYTEST_ADDOPTS="-W default::DeprecationWarning -W default::PendingDeprecationWarning --disable-warnings \
+        --override-ini=cache_dir=$1/pytest"
+    export PATH="$PWD/$1/bin:$PATH"
+    # The second command is for tests that start processes, and so are not unit tests, but depend on uvicorn's version.
+    sh scripts/unit.sh "$1/bin/python" &&
+        "$1/bin/python" -m pytest -q tests/server/test_serve.py tests/server/test_supervisor.py
+)
+
 failed=
 for versions in "$@"; do
     echo "Unit tests with requirements/$versions.txt"
     environment=.cache/compat/$versions
     install "$environment" "$versions"
-    # Older libraries use each other's deprecated names: only with the lock's versions are such warnings errors.
-    export PYTEST_ADDOPTS="-W default::DeprecationWarning -W default::PendingDeprecationWarning --disable-warnings \
-        --override-ini=cache_dir=$environment/pytest"
-    sh scripts/unit.sh "$environment/bin/python" || failed="$failed $versions"
-    # No unit tests, as they start processes; what they test depends on uvicorn's version.
-    "$environment/bin/python" -m pytest -q tests/server/test_serve.py tests/server/test_supervisor.py ||
-        failed="$failed $versions"
+    run_tests "$environment" || failed="$failed $versions"
 done
 [ -z "$failed" ] || { echo "Tests failed with:$failed" >&2; exit 1; }
