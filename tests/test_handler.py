@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from oslo_config import cfg
 
-from vendorsrv import ConfigError, Handler, HandlerDefinitionError, OnError, VendordataRequest
-from vendorsrv.handler import check_complete, is_async
+from vendorsrv import Handler, HandlerDefinitionError, OnError, VendordataRequest
 
 MINE = cfg.StrOpt("mine")
 
@@ -142,28 +141,8 @@ def test_an_option_that_is_a_keyword_needs_a_dest() -> None:
     assert "sender" == Mail.options[0].dest
 
 
-def test_a_class_without_a_handle_method_cannot_be_enabled() -> None:
-    """An abstract handler may be defined, and is a ConfigError when it is enabled."""
-    with pytest.raises(ConfigError, match=r"^handler base: class Base has no handle method$"):
-        check_complete(type("Base", (Handler,), {}))
-
-
 def test_the_base_class_implements_no_answer() -> None:
     """Calling Handler's own handle or cloud_init raises NotImplementedError."""
     for method in (Handler().handle, Handler().cloud_init):
         with pytest.raises(NotImplementedError):
             method(VendordataRequest(instance_id=""))
-
-
-def test_an_async_def_runs_on_the_event_loop() -> None:
-    """A method is asynchronous if it is an ``async def``, and runs in a thread otherwise."""
-
-    class Coroutine(Handler):
-        async def handle(self, request: VendordataRequest) -> object:
-            return None
-
-    class Plain(Handler):
-        def handle(self, request: VendordataRequest) -> object:
-            return None
-
-    assert (True, False) == (is_async(Coroutine().handle), is_async(Plain().handle))

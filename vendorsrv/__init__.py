@@ -48,31 +48,18 @@ __all__ = [
 
 __version__ = "0.2.0.dev0"
 
-#: The module of each public name; importing the package alone loads none of them.
+#: The module of each public name but the errors; importing the package alone loads none of them.
 HOMES = {
-    "AnswerError": "errors",
-    "BadRequest": "errors",
-    "BootRoles": "request",
-    "Caller": "request",
-    "CloudConfig": "cloudinit.parts",
-    "ConfigError": "errors",
-    "Handler": "handler",
-    "HandlerDefinitionError": "handler",
-    "HandlerError": "errors",
-    "NotYet": "errors",
-    "OnError": "handler",
+    **dict.fromkeys(("BootRoles", "Caller", "VendordataRequest"), "request"),
+    **dict.fromkeys(("CloudConfig", "Script"), "cloudinit.parts"),
+    **dict.fromkeys(("Handler", "HandlerDefinitionError", "OnError"), "handler"),
     "Proxy": "proxy.handler",
-    "Script": "cloudinit.parts",
-    "ServiceUnavailable": "errors",
     "Settings": "settings",
-    "UpstreamError": "errors",
-    "VendordataError": "errors",
-    "VendordataRequest": "request",
     "create_app": "server.app",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{HOMES.get(name, 'errors')}"), name)

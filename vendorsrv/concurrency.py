@@ -37,7 +37,10 @@ class SingleFlight(Generic[T]):
         :returns: what the coroutine returned. What it raised is raised to every caller.
         :raises TimeoutError: the run has not ended in time.
         """
-        task = self.begin(key, start)
+        task = self.running.get(key)
+        if task is None:
+            task = self.running[key] = asyncio.create_task(start())
+            task.add_done_callback(partial(self.finish, key))
         if not await wait_for_end(task, seconds):
             raise TimeoutError
         return task.result()
@@ -62,20 +65,12 @@ class SingleFlight(Generic[T]):
         finally:
             self.finish(key, future)
 
-    def begin(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Future[T]:
-        """Start the run of this key unless there is one, without waiting for it."""
-        future = self.running.get(key)
-        if future is None:
-            future = self.running[key] = asyncio.get_running_loop().create_task(start())
-            future.add_done_callback(partial(self.finish, key))
-        return future
-
     def finish(self, key: Hashable, future: asyncio.Future[T]) -> None:
         del self.running[key]
         mark_retrieved(future)
 
 
-async def wait_for_end(task: asyncio.Future[Any], seconds: float | None = None) -> bool:
+async def wait_for_end(task: asyncio.Future[Any], seconds: float | None) -> bool:
     """Wait for a task to end; if it does not end in time, leave it running.
 
     asyncio's own ``wait`` makes a whole request up to 9 % dearer.
@@ -85,7 +80,11 @@ async def wait_for_end(task: asyncio.Future[Any], seconds: float | None = None) 
     """
     loop = task.get_loop()
     ended: asyncio.Future[None] = loop.create_future()
-    wake = partial(settle, ended)
+
+    def wake(_: object = None) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
     timer = None if seconds is None else loop.call_later(seconds, wake)
     task.add_done_callback(wake)
     try:
@@ -95,11 +94,6 @@ async def wait_for_end(task: asyncio.Future[Any], seconds: float | None = None) 
         if timer:
             timer.cancel()
     return task.done()
-
-
-def settle(future: asyncio.Future[None], _: object = None) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def mark_retrieved(task: asyncio.Future[Any]) -> None:

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Final
 
 from oslo_config import cfg
 
-from vendorsrv.errors import ConfigError
 from vendorsrv.request import VendordataRequest
 
 #: A URL segment that needs no escaping, without percent signs and commas, which nova.conf would misread.
@@ -23,8 +22,6 @@ RESERVED: Final = frozenset({"cloud-init"})
 CLOUD_INIT_SUFFIX: Final = ":cloud-init"
 LONGEST_NAME: Final = 63
 ROUTE: Final = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
-
-
 #: The running handler's deadline on the monotonic clock; infinite outside of a run.
 DEADLINE: Final[ContextVar[float]] = ContextVar("DEADLINE", default=math.inf)
 
@@ -182,24 +179,17 @@ def contradictions(cls: type[Handler]) -> list[str]:
     if not isinstance(cls.on_error, OnError):
         found.append(f"on_error is {cls.on_error!r}; it must be a member of OnError")
     found.extend(f"{name} must be a method" for name in ("handle", "cloud_init") if not callable(getattr(cls, name)))
-    found.extend(f"{name} must be an async def" for name in ("open", "close") if not is_async(getattr(cls, name)))
+    found.extend(
+        f"{name} must be an async def"
+        for name in ("open", "close")
+        if not inspect.iscoroutinefunction(getattr(cls, name))
+    )
     found.extend(storage_contradictions(pin=cls.pin, cache_for=cls.cache_for, on_error=cls.on_error))
-    return [
-        *found,
-        *count_contradictions(cls),
-        *option_contradictions(cls),
-        *cloud_init_contradictions(cls),
-        *route_contradictions(cls),
-    ]
-
-
-def count_contradictions(cls: type[Handler]) -> list[str]:
-    found = []
     for attribute, least in (("threads", 1), ("concurrency", 1), ("queue", 0)):
         value = getattr(cls, attribute)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             found.append(f"{attribute} is {value!r}; it must be a whole number, at least {least}")
-    return found
+    return [*found, *option_contradictions(cls), *cloud_init_contradictions(cls), *route_contradictions(cls)]
 
 
 def route_contradictions(cls: type[Handler]) -> list[str]:
@@ -252,11 +242,6 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def is_async(method: Any) -> bool:
-    """Whether the method is a coroutine function, which runs on the event loop and not in a thread."""
-    return inspect.iscoroutinefunction(method)
-
-
 def kebab(class_name: str) -> str:
     """Turn ``MailServer`` into ``mail-server``, and ``DNSRecord`` into ``dns-record``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", class_name).lower()
@@ -268,14 +253,4 @@ def defines_handle(cls: type[Handler]) -> bool:
 
 
 def defines_cloud_init(cls: type[Handler]) -> bool:
-    """Whether a class defines ``cloud_init``."""
     return cls.cloud_init is not Handler.cloud_init
-
-
-def check_complete(cls: type[Handler]) -> None:
-    """Raise unless a class defines ``handle`` or ``cloud_init``.
-
-    :raises ConfigError: it defines neither.
-    """
-    if not defines_handle(cls) and not defines_cloud_init(cls):
-        raise ConfigError(f"handler {cls.name}: class {cls.__name__} has no handle method")

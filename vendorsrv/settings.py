@@ -49,10 +49,7 @@ OPTIONS: Final = (
         "ca_file", help="PEM file with CA certificates; clients must then present a certificate signed by one of them."
     ),
     cfg.IntOpt(
-        "max_body_bytes",
-        default=2**20,
-        min=1024,
-        help="Maximum request size in bytes; Nova sends up to about 0.5 MB.",
+        "max_body_bytes", default=2**20, min=1024, help="Maximum request size in bytes; Nova sends up to about 0.5 MB."
     ),
     cfg.IntOpt("max_answer_bytes", default=2**20, min=2, help="Maximum size of one handler's answer in bytes."),
     cfg.FloatOpt(
@@ -91,36 +88,34 @@ OPTIONS: Final = (
     ),
 )
 
-DATABASE_OPTIONS: Final = (
-    cfg.StrOpt(
-        "connection",
-        secret=True,
-        help="URL of the pins' database: sqlite:///, postgresql:// or mysql+pymysql://. Default: SQLite in state_path.",
-    ),
-)
-PINS_OPTIONS: Final = (
-    cfg.ListOpt(
-        "encryption_keys",
-        default=[],
-        secret=True,
-        help="Fernet keys, newest first: pinned answers are encrypted with the first and decrypted with any.",
-    ),
-    cfg.IntOpt("purge_after", min=1, help="Days after which a pin is deleted, even if its instance still exists."),
-)
-CLOUD_INIT_OPTIONS: Final = (
-    cfg.ListOpt(
-        "include_hosts",
-        default=[],
-        help="Hosts that an #include for cloud-init may name. An instance that cannot reach one loses its user-data.",
-    ),
-)
-
 #: The sections that :class:`Settings` is read from.
 SECTIONS: Final = {
     GROUP: OPTIONS,
-    "database": DATABASE_OPTIONS,
-    "pins": PINS_OPTIONS,
-    "cloud_init": CLOUD_INIT_OPTIONS,
+    "database": (
+        cfg.StrOpt(
+            "connection",
+            secret=True,
+            help="URL of the pins' database: sqlite:///, postgresql:// or mysql+pymysql://. "
+            "Default: SQLite in state_path.",
+        ),
+    ),
+    "pins": (
+        cfg.ListOpt(
+            "encryption_keys",
+            default=[],
+            secret=True,
+            help="Fernet keys, newest first: pinned answers are encrypted with the first and decrypted with any.",
+        ),
+        cfg.IntOpt("purge_after", min=1, help="Days after which a pin is deleted, even if its instance still exists."),
+    ),
+    "cloud_init": (
+        cfg.ListOpt(
+            "include_hosts",
+            default=[],
+            help="Hosts that an #include for cloud-init may name. "
+            "An instance that cannot reach one loses its user-data.",
+        ),
+    ),
 }
 
 

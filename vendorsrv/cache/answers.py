@@ -24,9 +24,6 @@ from vendorsrv.telemetry.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
 
-#: Backends that return the stored bytes. The others of dogpile and oslo.cache unpickle them, so whoever can write to
-#: the store could run code here.
-SHARED: Final = tuple(STORES)
 IN_PROCESS: Final = ("dogpile.cache.null", "dogpile.cache.memory")
 #: The most seconds that a call to the store may cost a request.
 STORE_TIMEOUT: Final = 0.5
@@ -42,10 +39,9 @@ OVERHEAD: Final = 280
 
 #: Changes with the layout of an entry: an entry of another version is a miss.
 FORMAT: Final = b"vendorsrv2"
-#: When the answer was made, and its max-age.
-TIMES: Final = struct.Struct(">dd")
-CHECKSUM_SIZE: Final = hashlib.sha256().digest_size
-HEADER_SIZE: Final = len(FORMAT) + TIMES.size + CHECKSUM_SIZE
+#: The format, when the answer was made, and its max-age; a checksum and the answer follow.
+HEAD: Final = struct.Struct(">10sdd")
+BODY_AT: Final = HEAD.size + hashlib.sha256().digest_size
 
 
 @dataclass(slots=True)
@@ -98,7 +94,6 @@ class MemoryCache:
         self.clock = clock
 
     def peek(self, key: bytes) -> CachedAnswer | None:
-        """Return an answer, however old."""
         try:
             body, made_at, max_age = self.answers[key]
         except KeyError:
@@ -106,18 +101,15 @@ class MemoryCache:
         return CachedAnswer(body, self.clock() - made_at, max_age)
 
     async def get(self, key: bytes) -> CachedAnswer | None:
-        """Return an answer, however old."""
         return self.peek(key)
 
     async def set(self, key: bytes, body: bytes, max_age: float) -> None:
-        """Store an answer, unless it alone is larger than the cache."""
         try:
             self.answers[key] = (body, self.clock(), max_age)
         except ValueError:
             LOG.warning("an answer of %d bytes is too large for the cache", len(body))
 
     def close(self) -> None:
-        """Forget all answers."""
         self.answers.clear()
 
 
@@ -150,25 +142,19 @@ class SharedCache:
         self.warned: set[str] = set()
 
     def peek(self, _: bytes) -> CachedAnswer | None:
-        """Return None: the store has to be asked."""
-        return None
+        return None  # the store has to be called
 
     async def get(self, key: bytes) -> CachedAnswer | None:
-        """Return an answer, however old; a value that is not ours is a miss."""
         value = await self.call(self.store.get, name_of(key))
-        if value is None:
-            return None
         cached = unpack(key, value, self.wall_clock())
-        if cached is None:
+        if cached is None and value is not None:
             self.warn_once("the cache holds values that are not ours or are damaged; they are not used")
         return cached
 
     async def set(self, key: bytes, body: bytes, max_age: float) -> None:
-        """Store an answer, if the store takes it."""
         await self.call(self.store.set, name_of(key), pack(key, body, self.wall_clock(), max_age))
 
     def close(self) -> None:
-        """Close the connections to the store."""
         self.store.close()
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -197,10 +183,7 @@ class SharedCache:
 
 
 def build_cache(
-    conf: cfg.ConfigOpts,
-    max_bytes: int,
-    clock: Callable[[], float] = time.monotonic,
-    metrics: Metrics | None = None,
+    conf: cfg.ConfigOpts, max_bytes: int, clock: Callable[[], float] = time.monotonic, metrics: Metrics | None = None
 ) -> Cache:
     """Return the cache that ``[cache]`` names; without ``enabled = true``, one in this process.
 
@@ -227,8 +210,8 @@ def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:
             problems.append(Problem("cache", name, "not a valid value"))
     if problems or not conf.cache.enabled or conf.cache.backend in IN_PROCESS:
         return problems
-    if conf.cache.backend not in SHARED:
-        text = f"{conf.cache.backend} unpickles stored values; use one of {', '.join(SHARED)}"
+    if conf.cache.backend not in STORES:  # whoever can write to the store could run code here
+        text = f"{conf.cache.backend} unpickles stored values; use one of {', '.join(STORES)}"
         return [Problem("cache", "backend", text)]
     if conf.cache.backend_expiration_time is None:
         conf.set_default("backend_expiration_time", STORE_FOR, group="cache")
@@ -241,23 +224,23 @@ def name_of(key: bytes) -> str:
 
 
 def pack(key: bytes, body: bytes, now: float, max_age: float) -> bytes:
-    times = TIMES.pack(now, max_age)
-    return FORMAT + times + checksum(key, times, body) + body
+    head = HEAD.pack(FORMAT, now, max_age)
+    return head + checksum(key, head, body) + body
 
 
 def unpack(key: bytes, value: object, now: float) -> CachedAnswer | None:
     """Return what :func:`pack` packed for this key; None for what is truncated, foreign or from the future."""
-    if not isinstance(value, bytes) or not value.startswith(FORMAT) or len(value) < HEADER_SIZE:
+    if not isinstance(value, bytes) or not value.startswith(FORMAT) or len(value) < BODY_AT:
         return None
-    times, body = value[len(FORMAT) : len(FORMAT) + TIMES.size], value[HEADER_SIZE:]
-    made_at, max_age = TIMES.unpack(times)
+    head, body = value[: HEAD.size], value[BODY_AT:]
+    _, made_at, max_age = HEAD.unpack(head)
     age = now - made_at
-    if value[len(FORMAT) + TIMES.size : HEADER_SIZE] != checksum(key, times, body):
+    if value[HEAD.size : BODY_AT] != checksum(key, head, body):
         return None
     if not -CLOCK_SKEW < age < math.inf or not 0.0 <= max_age < math.inf:
         return None
     return CachedAnswer(body, max(0.0, age), max_age)
 
 
-def checksum(key: bytes, times: bytes, body: bytes) -> bytes:
-    return hashlib.sha256(FORMAT + key + times + body).digest()
+def checksum(key: bytes, head: bytes, body: bytes) -> bytes:
+    return hashlib.sha256(head + key + body).digest()

@@ -118,15 +118,13 @@ class MemcachedStore:
         return self.call(client, command, *arguments, **options)
 
     def call(self, client: Any, command: str, *arguments: Any, **options: Any) -> Any:
+        refusals = (self.errors.MemcacheServerError, self.errors.MemcacheClientError)
         try:
             answer = getattr(client, command)(*arguments, **options)
-        except (self.errors.MemcacheUnexpectedCloseError, OSError, ValueError) as error:
-            client.close()
-            raise StoreUnavailable(type(error).__name__) from None
-        except (self.errors.MemcacheServerError, self.errors.MemcacheClientError) as error:
-            self.release(client)
-            raise StoreRefused(type(error).__name__) from None
-        except self.errors.MemcacheError as error:
+        except (self.errors.MemcacheError, OSError, ValueError) as error:
+            if isinstance(error, refusals) and not isinstance(error, self.errors.MemcacheUnexpectedCloseError):
+                self.release(client)
+                raise StoreRefused(type(error).__name__) from None
             client.close()
             raise StoreUnavailable(type(error).__name__) from None
         self.release(client)
@@ -154,8 +152,7 @@ def open_store(conf: cfg.ConfigOpts, timeout: float) -> SharedStore:
         oslo_cache.configure_cache_region(conf, region)
         return store(region.actual_backend, timeout)
     except ModuleNotFoundError:
-        raise ConfigError(
-            f"[cache] backend: {conf.cache.backend} needs a driver: pip install 'vendorsrv[{extra}]'"
-        ) from None
+        driver = f"{conf.cache.backend} needs a driver: pip install 'vendorsrv[{extra}]'"
+        raise ConfigError(f"[cache] backend: {driver}") from None
     except (ConfigurationError, ImportError, OSError, ValueError) as error:
         raise ConfigError(f"[cache] {error}") from None

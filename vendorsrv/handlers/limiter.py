@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from vendorsrv.errors import Busy, CircuitOpen, NotYet, UpstreamRefused, VendordataError
@@ -47,35 +47,34 @@ class Limiter:
         """Whether the circuit is open, for some instances or for all."""
         return self.clock() < self.open_until
 
-    def slot(self, instance_id: str, budget: float) -> Slot:
-        """Return the context in which the handler runs for an instance; entering it waits for a slot.
+    @asynccontextmanager
+    async def slot(self, instance_id: str, budget: float) -> AsyncIterator[None]:
+        """Hold a slot while the handler runs for an instance, and record how the run ended.
 
         :param budget: the most seconds to wait.
         :raises CircuitOpen: on entering: the circuit is open for this instance.
         :raises Busy: on entering: the queue is full, or no slot became free in time.
         """
-        return Slot(self, instance_id, budget)
-
-    async def enter(self, instance_id: str, budget: float) -> None:
         self.check_circuit(instance_id)
-        if not self.slots.locked():
-            await self.slots.acquire()  # does not wait, and so needs no timer
-        else:
+        if self.slots.locked():
             await self.wait_for_slot(budget)
-            try:
-                self.check_circuit(instance_id)  # it may have opened while this request was in the queue
-            except CircuitOpen:
-                self.slots.release()
-                raise
-        if self.failures >= FAILURES:
-            self.open_until = self.clock() + OPEN_FOR  # half-open: this request passes, others are refused
-
-    def leave(self, instance_id: str, error: BaseException | None) -> None:
-        if error is None or isinstance(error, NotYet):
+        else:
+            await self.slots.acquire()  # does not wait, and so needs no timer
+        try:
+            self.check_circuit(instance_id)  # it may have opened while this request was in the queue
+            if self.failures >= FAILURES:
+                self.open_until = self.clock() + OPEN_FOR  # half-open: this request passes, others are refused
+            yield
             self.record(instance_id, failed=False)
-        elif isinstance(error, VendordataError) and not isinstance(error, Busy | CircuitOpen):
-            self.record(instance_id, failed=error.status >= 500 and not isinstance(error, UpstreamRefused))
-        self.slots.release()
+        except NotYet:
+            self.record(instance_id, failed=False)
+            raise
+        except VendordataError as error:
+            if not isinstance(error, Busy | CircuitOpen):
+                self.record(instance_id, failed=error.status >= 500 and not isinstance(error, UpstreamRefused))
+            raise
+        finally:
+            self.slots.release()
 
     def check_circuit(self, instance_id: str) -> None:
         if self.is_open and (instance_id in self.failed_for or len(self.failed_for) >= FAILURES):
@@ -108,22 +107,3 @@ class Limiter:
             LOG.warning("handler %s failed %d times in a row: its circuit is open", self.handler, FAILURES)
         if self.failures >= FAILURES:
             self.open_until = self.clock() + OPEN_FOR
-
-
-class Slot:
-    """The context of one run: holds a slot, and records how the run ended."""
-
-    __slots__ = ("budget", "instance_id", "limiter")
-
-    def __init__(self, limiter: Limiter, instance_id: str, budget: float) -> None:
-        self.limiter = limiter
-        self.instance_id = instance_id
-        self.budget = budget
-
-    async def __aenter__(self) -> None:
-        await self.limiter.enter(self.instance_id, self.budget)
-
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.limiter.leave(self.instance_id, error)

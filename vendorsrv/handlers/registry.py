@@ -20,10 +20,8 @@ from vendorsrv.handler import (
     COMMON_OPTIONS,
     Handler,
     OnError,
-    check_complete,
     defines_cloud_init,
     defines_handle,
-    is_async,
     storage_contradictions,
 )
 from vendorsrv.handlers.runner import Runner
@@ -87,7 +85,7 @@ class Enabled:
     @property
     def runs_in(self) -> str:
         """Where the handler runs: ``event loop`` or ``thread``."""
-        return "event loop" if is_async(self.runner.method) else "thread"
+        return "event loop" if inspect.iscoroutinefunction(self.runner.method) else "thread"
 
 
 class Registry:
@@ -133,9 +131,11 @@ def find(wanted: Sequence[str]) -> tuple[list[Found], list[str]]:
     for name in wanted:
         try:
             each = from_module(name) if ":" in name else from_entry_point(name)
-            check_complete(each.handler)
         except ConfigError as error:
             problems.append(str(error))
+            continue
+        if not defines_handle(each.handler) and not defines_cloud_init(each.handler):
+            problems.append(f"handler {each.handler.name}: class {each.handler.__name__} has no handle method")
             continue
         other = found.setdefault(each.handler.name, each)
         if other is not each:
@@ -170,9 +170,8 @@ def from_module(path: str) -> Found:
         module = importlib.import_module(module_name)
     handlers = [name for name, value in vars(module).items() if is_handler(value)]
     if class_name not in handlers:
-        raise ConfigError(
-            f"handler {path}: {module_name} has no Handler {class_name!r}{did_you_mean_or_list(class_name, handlers)}"
-        )
+        hint = did_you_mean_or_list(class_name, handlers)
+        raise ConfigError(f"handler {path}: {module_name} has no Handler {class_name!r}{hint}")
     return Found(getattr(module, class_name), path)
 
 
@@ -180,11 +179,11 @@ def from_entry_point(name: str) -> Found:
     # Not stevedore: its cache forgets the distribution, and it does not catch an AssertionError or sys.exit().
     there = entry_points(group=ENTRY_POINTS, name=name)
     if not there:
-        raise ConfigError(f"handler {name}: no installed package provides it{did_you_mean_or_list(name, installed())}")
+        installed = {each.name for each in entry_points(group=ENTRY_POINTS)}
+        raise ConfigError(f"handler {name}: no installed package provides it{did_you_mean_or_list(name, installed)}")
     if len(there) > 1:
-        raise ConfigError(
-            f"handler {name}: more than one package provides it: {' and '.join(sorted(map(distribution, there)))}"
-        )
+        packages = " and ".join(sorted(map(distribution, there)))
+        raise ConfigError(f"handler {name}: more than one package provides it: {packages}")
     (entry_point,) = there
     source = distribution(entry_point)
     with vendor_code(f"handler {name}: import of {source}"):
@@ -192,9 +191,8 @@ def from_entry_point(name: str) -> Found:
     if not is_handler(handler):
         raise ConfigError(f"handler {name}: the entry point of {source} is not a subclass of Handler")
     if handler.name != name:
-        raise ConfigError(
-            f"handler {name}: the entry point of {source} loads a class named {handler.name!r}; the names must be equal"
-        )
+        reason = f"loads a class named {handler.name!r}; the names must be equal"
+        raise ConfigError(f"handler {name}: the entry point of {source} {reason}")
     return Found(handler, source)
 
 
@@ -211,10 +209,8 @@ def build(settings: Settings, found: Found) -> Enabled:
     if isinstance(handler, Proxy):
         handler.prepare(settings.conf, settings.max_answer_bytes)
     declared: dict[str, Any] = {**{name: getattr(handler, name) for name in DECLARED}, **overrides}
-    contradictions = storage_contradictions(
-        pin=declared["pin"], cache_for=declared["cache_for"], on_error=declared["on_error"]
-    )
-    if contradictions:
+    held = {name: declared[name] for name in ("pin", "cache_for", "on_error")}
+    if contradictions := storage_contradictions(**held):
         raise ConfigError("\n".join(f"[{handler.section}] {text}" for text in contradictions))
 
     def runner(method: str, suffix: str = "") -> Runner:
@@ -227,16 +223,15 @@ def build(settings: Settings, found: Found) -> Enabled:
     method = "handle" if defines_handle(found.handler) else "cloud_init"
     enabled = Enabled(handler, found.source, version, **declared, runner=runner(method), routes=routes)
     if defines_cloud_init(found.handler):
-        contribution = replace(
-            enabled, runner=runner("cloud_init", CLOUD_INIT_SUFFIX), routes={}, suffix=CLOUD_INIT_SUFFIX
-        )
+        contributes = runner("cloud_init", CLOUD_INIT_SUFFIX)
+        contribution = replace(enabled, runner=contributes, routes={}, suffix=CLOUD_INIT_SUFFIX)
         enabled = replace(enabled, cloud_init=bounded(contribution))
     return bounded(enabled)
 
 
 def bounded(enabled: Enabled) -> Enabled:
     """Lower the concurrency of a plain method to its threads."""
-    if is_async(enabled.runner.method):
+    if inspect.iscoroutinefunction(enabled.runner.method):
         return enabled
     return replace(enabled, concurrency=min(enabled.concurrency, enabled.threads))
 
@@ -252,11 +247,6 @@ def find_clashes(handlers: Sequence[type[Handler]]) -> list[str]:
         for key, names in owners.items()
         if len(names) > 1
     ]
-
-
-def installed() -> list[str]:
-    """Return the names of all installed handlers, without loading them."""
-    return sorted({entry_point.name for entry_point in entry_points(group=ENTRY_POINTS)})
 
 
 def is_handler(value: object) -> bool:

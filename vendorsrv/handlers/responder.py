@@ -9,7 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vendorsrv.answer import Answer, HandlerAnswer, to_bytes
 from vendorsrv.cache.answers import Cache, CachedAnswer
@@ -26,8 +27,6 @@ if TYPE_CHECKING:  # SQLAlchemy is only for handlers that pin
     from vendorsrv.pins.pin import Pins
 
 LOG = logging.getLogger(__name__)
-
-EMPTY: Final = b"{}"
 
 
 class CacheKey(NamedTuple):
@@ -138,9 +137,8 @@ class Responder:
         # A run alone ends within its deadline; one that asks the cache before and after it may not.
         run = self.single_flight.run if self.caches else self.single_flight.run_in_caller
         try:
-            answer = await run(
-                key.question, lambda: self.look_up_or_run(request, key, deadline), deadline - time.monotonic()
-            )
+            work = partial(self.look_up_or_run, request, key, deadline)
+            answer = await run(key.question, work, deadline - time.monotonic())
         except TimeoutError:
             raise HandlerTimeout(f"handler {self.name} gave no answer in time") from None
         return Answer(answer.body, answer.fresh_for, "shared") if joins else answer
@@ -159,7 +157,6 @@ class Responder:
         return Answer(made.body, fresh_for or None)
 
     async def run(self, request: VendordataRequest, deadline: float) -> HandlerAnswer:
-        """Run the handler."""
         async with self.limiter.slot(request.instance_id, deadline - time.monotonic()):
             with self.metrics.runs.measure():
                 value = await self.enabled.runner.run(request, budget=deadline - time.monotonic())
@@ -182,7 +179,7 @@ class Responder:
         if self.enabled.on_error is not OnError.EMPTY or isinstance(error, PinsUnavailable):
             raise error
         self.count_fallback(error)
-        return Answer(EMPTY, source="empty")
+        return Answer(b"{}", source="empty")
 
     def count_fallback(self, error: VendordataError) -> None:
         mode = self.enabled.on_error
@@ -198,17 +195,13 @@ class Responder:
 
     def key_of(self, request: VendordataRequest) -> CacheKey:
         """Return the key of a request's answer: its question, or its instance, which finds a stale answer as well."""
-        caller = self.caller_of(request)
+        caller = b""
+        if self.enabled.handler.per_caller and (by := request.caller):
+            caller = hashlib.sha256(repr((by.user_id, by.project_id, sorted(by.roles))).encode()).digest()
         question = self.identity + caller + request.digest
         if not self.uses_stale:
             return CacheKey(question, question, b"")
         return CacheKey(question, self.owner + caller + request.instance_id.encode(), question)
-
-    def caller_of(self, request: VendordataRequest) -> bytes:
-        caller = request.caller
-        if not self.enabled.handler.per_caller or caller is None:
-            return b""
-        return hashlib.sha256(repr((caller.user_id, caller.project_id, sorted(caller.roles))).encode()).digest()
 
     def state(self) -> dict[str, Any]:
         """Return the handler's state for ``/-/ready``."""

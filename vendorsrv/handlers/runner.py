@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from vendorsrv.concurrency import NoThreadFree, ThreadBudget, mark_retrieved, wait_for_end
 from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, NotYet, VendordataError
-from vendorsrv.handler import DEADLINE, is_async
+from vendorsrv.handler import DEADLINE
 from vendorsrv.telemetry.tracebacks import raised_at
 
 LOG = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Runner:
         self.method = method
         self.timeout = timeout
         self.threads = ThreadBudget(threads)
-        self.call = self.on_loop if is_async(method) else self.in_thread
+        self.call = self.on_loop if inspect.iscoroutinefunction(method) else self.in_thread
 
     async def run(self, *arguments: Any, budget: float) -> Any:
         """Call the method.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 DIRECTIVE: Final = re.compile(r"""([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?""", re.ASCII)
 SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
@@ -11,28 +11,17 @@ SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
 LONGEST: Final = 2**31
 
 
-class CacheControl(NamedTuple):
-    """The directives that a proxy obeys.
+def read_cache_control(value: str) -> tuple[bool, float | None]:
+    """Read the value of ``Cache-Control``; of a directive that is repeated, the first counts (RFC 9111, 4.2.1).
 
-    :ivar may_store: False after ``no-store``, and after ``no-cache``: an answer that must be revalidated before each
-        use cannot be used again without a validator.
-    :ivar max_age: seconds; None without ``max-age``, and 0 when its value cannot be read.
+    :returns: whether the answer may be stored, and its ``max-age`` in seconds: None without one, and 0 when it cannot
+        be read. ``no-cache`` forbids storing too: the answer would have to be revalidated, and has no validator.
     """
-
-    may_store: bool = True
-    max_age: float | None = None
-
-
-def read_cache_control(value: str) -> CacheControl:
-    """Read the value of ``Cache-Control``; of a directive that is repeated, the first counts (RFC 9111, 4.2.1)."""
     directives: dict[str, str] = {}
     for match in DIRECTIVE.finditer(value):
         directives.setdefault(match[1].lower(), match[2] or match[3] or "")
-    return CacheControl(
-        may_store=not {"no-store", "no-cache"} & directives.keys(),
-        max_age=seconds(directives["max-age"]) if "max-age" in directives else None,
-    )
-
-
-def seconds(text: str) -> float:
-    return float(min(int(text[:10]), LONGEST)) if SECONDS.fullmatch(text) else 0.0
+    may_store = not {"no-store", "no-cache"} & directives.keys()
+    if "max-age" not in directives:
+        return may_store, None
+    seconds = directives["max-age"]
+    return may_store, float(min(int(seconds[:10]), LONGEST)) if SECONDS.fullmatch(seconds) else 0.0

@@ -27,26 +27,14 @@ class CannotConnect(UpstreamFailure):
     """No server is reachable, or none with a trusted certificate."""
 
 
-class TooSlow(UpstreamFailure):
-    """Connecting, or one piece of the answer, took too long."""
-
-
-class BrokenOff(UpstreamFailure):
-    """The connection ended early, or the response is not HTTP."""
-
-
 class TooLarge(UpstreamFailure):
     """The answer is larger than allowed."""
-
-
-class Unreadable(UpstreamFailure):
-    """The answer's content encoding is broken, or not one that was requested."""
 
 
 class Reply(NamedTuple):
     """An answer, with its content encoding decoded.
 
-    :ivar headers: by lower-case name, repeated ones joined by commas.
+    :ivar headers: by name in any case, repeated ones joined by commas.
     """
 
     status: int
@@ -83,13 +71,13 @@ class Upstream:
         )
 
     async def close(self) -> None:
-        """Close all connections."""
         await self.client.aclose()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send a request; retry it once when an idle connection turns out to be closed: the server did not process it.
 
         :raises UpstreamFailure: there is no answer, or none that can be read.
+        :raises TimeoutError: connecting, or one piece of the answer, took too long.
         """
         import httpx
 
@@ -104,35 +92,33 @@ class Upstream:
                     raise
                 return await self.send(url, headers, body, set())
         except httpx.ConnectTimeout:
-            raise TooSlow("no connection within connect_timeout") from None
+            raise TimeoutError("no connection within connect_timeout") from None
         except httpx.TimeoutException:
-            raise TooSlow("no data within read_timeout") from None
+            raise TimeoutError("no data within read_timeout") from None
         except httpx.ConnectError as error:
             raise CannotConnect(str(error)) from None
         except (httpx.TransportError, OSError) as error:  # httpx does not translate some errors of TLS
-            raise BrokenOff(f"{type(error).__name__}: {error}") from None
+            raise UpstreamFailure(f"{type(error).__name__}: {error}") from None
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes, seen: set[str]) -> Reply:
         async def note(event: str, _: Any) -> None:
             seen.add(event)
 
-        async with self.client.stream(
-            "POST", url, headers=dict(headers), content=body, extensions={"trace": note}
-        ) as response:
+        extensions = {"trace": note}
+        async with self.client.stream("POST", url, headers=headers, content=body, extensions=extensions) as response:
             content = b""
             async for piece in response.aiter_raw():
                 content += piece
                 if len(content) > self.max_bytes:
                     raise TooLarge(f"the answer has more than {self.max_bytes} bytes")
-            picked = {name.lower(): value for name, value in response.headers.items()}
-            decoded = decode(content, picked.get("content-encoding", ""), self.max_bytes)
-            return Reply(response.status_code, picked, decoded)
+            decoded = decode(content, response.headers.get("content-encoding", ""), self.max_bytes)
+            return Reply(response.status_code, response.headers, decoded)
 
 
 def decode(content: bytes, encoding: str, limit: int) -> bytes:
     """Decode a content encoding, up to a limit.
 
-    :raises Unreadable: it is broken, cut short, or unknown.
+    :raises UpstreamFailure: it is broken, cut short, or unknown.
     :raises TooLarge: the decoded content is longer than the limit.
     """
     name = encoding.strip().lower()
@@ -143,7 +129,7 @@ def decode(content: bytes, encoding: str, limit: int) -> bytes:
             return inflate(content, window, limit)
         except (zlib.error, EOFError):
             continue
-    raise Unreadable("the answer's content encoding is broken, or not one that was requested")
+    raise UpstreamFailure("the answer's content encoding is broken, or not one that was requested")
 
 
 def inflate(content: bytes, window: int, limit: int) -> bytes:

@@ -19,7 +19,7 @@ from vendorsrv.auth.service import ServiceToken, service_session
 from vendorsrv.errors import HandlerTimeout, UpstreamError, UpstreamRefused, VendordataError
 from vendorsrv.handler import DEADLINE, NAME, RESERVED, Handler
 from vendorsrv.proxy.cache_control import read_cache_control
-from vendorsrv.proxy.client import CannotConnect, Reply, TooLarge, TooSlow, Upstream, UpstreamFailure
+from vendorsrv.proxy.client import CannotConnect, Reply, TooLarge, Upstream, UpstreamFailure
 from vendorsrv.proxy.options import PROXY_OPTIONS, tls_context
 from vendorsrv.request import VendordataRequest
 from vendorsrv.strictjson import StrictJSONError, parse
@@ -97,7 +97,6 @@ class Proxy(Handler):
         )
 
     async def close(self) -> None:
-        """Close all connections."""
         await self.upstream.close()
 
     def state(self) -> Mapping[str, Any]:
@@ -144,7 +143,11 @@ class Proxy(Handler):
         except (UpstreamFailure, TimeoutError) as failure:
             LOG.warning("upstream %s: %s: %s", self.name, server.url, str(failure) or f"no answer in {seconds:.1f} s")
             raise self.failed(failure) from None
-        self.check_status(reply.status, server)
+        if not 200 <= reply.status < 300:
+            LOG.warning("upstream %s: %s: status %d", self.name, server.url, reply.status)
+            refused = 400 <= reply.status < 500 and reply.status not in NOT_NOW
+            error = UpstreamRefused if refused else UpstreamError
+            raise error(f"upstream {self.name} answered with status {reply.status}")
         return HandlerAnswer(self.read(reply), *read_cache_control(reply.headers.get("cache-control", "")))
 
     async def send(self, server: Server, request: VendordataRequest) -> Reply:
@@ -171,7 +174,7 @@ class Proxy(Handler):
     def failed(self, failure: Exception) -> VendordataError:
         """Return the error for a request that got no answer."""
         match failure:
-            case TooSlow() | TimeoutError():
+            case TimeoutError():
                 return HandlerTimeout(f"upstream {self.name} gave no answer in time")
             case CannotConnect():
                 return UpstreamError(f"upstream {self.name} cannot be reached")
@@ -179,19 +182,11 @@ class Proxy(Handler):
                 return UpstreamError(f"upstream {self.name} answered with more than {self.max_answer_bytes} bytes")
         return UpstreamError(f"upstream {self.name} sent an incomplete or broken response")
 
-    def check_status(self, status: int, server: Server) -> None:
-        """Raise an error for every status but 2xx."""
-        if 200 <= status < 300:
-            return
-        LOG.warning("upstream %s: %s: status %d", self.name, server.url, status)
-        refused = 400 <= status < 500 and status not in NOT_NOW
-        raise (UpstreamRefused if refused else UpstreamError)(f"upstream {self.name} answered with status {status}")
-
     def read(self, reply: Reply) -> bytes:
         """Return the body as UTF-8 JSON, unchanged if it is that already; ``{}`` for an empty one."""
-        if reply.status == 204 or not reply.body:
-            return b"{}"
         body = reply.body
+        if reply.status == 204 or not body:
+            return b"{}"
         try:
             charset = charset_of(reply.headers.get("content-type", ""))
             if charset != "utf-8":
@@ -225,14 +220,7 @@ def find_proxies(conf: cfg.ConfigOpts) -> tuple[list[type[Proxy]], list[str]]:
     sections = {section.lower() for section in conf.list_all_sections()}  # as oslo.config compares them
     names = sorted(section.removeprefix(PREFIX) for section in sections if section.startswith(PREFIX))
     good = [name for name in names if NAME.fullmatch(name) and name not in RESERVED]
-    problems = [
-        f"[{PREFIX}{name}]: the name must be a URL segment of lower-case letters, digits, - and _, and not reserved"
-        for name in names
-        if name not in good
-    ]
-    return [proxy_class(name) for name in good], problems
-
-
-def proxy_class(name: str) -> type[Proxy]:
-    members = {"name": name, "section": PREFIX + name, "__doc__": Proxy.__doc__, "__module__": __name__}
-    return type("Proxy", (Proxy,), members)
+    rule = "the name must be a URL segment of lower-case letters, digits, - and _, and not reserved"
+    problems = [f"[{PREFIX}{name}]: {rule}" for name in names if name not in good]
+    same = {"__doc__": Proxy.__doc__, "__module__": __name__}
+    return [type("Proxy", (Proxy,), {"name": name, "section": PREFIX + name, **same}) for name in good], problems

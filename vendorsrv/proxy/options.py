@@ -155,10 +155,8 @@ def tls_context(cafile: str | None, certfile: str | None, keyfile: str | None) -
     return context
 
 
-@lru_cache(maxsize=1)
-def system_trust() -> ssl.SSLContext:
-    # It takes 70 ms, which dozens of proxies would pay each.
-    return ssl.create_default_context()
+#: It takes 70 ms, which dozens of proxies would pay each.
+system_trust: Final = lru_cache(maxsize=1)(ssl.create_default_context)
 
 
 def load(context: ssl.SSLContext, cafile: str | None, certfile: str | None, keyfile: str | None) -> None:
