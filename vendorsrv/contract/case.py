@@ -66,10 +66,13 @@ class Cases(list[Case]):
         super().__init__()
         self.group: Group = group
 
-    def case(self, name: str, severity: Severity, title: str, sends: str, reason: str) -> Callable[[Judge], Judge]:
-        """Declare a case, whose id is the group's name and its own."""
+    def case(
+        self, name: str, severity: Severity, title: str, sends: str = "Nova's usual body"
+    ) -> Callable[[Judge], Judge]:
+        """Declare a case, whose id is the group's name and its own, and whose reason is the function's docstring."""
 
         def declare(judge: Judge) -> Judge:
+            reason = " ".join((judge.__doc__ or "").split())
             self.append(Case(f"{self.group}-{name}", self.group, severity, title, sends, reason, judge))
             return judge
 

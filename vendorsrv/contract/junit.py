@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from vendorsrv.contract.case import GROUPS, Group
 from vendorsrv.contract.report import explain, summary
 from vendorsrv.contract.suite import Report, Verdict
-
-#: The element of a failed case that does not count: for a ``failure`` a CI system would fail the whole run.
-NOT_COUNTED: Final = "skipped"
 
 
 def as_junit(report: Report, *, strict: bool = False) -> bytes:
@@ -44,27 +40,21 @@ def add_suite(root: Element, group: Group, title: str, verdicts: list[Verdict], 
 
 def add_case(suite: Element, verdict: Verdict, *, strict: bool) -> None:
     case = verdict.case
-    element = SubElement(
-        suite, "testcase", classname=f"contract.{case.group}", name=case.id, time=f"{verdict.seconds:.3f}"
-    )
+    seconds = f"{verdict.seconds:.3f}"
+    element = SubElement(suite, "testcase", classname=f"contract.{case.group}", name=case.id, time=seconds)
     lines = "\n".join(explain(verdict))
     if verdict.outcome == "not tested":
         SubElement(element, "skipped", message=verdict.found)
-    elif verdict.outcome == "failed" and (case.severity == "must" or (strict and case.severity == "should")):
+    elif verdict.counts(strict=strict):
         SubElement(element, "failure", type=case.severity, message=verdict.found).text = lines
     elif verdict.outcome == "failed" and case.severity == "should":
-        SubElement(element, NOT_COUNTED, message=f"should: {verdict.found}").text = lines
+        # Not a failure that does not count: for that a CI system would fail the whole run.
+        SubElement(element, "skipped", message=f"should: {verdict.found}").text = lines
     else:
         SubElement(element, "system-out").text = lines
 
 
 def count(element: Element) -> None:
     """Set the numbers of tests in a suite, or in all suites."""
-    numbers = {
-        "tests": len(list(element.iter("testcase"))),
-        "failures": len(list(element.iter("failure"))),
-        "errors": 0,
-        "skipped": len(list(element.iter("skipped"))),
-    }
-    for name, number in numbers.items():
-        element.set(name, str(number))
+    for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        element.set(name, str(len(list(element.iter(tag)))))

@@ -42,6 +42,12 @@ class Verdict:
     exchange: Exchange | None
     seconds: float
 
+    def counts(self, *, strict: bool) -> bool:
+        """Whether the server fails by this case: a ``must`` failed, or when strict a ``should``."""
+        return self.outcome == "failed" and (
+            self.case.severity == "must" or (strict and self.case.severity == "should")
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -64,7 +70,7 @@ class Report:
 
     def passes(self, *, strict: bool = False) -> bool:
         """Whether no ``must`` failed; when strict, no ``should`` either."""
-        return not self.failures("must", *(("should",) if strict else ()))
+        return not any(verdict.counts(strict=strict) for verdict in self.verdicts)
 
 
 def check(
@@ -82,11 +88,8 @@ def check(
     """Check a server against the contract, with about forty requests, at most six of them at once.
 
     :param target: ``URL`` or ``NAME@URL``; the cases of cloud-init safety are for the name ``cloud-init``.
-    :param caller: the account whose token Nova sends: a keystoneauth1 session (:mod:`vendorsrv.nova.credentials`) or a
-        token. Without one, little can be tested of a server that requires a token.
-    :param tenant: a session or token that is valid and must be refused.
-    :param payload: members of Nova's body, see :class:`Subject`.
-    :param budget: seconds after which no further request is sent.
+    :param caller: a keystoneauth1 session (:mod:`vendorsrv.nova.credentials`) or a token. Without one, little can be
+        tested of a server that requires a token. It and all others: see :class:`Subject`.
     :param only: ids of cases, or names of groups, to run; all by default.
     :param skip: ids of cases, or names of groups, not to run.
     :raises ConfigError: there is no such case, the target is invalid, Keystone gives no token, or the server cannot be

@@ -49,7 +49,6 @@ class Exchange:
 
     :ivar status: the response's status, or None without a response.
     :ivar body: what was read of the body, decompressed; may be secret.
-    :ivar first: seconds until the response began, or failed.
     :ivar elapsed: seconds for the whole exchange.
     :ivar error: what :mod:`requests` raises for Nova, or None.
     :ivar timed_out: whether the server was silent for longer than Nova waits.
@@ -61,7 +60,6 @@ class Exchange:
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=CaseInsensitiveDict)
     body: bytes = field(default=b"", repr=False)
-    first: float = 0.0
     elapsed: float = 0.0
     error: requests.RequestException | None = field(default=None, repr=False)
     timed_out: bool = False
@@ -153,9 +151,8 @@ class Wire:
         except OSError as error:
             if not isinstance(error, requests.RequestException):  # the file of a CA or a certificate does not exist
                 raise ConfigError(f"{one_line(url)} cannot be called: {one_line(error)}") from None
-            spent = time.monotonic() - started
             timed_out = isinstance(error, requests.ReadTimeout)
-            found = Exchange(request, first=spent, elapsed=spent, error=error, timed_out=timed_out)
+            found = Exchange(request, elapsed=time.monotonic() - started, error=error, timed_out=timed_out)
         return replace(found, nova=self.judged(found))
 
     def receive(self, request: Request, response: requests.Response, started: float) -> Exchange:
@@ -181,7 +178,6 @@ class Wire:
             response.status_code,
             response.headers,
             bytes(body),
-            first=begun - started,
             elapsed=time.monotonic() - started,
             error=failed,
             timed_out=timed_out,

@@ -111,7 +111,7 @@ def body_pitfalls(seen: Observed) -> Iterator[str]:
         yield EMPTY
     elif status in NO_ERROR:
         yield f"a {status} is not an error to Nova, which takes its body for the answer"
-    yield from encoding_pitfalls(seen)
+    yield from encoding_pitfalls(seen.body, seen.text)
     if seen.elapsed > seen.read_timeout:
         yield (
             f"{seen.elapsed:.1f} s in total: Nova's read timeout of {seen.read_timeout:g} s is for each read, "
@@ -121,14 +121,14 @@ def body_pitfalls(seen: Observed) -> Iterator[str]:
         yield f"{len(seen.body) / 2**20:.0f} MiB: Nova sets no limit, and needs several times that in memory"
 
 
-def encoding_pitfalls(seen: Observed) -> Iterator[str]:
+def encoding_pitfalls(body: bytes, text: str) -> Iterator[str]:
     try:
-        meant = seen.body.decode("utf-8")
+        meant = body.decode("utf-8")
     except UnicodeDecodeError:
-        if "\ufffd" in seen.text:
+        if "\ufffd" in text:
             yield "the body is not UTF-8: Nova replaces what it cannot decode with U+FFFD"
     else:
-        if meant != seen.text:
+        if meant != text:
             yield "the body is UTF-8, but Nova decodes it differently: send Content-Type application/json"
 
 

@@ -11,7 +11,7 @@ from vendorsrv.cloudinit.text import type_of
 from vendorsrv.contract.case import Cases, Judgement, failed, passed, readable
 from vendorsrv.contract.session import CUT, ContractSession, NotTested
 from vendorsrv.contract.wire import REDIRECTS, Exchange
-from vendorsrv.nova.pitfalls import Hop, Observed, encoding_pitfalls, redirect_pitfalls
+from vendorsrv.nova.pitfalls import Hop, encoding_pitfalls, redirect_pitfalls
 from vendorsrv.strictjson import StrictJSONError, parse
 
 ANSWER: Final = Cases("answer")
@@ -28,15 +28,12 @@ INTERNALS: Final = {
 }
 
 
-@ANSWER.case(
-    "status",
-    "must",
-    "Nova's usual request is answered with 2xx",
-    "Nova's usual body",
-    "With any other status the instance gets {}, or with vendordata_dynamic_failure_fatal its boot fails. A server "
-    "that knows only real instances needs the id of one: give it with --instance-id or --payload.",
-)
+@ANSWER.case("status", "must", "Nova's usual request is answered with 2xx")
 def status(session: ContractSession) -> Judgement:
+    """With any other status the instance gets {}, or with vendordata_dynamic_failure_fatal its boot fails.
+
+    A server that knows only real instances needs the id of one: give it with --instance-id or --payload.
+    """
     exchange = session.usual
     if exchange.timed_out:
         raise NotTested("there was no answer in time: see time-answer")
@@ -49,15 +46,12 @@ def status(session: ContractSession) -> Judgement:
     return passed(exchange) if exchange.answered else failed(exchange, str(exchange))
 
 
-@ANSWER.case(
-    "redirect",
-    "must",
-    "Nothing is redirected",
-    "Nova's usual body",
-    "keystoneauth1 follows a redirect as a POST with the instance's data and the token, to any host, and from http to "
-    "https without checking the certificate. It takes the body of a 300 for the answer.",
-)
+@ANSWER.case("redirect", "must", "Nothing is redirected")
 def redirect(session: ContractSession) -> Judgement:
+    """keystoneauth1 follows a redirect as a POST with the instance's data and the token, to any host.
+
+    It goes from http to https without checking the certificate, and takes the body of a 300 for the answer.
+    """
     exchange = session.usual if session.can_ask else session.ask_with("none")
     if exchange.status not in REDIRECTS:
         return passed(exchange)
@@ -66,28 +60,22 @@ def redirect(session: ContractSession) -> Judgement:
     return failed(exchange, "; ".join(told) or f"Nova takes the body of a {exchange.status} for the answer")
 
 
-@ANSWER.case(
-    "empty",
-    "should",
-    "An answer has a body",
-    "Nova's usual body",
-    "Nova takes a 204 or an empty body for {} without logging it, even with vendordata_dynamic_failure_fatal on. A "
-    "server that has nothing for an instance answers {}.",
-)
+@ANSWER.case("empty", "should", "An answer has a body")
 def empty(session: ContractSession) -> Judgement:
+    """Nova takes a 204 or an empty body for {} without logging it, even with vendordata_dynamic_failure_fatal on.
+
+    A server that has nothing for an instance answers {}.
+    """
     exchange = session.good
     return passed(exchange) if exchange.text else failed(exchange, "the answer is empty")
 
 
-@ANSWER.case(
-    "json",
-    "must",
-    "The answer is JSON that Nova's parser accepts",
-    "Nova's usual body",
-    "Nova takes plain text, such as a bare #cloud-config, HTML, white space and a byte order mark for {}. JSON that is "
-    "nested thousands of levels deep raises RecursionError, although failures are not fatal.",
-)
+@ANSWER.case("json", "must", "The answer is JSON that Nova's parser accepts")
 def is_json(session: ContractSession) -> Judgement:
+    """Nova takes plain text, such as a bare #cloud-config, HTML, white space and a byte order mark for {}.
+
+    JSON that is nested thousands of levels deep raises RecursionError, although failures are not fatal.
+    """
     exchange = session.good
     if exchange.nova is None or not exchange.nova.dropped:
         return passed(exchange)
@@ -99,14 +87,9 @@ def is_json(session: ContractSession) -> Judgement:
     return failed(exchange, exchange.nova.dropped + hint)
 
 
-@ANSWER.case(
-    "finite",
-    "must",
-    "Numbers are finite",
-    "Nova's usual body",
-    "Nova accepts NaN and Infinity and passes them on: the instance's whole vendor_data2.json is then invalid JSON.",
-)
+@ANSWER.case("finite", "must", "Numbers are finite")
 def finite(session: ContractSession) -> Judgement:
+    """Nova accepts NaN and Infinity and passes them on: the instance's whole vendor_data2.json is then invalid JSON."""
     exchange = readable(session)
     return passed(exchange) if is_finite(exchange) else failed(exchange, "the answer contains NaN or Infinity")
 
@@ -119,30 +102,23 @@ def is_finite(exchange: Exchange) -> bool:
     return True
 
 
-@ANSWER.case(
-    "encoding",
-    "must",
-    "Nova reads the text as it was meant",
-    "Nova's usual body",
-    "requests decodes a text/* type without a charset as Latin-1 (RFC 2616), which garbles UTF-8, and replaces bytes "
-    "that are not UTF-8 with U+FFFD.",
-)
+@ANSWER.case("encoding", "must", "Nova reads the text as it was meant")
 def encoding(session: ContractSession) -> Judgement:
+    """Nova (requests) decodes a text/* type without a charset as Latin-1 (RFC 2616), which garbles UTF-8.
+
+    It replaces bytes that are not UTF-8 with U+FFFD.
+    """
     exchange = readable(session)
-    seen = Observed(session.target.name, session.target.url, (), False, 0, 0, exchange.body, exchange.text, None)
-    wrong = list(encoding_pitfalls(seen))
-    return failed(exchange, wrong[0]) if wrong else passed(exchange)
+    wrong = next(encoding_pitfalls(exchange.body, exchange.text), None)
+    return failed(exchange, wrong) if wrong else passed(exchange)
 
 
-@ANSWER.case(
-    "strict",
-    "should",
-    "The JSON means the same to every parser",
-    "Nova's usual body",
-    "Parsers disagree on duplicate members, lone surrogates, numbers out of range and more than 64 levels (RFC 7493), "
-    "and cloud-init fails at a lone surrogate.",
-)
+@ANSWER.case("strict", "should", "The JSON means the same to every parser")
 def strict(session: ContractSession) -> Judgement:
+    """Parsers disagree on duplicate members, lone surrogates, numbers out of range (RFC 7493) and more than 64 levels.
+
+    cloud-init fails at a lone surrogate.
+    """
     exchange = readable(session)
     if not is_finite(exchange):
         raise NotTested("the answer contains NaN or Infinity: see answer-finite")
@@ -153,14 +129,9 @@ def strict(session: ContractSession) -> Judgement:
     return passed(exchange)
 
 
-@ANSWER.case(
-    "content-type",
-    "should",
-    "The answer is declared as application/json",
-    "Nova's usual body",
-    "Nova asks for this type with Accept, and decodes only this type as UTF-8 without a charset.",
-)
+@ANSWER.case("content-type", "should", "The answer is declared as application/json")
 def content_type(session: ContractSession) -> Judgement:
+    """Nova asks for this type with Accept, and decodes only this type as UTF-8 without a charset."""
     exchange = session.good
     if not exchange.text:
         raise NotTested("the answer is empty: see answer-empty")
@@ -172,15 +143,12 @@ def content_type(session: ContractSession) -> Judgement:
     return passed(exchange)
 
 
-@ANSWER.case(
-    "size",
-    "should",
-    "The answer has at most 1 MiB",
-    "Nova's usual body",
-    "Nova sets no limit, keeps several copies of each answer in memory, and writes it six times to a config drive, "
-    "which holds 64 MiB. cloud-init needs seconds for each MiB.",
-)
+@ANSWER.case("size", "should", "The answer has at most 1 MiB")
 def size(session: ContractSession) -> Judgement:
+    """Nova sets no limit and keeps several copies of each answer in memory.
+
+    It writes the answer six times to a config drive, which holds 64 MiB. cloud-init needs seconds for each MiB.
+    """
     exchange = session.usual
     if exchange.status is None or exchange.status // 100 != 2:
         raise NotTested(f"Nova's usual request has no good answer: {exchange}")
@@ -208,11 +176,13 @@ def seen_errors(session: ContractSession) -> list[Exchange]:
     "should",
     "Errors are JSON with a message that Nova can log",
     "Nova's usual body without X-Auth-Token, one that is cut short, and an empty list",
-    'keystoneauth1 finds the message only in application/json with {"error": {"message": …}} or '
-    '{"errors": [{"title": …}]} (exceptions/http.py). Otherwise Nova logs "Unrecognized schema in response body." or '
-    "nothing.",
 )
 def error_shape(session: ContractSession) -> Judgement:
+    """keystoneauth1 finds the message only in application/json of two forms (exceptions/http.py).
+
+    They are {"error": {"message": …}} and {"errors": [{"title": …}]}. For others Nova logs "Unrecognized schema in
+    response body." or nothing.
+    """
     found = seen_errors(session)
     for exchange in found:
         if not has_message(exchange):
@@ -236,10 +206,12 @@ def has_message(exchange: Exchange) -> bool:
     "should",
     "Errors reveal nothing about the server's internals",
     "Nova's usual body without X-Auth-Token, one that is cut short, and an empty list",
-    "With vendordata_dynamic_failure_fatal the tenant reads this text in the instance's fault. It should contain no "
-    "traceback, no exception and no path.",
 )
 def error_text(session: ContractSession) -> Judgement:
+    """With vendordata_dynamic_failure_fatal the tenant reads this text in the instance's fault.
+
+    It should contain no traceback, no exception and no path.
+    """
     found = seen_errors(session)
     for exchange in found:
         for what, pattern in INTERNALS.items():
@@ -248,14 +220,9 @@ def error_text(session: ContractSession) -> Judgement:
     return passed(found[-1])
 
 
-@ANSWER.case(
-    "request-id",
-    "info",
-    "A response has a request id",
-    "Nova's usual body",
-    "With X-Openstack-Request-Id, which all OpenStack services send, a line of Nova's log leads to the server's.",
-)
+@ANSWER.case("request-id", "info", "A response has a request id")
 def request_id(session: ContractSession) -> Judgement:
+    """With X-Openstack-Request-Id, which all OpenStack services send, a line of Nova's log leads to the server's."""
     exchange = session.usual if session.can_ask else session.ask_with("none")
     if exchange.status is None:
         raise NotTested(f"the call got {exchange}")

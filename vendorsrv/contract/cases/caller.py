@@ -28,26 +28,18 @@ def refused_with(session: ContractSession, kind: TokenKind) -> Judgement:
     return failed(exchange, f"{TOKENS[kind]} is accepted") if accepted(exchange) else passed(exchange)
 
 
-@CALLER.case(
-    "no-token",
-    "must",
-    "A request without a token is refused",
-    "Nova's usual body without X-Auth-Token",
-    "Otherwise anybody who reaches the port can get the data of any instance. Nova always sends a token when "
-    "[vendordata_dynamic_auth] is set.",
-)
+@CALLER.case("no-token", "must", "A request without a token is refused", "Nova's usual body without X-Auth-Token")
 def no_token(session: ContractSession) -> Judgement:
+    """Otherwise anybody who reaches the port can get the data of any instance.
+
+    Nova always sends a token when [vendordata_dynamic_auth] is set.
+    """
     return refused_with(session, "none")
 
 
-@CALLER.case(
-    "empty-token",
-    "must",
-    "An empty token is refused",
-    "Nova's usual body with an empty X-Auth-Token",
-    "A check that only tests whether the header exists accepts it.",
-)
+@CALLER.case("empty-token", "must", "An empty token is refused", "Nova's usual body with an empty X-Auth-Token")
 def empty_token(session: ContractSession) -> Judgement:
+    """A check that only tests whether the header exists accepts it."""
     return refused_with(session, "empty")
 
 
@@ -56,9 +48,9 @@ def empty_token(session: ContractSession) -> Judgement:
     "must",
     "A token that Keystone never issued is refused",
     "Nova's usual body with a made-up token that looks like Keystone's",
-    "Only Keystone knows which tokens are valid; a server that does not ask it accepts everybody.",
 )
 def garbage_token(session: ContractSession) -> Judgement:
+    """Only Keystone knows which tokens are valid; a server that does not ask it accepts everybody."""
     return refused_with(session, "garbage")
 
 
@@ -67,22 +59,18 @@ def garbage_token(session: ContractSession) -> Judgement:
     "must",
     "A tenant's valid token is refused",
     "Nova's usual body with a valid token of a tenant's user",
-    "Every user of the cloud can get a valid token. keystonemiddleware alone accepts them all; the server itself must "
-    "check for Nova's account, by its role and project.",
 )
 def tenant_token(session: ContractSession) -> Judgement:
+    """Every user of the cloud can get a valid token, and keystonemiddleware alone accepts them all.
+
+    The server itself must check for Nova's account, by its role and project.
+    """
     return refused_with(session, "tenant")
 
 
-@CALLER.case(
-    "valid-token",
-    "must",
-    "Nova's token is accepted",
-    "Nova's usual body with a valid token",
-    "After a 401 Nova gets a new token from Keystone, tries once more, and then gives the instance {} (keystoneauth1, "
-    "Session.request).",
-)
+@CALLER.case("valid-token", "must", "Nova's token is accepted", "Nova's usual body with a valid token")
 def valid_token(session: ContractSession) -> Judgement:
+    """After a 401 Nova tries once with a new token (keystoneauth1, Session.request), then gives the instance {}."""
     exchange = answer_to(session, "valid")
     if exchange.status in {401, 403}:
         return failed(exchange, f"status {exchange.status}")
@@ -94,10 +82,12 @@ def valid_token(session: ContractSession) -> Judgement:
     "must",
     "No response contains the token that was sent",
     "Nova's usual body, and one that is cut short, with a valid token",
-    "The instance reads the answer, and with vendordata_dynamic_failure_fatal the tenant reads an error's text. "
-    "Whoever finds Nova's token there can use Nova's account.",
 )
 def leaks_no_token(session: ContractSession) -> Judgement:
+    """The instance reads the answer, and with vendordata_dynamic_failure_fatal the tenant reads an error's text.
+
+    Whoever finds Nova's token there can use Nova's account.
+    """
     answered = [session.ask_with("valid"), session.ask("a body that is cut short", CUT, "valid")]
     for exchange in answered:
         token = exchange.request.token or ""
@@ -111,10 +101,12 @@ def leaks_no_token(session: ContractSession) -> Judgement:
     "should",
     "An invalid token is answered with 401",
     "Nova's usual body with no token, an empty one, a made-up one, and one with a space in it",
-    "401 says that the token is the problem. A 403 or 503 instead misleads whoever reads Nova's log, and a 5xx raises "
-    "an alarm for every stranger.",
 )
 def refusal_401(session: ContractSession) -> Judgement:
+    """401 says that the token is the problem.
+
+    A 403 or 503 instead misleads whoever reads Nova's log, and a 5xx raises an alarm for every stranger.
+    """
     refused = [(kind, exchange) for kind in NO_TOKENS if not accepted(exchange := answer_to(session, kind))]
     if not refused:
         raise NotTested("every request is accepted")
@@ -124,14 +116,9 @@ def refusal_401(session: ContractSession) -> Judgement:
     return passed(refused[-1][1])
 
 
-@CALLER.case(
-    "challenge",
-    "should",
-    "A 401 says where to get a token",
-    "Nova's usual body without X-Auth-Token",
-    "A 401 must have WWW-Authenticate (RFC 9110, 15.5.2); OpenStack's clients read Keystone's address from it.",
-)
+@CALLER.case("challenge", "should", "A 401 says where to get a token", "Nova's usual body without X-Auth-Token")
 def challenge(session: ContractSession) -> Judgement:
+    """A 401 must have WWW-Authenticate (RFC 9110, 15.5.2); OpenStack's clients read Keystone's address from it."""
     exchange = answer_to(session, "none")
     if exchange.status != 401:
         raise NotTested("a request without a token is not answered with 401")
@@ -141,13 +128,10 @@ def challenge(session: ContractSession) -> Judgement:
 
 
 @CALLER.case(
-    "before-body",
-    "should",
-    "The token is checked before the body",
-    "a body that is cut short, without X-Auth-Token",
-    "A stranger should cause no parsing, and learn nothing about valid bodies.",
+    "before-body", "should", "The token is checked before the body", "a body that is cut short, without X-Auth-Token"
 )
 def before_body(session: ContractSession) -> Judgement:
+    """A stranger should cause no parsing, and learn nothing about valid bodies."""
     usual, broken = answer_to(session, "none"), session.ask("a body that is cut short", CUT, "none")
     if accepted(usual):
         raise NotTested("a request without a token is accepted")

@@ -33,44 +33,33 @@ def text_for(session: ContractSession) -> tuple[Exchange, str]:
     return exchange, exchange.value
 
 
-@CLOUD_INIT.case(
-    "name",
-    "info",
-    "An answer for cloud-init has the name cloud-init",
-    "Nova's usual body",
-    "cloud-init reads only this key of vendor_data2.json, and ignores all others without a message.",
-)
+@CLOUD_INIT.case("name", "info", "An answer for cloud-init has the name cloud-init")
 def name(session: ContractSession) -> Judgement:
+    """cloud-init reads only this key of vendor_data2.json, and ignores all others without a message."""
     exchange = readable(session)
     if session.target.name == NAME or not isinstance(exchange.value, str) or not type_of(exchange.value):
         return passed(exchange)
     return failed(exchange, f"the answer is for cloud-init, but the target's name is {session.target.name}")
 
 
-@CLOUD_INIT.case(
-    "string",
-    "must",
-    "The answer is one string, or nothing",
-    "Nova's usual body",
-    "cloud-init ignores an object or a number. A list crashes newer versions, and the user's own user-data is lost. "
-    "Nothing is {}, null or an empty string.",
-)
+@CLOUD_INIT.case("string", "must", "The answer is one string, or nothing")
 def string(session: ContractSession) -> Judgement:
+    """cloud-init ignores an object or a number.
+
+    A list crashes newer versions, and the user's own user-data is lost. Nothing is {}, null or an empty string.
+    """
     exchange = for_cloud_init(session)
     if isinstance(exchange.value, str) or exchange.value in NOTHING:
         return passed(exchange)
     return failed(exchange, f"the answer is {'a list' if isinstance(exchange.value, list) else 'not a string'}")
 
 
-@CLOUD_INIT.case(
-    "parts",
-    "must",
-    "cloud-init accepts each part, and no part can break the boot",
-    "Nova's usual body",
-    "A part without a header such as #cloud-config is ignored. A key of the wrong type can abort the init stage, and a "
-    "lone surrogate always does.",
-)
+@CLOUD_INIT.case("parts", "must", "cloud-init accepts each part, and no part can break the boot")
 def parts(session: ContractSession) -> Judgement:
+    """A part without a header such as #cloud-config is ignored.
+
+    A key of the wrong type can abort the init stage, and a lone surrogate always does.
+    """
     exchange, text = text_for(session)
     try:
         Guard(hosts_of(text)).check_answer(text, "target")
@@ -88,14 +77,9 @@ def hosts_of(text: str) -> set[str]:
     return {(host_of(url) or "").lower() for url in urls}
 
 
-@CLOUD_INIT.case(
-    "include",
-    "should",
-    "Nothing is included from another host",
-    "Nova's usual body",
-    "An instance that cannot reach the URL of an #include also loses its user-data, after all retries.",
-)
+@CLOUD_INIT.case("include", "should", "Nothing is included from another host")
 def include(session: ContractSession) -> Judgement:
+    """An instance that cannot reach the URL of an #include also loses its user-data, after all retries."""
     exchange, text = text_for(session)
     try:
         hosts = hosts_of(text)
@@ -104,15 +88,12 @@ def include(session: ContractSession) -> Judgement:
     return failed(exchange, "the answer has an #include") if hosts else passed(exchange)
 
 
-@CLOUD_INIT.case(
-    "overridden",
-    "info",
-    "The user's own cloud-config does not replace the vendor's",
-    "Nova's usual body",
-    "For each top-level key the user's value replaces the vendor's: a vendor's runcmd, packages, users or write_files "
-    "are lost as soon as the user has the same key. Scripts (#!) stay.",
-)
+@CLOUD_INIT.case("overridden", "info", "The user's own cloud-config does not replace the vendor's")
 def overridden(session: ContractSession) -> Judgement:
+    """For each top-level key the user's value replaces the vendor's.
+
+    A vendor's runcmd, packages, users or write_files are lost as soon as the user has the same key. Scripts (#!) stay.
+    """
     exchange, text = text_for(session)
     try:
         configs = [load_config(part.text, NAME) for part in read(text) if part.media_type == "text/cloud-config"]

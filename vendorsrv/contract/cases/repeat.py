@@ -46,14 +46,14 @@ def answered(exchange: Exchange) -> Exchange:
 
 
 @REPEAT.case(
-    "same",
-    "must",
-    "Six calls for one instance get the same answer",
-    "Nova's usual body, six times over one connection",
-    "Nova caches nothing. A config drive has one document for each of six metadata versions: if they differ, an "
-    "instance may read a password or a key that is not the one in use.",
+    "same", "must", "Six calls for one instance get the same answer", "Nova's usual body, six times over one connection"
 )
 def same(session: ContractSession) -> Judgement:
+    """Nova caches nothing.
+
+    A config drive has one document for each of six metadata versions: if they differ, an instance may read a
+    password or a key that is not the one in use.
+    """
     readable(session)
     for exchange in session.sequence:
         if exchange.status is None:
@@ -68,10 +68,12 @@ def same(session: ContractSession) -> Judgement:
     "must",
     "Six calls at once for a new instance get the same answer",
     "Nova's body for a new instance, six times at once",
-    "Nova's workers and hosts call for one instance within milliseconds of each other. If two calls each create a "
-    "password, the instance may get the wrong one.",
 )
 def at_once(session: ContractSession) -> Judgement:
+    """Nova's workers and hosts call for one instance within milliseconds of each other.
+
+    If two calls each create a password, the instance may get the wrong one.
+    """
     steady(session)
     if not all(exchange.answered for exchange in session.burst):
         raise NotTested("some calls got no answer: see time-at-once")
@@ -83,24 +85,21 @@ def at_once(session: ContractSession) -> Judgement:
     "should",
     "The order of the body's members does not matter",
     "Nova's usual body with its members in reverse order, and spaces between them",
-    "JSON objects are unordered (RFC 8259, 4), and another version of Nova or Python may use another order.",
 )
 def member_order(session: ContractSession) -> Judgement:
+    """JSON objects are unordered (RFC 8259, 4), and another version of Nova or Python may use another order."""
     before = steady(session)
     body = json.dumps(dict(reversed(session.payload.items())), indent=1).encode()
     exchange = session.ask("Nova's usual body in another order", body, session.token_kind)
     return passed(exchange) if value_of(exchange) == before else failed(exchange, "it got another answer")
 
 
-@REPEAT.case(
-    "other-instance",
-    "info",
-    "Another instance gets a different answer",
-    "Nova's body for a new instance",
-    "Where answers hold a name, an address or a password, the same one for two instances would be a mistake. Two empty "
-    "answers are not compared: a server may have nothing for either instance.",
-)
+@REPEAT.case("other-instance", "info", "Another instance gets a different answer", "Nova's body for a new instance")
 def other_instance(session: ContractSession) -> Judgement:
+    """Where answers hold a name, an address or a password, the same one for two instances would be a mistake.
+
+    Two empty answers are not compared: a server may have nothing for either instance.
+    """
     before = steady(session)
     if "instance-id" in session.subject.payload:
         raise NotTested("only the given instance is used")
@@ -117,24 +116,21 @@ def other_instance(session: ContractSession) -> Judgement:
     "info",
     "An instance keeps its answer when the boot roles change",
     "Nova's usual body with boot-roles empty",
-    "An instance that became a mail server at its boot should stay one (Nova's vendordata specification for Ocata). To "
-    "test this, give the roles that matter with --boot-roles.",
 )
 def boot_roles(session: ContractSession) -> Judgement:
+    """An instance that became a mail server at its boot should stay one (Nova's vendordata specification for Ocata).
+
+    To test this, give the roles that matter with --boot-roles.
+    """
     before = steady(session)
     words = {"instance-id": session.payload["instance-id"], "boot-roles": ""}
     exchange = answered(session.vary("for the same instance with boot-roles empty", words))
     return passed(exchange) if value_of(exchange) == before else failed(exchange, "the answer changed with the roles")
 
 
-@REPEAT.case(
-    "afterwards",
-    "must",
-    "After all other cases the server answers as before",
-    "Nova's usual body once more",
-    "A body that kills a worker, or corrupts what is stored, breaks the boots of all other instances.",
-)
+@REPEAT.case("afterwards", "must", "After all other cases the server answers as before", "Nova's usual body once more")
 def afterwards(session: ContractSession) -> Judgement:
+    """A body that kills a worker, or corrupts what is stored, breaks the boots of all other instances."""
     readable(session)
     exchange = session.ask("Nova's usual body, after everything else", session.usual.request.body, session.token_kind)
     if not exchange.answered:

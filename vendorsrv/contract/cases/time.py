@@ -10,14 +10,9 @@ from vendorsrv.contract.session import ContractSession, NotTested
 TIME: Final = Cases("time")
 
 
-@TIME.case(
-    "answer",
-    "must",
-    "The answer begins within Nova's read timeout",
-    "Nova's usual body",
-    "After vendordata_dynamic_read_timeout (5 s) Nova gives up without a retry, and the instance gets {}.",
-)
+@TIME.case("answer", "must", "The answer begins within Nova's read timeout")
 def answer(session: ContractSession) -> Judgement:
+    """After vendordata_dynamic_read_timeout (5 s) Nova gives up without a retry, and the instance gets {}."""
     exchange = session.usual
     if exchange.status is None and not exchange.timed_out:
         raise NotTested(f"the call got {exchange}")
@@ -26,15 +21,12 @@ def answer(session: ContractSession) -> Judgement:
     return passed(exchange)
 
 
-@TIME.case(
-    "whole",
-    "must",
-    "The whole answer arrives within Nova's read timeout",
-    "Nova's usual body",
-    "Nova's timeout is for each read: a server that sends a byte now and then blocks the boot, and one of Nova's "
-    "workers, without limit.",
-)
+@TIME.case("whole", "must", "The whole answer arrives within Nova's read timeout")
 def whole(session: ContractSession) -> Judgement:
+    """Nova's timeout is for each read.
+
+    A server that sends a byte now and then blocks the boot, and one of Nova's workers, without limit.
+    """
     exchange = session.usual
     if exchange.status is None or exchange.timed_out:
         raise NotTested("there was no answer in time: see time-answer and answer-status")
@@ -44,13 +36,10 @@ def whole(session: ContractSession) -> Judgement:
 
 
 @TIME.case(
-    "margin",
-    "should",
-    "Each answer takes less than half of Nova's read timeout",
-    "Nova's usual body, seven times",
-    "Keystone, the network and other boots add to it, and a late answer is {} for good.",
+    "margin", "should", "Each answer takes less than half of Nova's read timeout", "Nova's usual body, seven times"
 )
 def margin(session: ContractSession) -> Judgement:
+    """Keystone, the network and other boots add to it, and a late answer is {} for good."""
     slowest = max([session.good, *session.sequence], key=lambda exchange: exchange.elapsed)
     if slowest.elapsed > session.subject.limits.read_timeout / 2:
         return failed(slowest, f"the slowest took {slowest.elapsed:.1f} s")
@@ -62,10 +51,9 @@ def margin(session: ContractSession) -> Judgement:
     "should",
     "The six calls of a config drive together take at most Nova's read timeout",
     "Nova's usual body, six times over one connection",
-    "Nova calls six times for each config drive, one call after the other and one target after the other, while the "
-    "boot waits.",
 )
 def drive(session: ContractSession) -> Judgement:
+    """Nova calls six times for each config drive, one call and one target after the other, while the boot waits."""
     took = sum(exchange.elapsed for exchange in session.sequence)
     if took > session.subject.limits.read_timeout:
         return failed(session.sequence[-1], f"they took {took:.1f} s")
@@ -77,9 +65,9 @@ def drive(session: ContractSession) -> Judgement:
     "must",
     "A connection that is kept open can be reused",
     "Nova's usual body, six times over one connection",
-    "Nova reuses connections. If a server closes one without announcing it, the next call is lost.",
 )
 def kept_connection(session: ContractSession) -> Judgement:
+    """Nova reuses connections. If a server closes one without announcing it, the next call is lost."""
     for number, exchange in enumerate(session.sequence, 1):
         if exchange.status is None:
             return failed(exchange, f"call {number} of 6 got {exchange}")
@@ -91,9 +79,12 @@ def kept_connection(session: ContractSession) -> Judgement:
     "must",
     "Six calls at once are all answered within Nova's read timeout",
     "Nova's body for a new instance, six times at once",
-    "Hosts boot instances at the same time. If a server handles one call at a time, the last one waits for all others.",
 )
 def at_once(session: ContractSession) -> Judgement:
+    """Hosts boot instances at the same time.
+
+    If a server handles one call at a time, the last one waits for all others.
+    """
     for exchange in session.burst:
         if not exchange.answered:
             return failed(exchange, f"one of six calls got {exchange}")
