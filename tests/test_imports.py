@@ -11,7 +11,6 @@ import pytest
 from tests.support import real_peers as peers
 from tests.support.processes import ROOT
 from tests.support.serving import write_config
-from vendorsrv.cli.main import COMMANDS, SUMMARIES
 
 #: Each takes 20 ms or more, or some MB.
 HEAVY = {
@@ -66,8 +65,3 @@ def test_no_code_of_a_vendor_stays_in_the_supervisor(tmp_path: Path) -> None:
     """The handlers were loaded by the checks, in another process: a reload has to find their code as it is then."""
     path = str(write_config(tmp_path, port=9090))
     assert "tests" not in imported(CHECKED.format(path=path))
-
-
-def test_the_list_of_commands_is_whole() -> None:
-    """Each command has a summary, which stands beside the commands."""
-    assert sorted(COMMANDS) == sorted(SUMMARIES)

@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from vendorsrv.cli.call_report import as_json, render
+from vendorsrv.cli.call import as_json, show
 from vendorsrv.nova.client import Result
 
 KEPT = Result(
@@ -22,7 +22,8 @@ NO_JSON = Result("mail", "http://h/x", 0.1, 200, {}, [float("nan")], '{"mail": [
 def printed(result: Result, *, terminal: bool = False) -> str:
     """Return what a console of 40 columns gets."""
     out = io.StringIO()
-    render(result, Console(file=out, force_terminal=terminal, width=40, color_system="standard" if terminal else None))
+    console = Console(file=out, force_terminal=terminal, width=40, color_system="standard" if terminal else None)
+    show(result, console, console)
     return out.getvalue()
 
 
@@ -59,7 +60,7 @@ def test_colours_on_a_terminal() -> None:
 def test_remarks_can_have_their_own_console() -> None:
     """With a console for remarks, the other console gets the entry alone."""
     entry, remarks = io.StringIO(), io.StringIO()
-    render(KEPT, Console(file=entry), Console(file=remarks))
+    show(KEPT, Console(file=entry), Console(file=remarks))
     assert {"mail": {"role": "m\u00fc"}} == json.loads(entry.getvalue())
     assert "http://h/x: status 200, 0.12 s\nWarning: odd.\n" == remarks.getvalue()
 

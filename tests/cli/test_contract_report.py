@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from vendorsrv.cli.contract_report import show_report
+from vendorsrv.cli.contract import show_report
 from vendorsrv.contract import Report, Verdict
 from vendorsrv.contract.case import Severity
 from vendorsrv.contract.suite import CASES, Outcome

@@ -14,6 +14,7 @@ from oslo_config.iniparser import BaseParser, ParseError
 from vendorsrv.errors import ConfigError
 from vendorsrv.suggest import did_you_mean
 
+Severity = Literal["error", "warning"]
 #: The options that each section can have.
 Declared = Mapping[str, Sequence[cfg.Opt]]
 
@@ -25,7 +26,7 @@ class Finding:
     :ivar line: counted from 1; None when the finding is about no single line, or about an environment variable.
     """
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     file: str
     line: int | None
     section: str | None
@@ -97,9 +98,7 @@ class IniFile(BaseParser):
         """Return a warning about a section or one of its options."""
         return self.finding("warning", message, section, option)
 
-    def finding(
-        self, severity: Literal["error", "warning"], message: str, section: str | None, option: str | None
-    ) -> Finding:
+    def finding(self, severity: Severity, message: str, section: str | None, option: str | None) -> Finding:
         variable = f"OS_{section}__{option}".upper()
         line = None if section is None else self.sections.get(section)
         if section and option:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -13,15 +14,8 @@ from oslo_config import cfg
 from vendorsrv.check.findings import Finding, IniFile
 from vendorsrv.check.tls import refusal
 from vendorsrv.errors import ConfigError
-from vendorsrv.nova.client import CA_BUNDLE
-from vendorsrv.nova.credentials import (
-    NOVA_GROUP,
-    NovaAccount,
-    account_options,
-    nova_account,
-    one_line,
-    open_nova_conf,
-)
+from vendorsrv.nova.client import CA_BUNDLE, CONNECTION_OPTIONS
+from vendorsrv.nova.credentials import NOVA_GROUP, account_options, from_nova_conf, one_line, open_nova_conf
 from vendorsrv.settings import Settings, read
 from vendorsrv.suggest import did_you_mean
 
@@ -35,11 +29,9 @@ READ_TIMEOUT: Final = "vendordata_dynamic_read_timeout"
 
 #: Nova's own declarations of the vendordata options (``nova/conf/api.py``).
 OPTIONS: Final = (
+    *CONNECTION_OPTIONS,
     cfg.ListOpt(PROVIDERS, default=["StaticJSON"]),
     cfg.ListOpt(TARGETS, default=[]),
-    cfg.StrOpt(CERTFILE, default=""),
-    cfg.IntOpt("vendordata_dynamic_connect_timeout", default=5, min=3),
-    cfg.IntOpt(READ_TIMEOUT, default=5, min=0),
     cfg.BoolOpt("vendordata_dynamic_failure_fatal", default=False),
     cfg.StrOpt("vendordata_jsonfile_path"),
 )
@@ -90,9 +82,16 @@ class NovaConf:
         yield from self.find_misplaced()
         yield from self.find_providers()
         yield from self.find_timeouts(settings)
-        account, problems = self.account()
-        yield from problems
-        yield from Targets(self, settings, enabled, account, usable_tls=usable_tls, guarded=guarded).find()
+        certificate = None
+        try:
+            session = from_nova_conf(self.ini.path)
+        except ConfigError as error:
+            section, _, reason = str(error).removeprefix(f"{self.ini.path}: [").partition("] ")
+            yield self.ini.error(reason, section)
+        else:
+            certificate = session.cert
+            yield from self.find_account(session.auth)
+        yield from Targets(self, settings, enabled, guarded, certificate, usable_tls).find()
 
     def find_misplaced(self) -> Iterator[Finding]:
         names = [option.dest for option in OPTIONS]
@@ -114,8 +113,7 @@ class NovaConf:
         if "DynamicJSON" not in providers:
             yield self.ini.error("DynamicJSON is missing: Nova will not call any vendordata server", API, PROVIDERS)
         elif "StaticJSON" not in providers:
-            reason = "StaticJSON is missing: every boot with a config drive fails"
-            yield self.ini.error(reason, API, PROVIDERS)
+            yield self.ini.error("StaticJSON is missing: every boot with a config drive fails", API, PROVIDERS)
 
     def find_timeouts(self, settings: Settings) -> Iterator[Finding]:
         if READ_TIMEOUT in self.values and self.read_timeout == 0:
@@ -125,20 +123,12 @@ class NovaConf:
             reason = f"{self.read_timeout:g} s must be more than {ours}, or Nova gives up first"
             yield self.ini.error(reason, API, READ_TIMEOUT)
 
-    def account(self) -> tuple[NovaAccount | None, list[Finding]]:
-        """Return Nova's account, or None when it cannot be used, and the findings about it."""
-        try:
-            account = nova_account(self.ini.path)
-        except ConfigError as error:
-            section, _, reason = str(error).removeprefix(f"{self.ini.path}: [").partition("] ")
-            return None, [self.ini.error(reason, section)]
-        if not account.sends_token:
+    def find_account(self, auth: Any) -> Iterator[Finding]:
+        if auth is None:
             reason = "not set: Nova sends no token, and every call is answered 401"
-            return account, [self.ini.error(reason, NOVA_GROUP, "auth_type")]
-        return account, list(self.find_account(account))
-
-    def find_account(self, account: NovaAccount) -> Iterator[Finding]:
-        if account.auth_url and not account.auth_url.rstrip("/").endswith("/v3"):
+            yield self.ini.error(reason, NOVA_GROUP, "auth_type")
+            return
+        if (auth_url := getattr(auth, "auth_url", None)) and not auth_url.rstrip("/").endswith("/v3"):
             reason = "does not end in /v3: while Keystone is unavailable, boots fail although failures are not fatal"
             yield self.ini.warning(reason, NOVA_GROUP, "auth_url")
         if (NOVA_GROUP, "timeout") not in self.ini.options:
@@ -146,31 +136,21 @@ class NovaConf:
             yield self.ini.warning(reason, NOVA_GROUP, "timeout")
 
 
+@dataclass
 class Targets:
     """The targets of a nova.conf, compared with this server."""
 
-    def __init__(
-        self,
-        nova: NovaConf,
-        settings: Settings,
-        enabled: Sequence[str],
-        account: NovaAccount | None,
-        *,
-        usable_tls: bool,
-        guarded: Collection[str],
-    ) -> None:
-        self.ini = nova.ini
-        self.values = nova.values
-        self.settings = settings
-        self.guarded = guarded
-        self.enabled = enabled
-        self.account = account
-        self.usable_tls = usable_tls
-        self.point_here = False
+    nova: NovaConf
+    settings: Settings
+    enabled: Sequence[str]
+    guarded: Collection[str]
+    certificate: str | tuple[str, str] | None
+    usable_tls: bool
+    point_here: bool = False
 
     def find(self) -> Iterator[Finding]:
         names: set[str] = set()
-        for target in self.values.get(TARGETS, ()):
+        for target in self.nova.values.get(TARGETS, ()):
             name, at, url = target.partition("@")
             if not at or "://" in name:
                 reason = f"{one_line(target)} has no name, and Nova skips it; a comma in a URL must be written as %2C"
@@ -180,12 +160,12 @@ class Targets:
                 yield self.error(f"target {name} {reason}")
             names.add(name)
             yield from self.of_url(name, url)
-        if TARGETS in self.values and not self.point_here:
+        if TARGETS in self.nova.values and not self.point_here:
             where = f"{self.settings.host} port {self.settings.port}"
-            yield self.ini.warning(f"no target points to this server ({where})", API, TARGETS)
+            yield self.nova.ini.warning(f"no target points to this server ({where})", API, TARGETS)
 
     def error(self, reason: str) -> Finding:
-        return self.ini.error(reason, API, TARGETS)
+        return self.nova.ini.error(reason, API, TARGETS)
 
     def of_name(self, name: str, before: set[str]) -> Iterator[str]:
         if not name:
@@ -210,7 +190,7 @@ class Targets:
         yield from self.of_cloud_init(name, handler)
         if direct:
             for option, reason in self.of_scheme(parts):
-                yield self.ini.error(f"target {name}: {reason}", API, option)
+                yield self.nova.ini.error(f"target {name}: {reason}", API, option)
 
     def is_ours(self, parts: SplitResult) -> bool:
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -225,12 +205,12 @@ class Targets:
     def of_cloud_init(self, name: str, handler: str) -> Iterator[Finding]:
         if name != CLOUD_INIT and handler == CLOUD_INIT:
             reason = f"target {name}: an instance's cloud-init reads only the target named cloud-init"
-            yield self.ini.warning(reason, API, TARGETS)
+            yield self.nova.ini.warning(reason, API, TARGETS)
         elif name == CLOUD_INIT and not handler:
             yield self.error("target cloud-init: / answers with an object, and cloud-init accepts only a string")
         elif name == CLOUD_INIT and handler not in (*self.guarded, CLOUD_INIT):
             reason = "target cloud-init: cloud-init accepts only a string, so the handler must answer with one"
-            yield self.ini.warning(reason, API, TARGETS)
+            yield self.nova.ini.warning(reason, API, TARGETS)
 
     def of_scheme(self, parts: SplitResult) -> Iterator[tuple[str, str]]:
         if parts.scheme == "http" and self.settings.cert_file:
@@ -241,14 +221,13 @@ class Targets:
             yield from self.of_certificates(parts.hostname or "")
 
     def of_certificates(self, host: str) -> Iterator[tuple[str, str]]:
-        bundle = self.values.get(CERTFILE)
-        client = self.account.certificate if self.account else None
+        bundle = self.nova.values.get(CERTFILE)
         if bundle and not Path(bundle).exists():
             yield CERTFILE, f"{bundle} does not exist here; boots fail without it, although failures are not fatal"
-        elif self.settings.ca_file and not client:
+        elif self.settings.ca_file and not self.certificate:
             reason = f"this server requires a client certificate (ca_file); set certfile and keyfile in [{NOVA_GROUP}]"
             yield TARGETS, reason
-        elif refused := refusal(self.settings, host, bundle or CA_BUNDLE, client):
+        elif refused := refusal(self.settings, host, bundle or CA_BUNDLE, self.certificate):
             yield CERTFILE, f"Nova and this server refuse each other's certificates: {refused}"
 
 

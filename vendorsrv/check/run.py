@@ -42,17 +42,15 @@ def find_all(config_file: str | Path, nova_conf: str | Path | None = None) -> li
     :raises ConfigError: one of the files cannot be read.
     """
     ini = IniFile(config_file)
-    nova = read_nova_conf(nova_conf) if nova_conf else None
+    nova = None
+    if nova_conf:
+        # It imports openstacksdk, which a starting server does not need.
+        from vendorsrv.check.nova import NovaConf
+
+        nova = NovaConf(nova_conf)
     with quiet():
         found = ini.broken or list(Check(ini, nova).find())
     return in_order(ini, found)
-
-
-def read_nova_conf(path: str | Path) -> NovaConf:
-    # It imports openstacksdk, which a starting server does not need.
-    from vendorsrv.check.nova import NovaConf
-
-    return NovaConf(path)
 
 
 class Verdict(NamedTuple):

@@ -11,26 +11,24 @@ from typing import Any, NoReturn
 
 import click
 from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.text import Text
 
-from vendorsrv.cli.call_report import as_json, render
 from vendorsrv.cli.failure import InputError
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import Limits, Result, Target, ask
 from vendorsrv.nova.credentials import open_session
-from vendorsrv.nova.payload import build_payload, read_payload
+from vendorsrv.nova.payload import build_payload, read_file, read_payload
 
 FILE = click.Path(path_type=Path)
 SECONDS = click.FloatRange(min=0)
+FATAL = "[api] vendordata_dynamic_failure_fatal"
 
 
 @click.command(short_help="Call a vendordata server as Nova does.")
 @click.argument("target", metavar="[NAME@]URL")
 @click.option("--name", help="The target's name; overrides the one in NAME@URL.")
-@click.option(
-    "--os-cloud",
-    metavar="CLOUD",
-    help="A cloud in clouds.yaml; by default OS_CLOUD or OS_*.",
-)
+@click.option("--os-cloud", metavar="CLOUD", help="A cloud in clouds.yaml; by default OS_CLOUD or OS_*.")
 @click.option("--nova-conf", type=FILE, help="Nova's own file, for credentials, timeouts and CA.")
 @click.option("--anonymous", "no_token", is_flag=True, help="Send no token.")
 @click.option("--instance-id", metavar="UUID", help="The instance's id; random by default.")
@@ -61,7 +59,7 @@ def call(target: str, name: str | None, to_json: bool, **options: Any) -> NoRetu
     if to_json:
         click.echo(json.dumps(as_json(result), indent=2))
     else:
-        render(result, Console(), Console(stderr=True))
+        show(result, Console(), Console(stderr=True))
     sys.exit(0 if result.dropped is None else 1)
 
 
@@ -85,15 +83,10 @@ def limits_of(options: dict[str, Any]) -> Limits:
 
 
 def payload_of(options: dict[str, Any], base: dict[str, Any] | None = None) -> dict[str, Any]:
-    base = read_payload(options["payload"]) if options["payload"] else base
-    try:
-        user_data = options["user_data"] and options["user_data"].read_bytes()
-    except OSError:
-        raise ConfigError(f"{options['user_data']} does not exist or cannot be read") from None
     return build_payload(
-        base,
+        read_payload(options["payload"]) if options["payload"] else base,
         **{name: options[name] for name in ("instance_id", "project_id", "image_id", "hostname", "boot_roles")},
-        user_data=user_data,
+        user_data=options["user_data"] and read_file(options["user_data"]),
         metadata=pairs(options["metadata"]) or None,
     )
 
@@ -106,3 +99,55 @@ def pairs(texts: tuple[str, ...]) -> dict[str, str]:
             raise ConfigError(f"--metadata {key} has no value: write KEY=VALUE")
         found[key] = value
     return found
+
+
+def show(result: Result, console: Console, remarks: Console) -> None:
+    """Print the entry of ``vendor_data2.json`` on one console, and what Nova makes of the answer on the other."""
+    if result.entry is not None:
+        text = json.dumps(json.loads(result.entry), indent=2)
+        if console.is_terminal:
+            console.print(JSONHighlighter()(text), soft_wrap=True)
+        else:  # highlighting takes seconds for a megabyte
+            console.file.write(f"{text}\n")
+    for style, line in lines(result):
+        remarks.print(Text(line, style=style), soft_wrap=True)
+
+
+def lines(result: Result) -> list[tuple[str, str]]:
+    answered = "no answer" if result.status is None else f"status {result.status}"
+    found = [("dim", f"{result.url}: {answered}, {result.elapsed:.2f} s")]
+    if result.always_raises:
+        found.append(("bold red", f"Nova raises {result.raises}, even with {FATAL} off: {result.dropped}."))
+        found.append(("red", f"The instance gets no vendor_data2.json at all. Nova's error: {result.error}"))
+    elif result.dropped is not None:
+        found.append(("bold red", f"Nova drops this answer and uses {{}} instead: {result.dropped}."))
+        found.append(("red", f"With {FATAL} on, it raises {result.raises}: {result.error}"))
+    return found + [("yellow", f"Warning: {warning}.") for warning in result.warnings]
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Return the result as a valid JSON object.
+
+    Where Nova's own text is not valid JSON (``NaN``), ``value`` is null and ``entry`` is that text.
+    """
+    value: Any = result.value
+    entry: Any = None if result.entry is None else {result.name: value}
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        value, entry = None, result.entry
+    return {
+        "name": result.name,
+        "url": result.url,
+        "kept": result.dropped is None,
+        "value": value,
+        "entry": entry,
+        "status": result.status,
+        "elapsed": round(result.elapsed, 3),
+        "headers": dict(result.headers),
+        "dropped": result.dropped,
+        "error": result.error,
+        "raises": result.raises,
+        "always_raises": result.always_raises,
+        "warnings": list(result.warnings),
+    }

@@ -22,11 +22,7 @@ STYLES = {"error": "bold red", "warning": "yellow"}
 
 @click.command()
 @click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
-@click.option(
-    "--nova-conf",
-    metavar="FILE",
-    help="Also check the nova.conf of a compute or metadata host.",
-)
+@click.option("--nova-conf", metavar="FILE", help="Also check the nova.conf of a compute or metadata host.")
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")
 def check(config_file: str, nova_conf: str | None, strict: bool, as_json: bool) -> NoReturn:

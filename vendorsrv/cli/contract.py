@@ -10,25 +10,30 @@ from typing import Any, Final, NoReturn
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from vendorsrv.cli.call import FILE, call, limits_of, payload_of
-from vendorsrv.cli.contract_report import show_cases, show_report
 from vendorsrv.cli.failure import InputError
+from vendorsrv.contract.case import Severity
 from vendorsrv.contract.junit import as_junit
-from vendorsrv.contract.report import as_json
+from vendorsrv.contract.report import as_json, explain, summary
 from vendorsrv.contract.session import Credentials
-from vendorsrv.contract.suite import Report, check, select
+from vendorsrv.contract.suite import Report, Verdict, check, select
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.credentials import from_environment, open_session
+from vendorsrv.tables import show_table
 from vendorsrv.telemetry.logs import quiet
 
 #: The path of clouds.yaml. It is not a credential; neither are oslo.config's variables, OS_GROUP__OPTION.
 CLOUDS_YAML: Final = "OS_CLIENT_CONFIG_FILE"
+HEADINGS: Final = ("case", "severity", "outcome", "found")
+FAILED: Final[dict[Severity, str]] = {"must": "bold red", "should": "yellow", "info": "cyan"}
 
 
 def show_list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        show_cases(select(), Console())
+        headings = ("case", "severity", "what a good server does")
+        show_table(headings, [(case.id, case.severity, case.title) for case in select()], Console())
         context.exit()
 
 
@@ -99,3 +104,25 @@ def write(path: Path, document: bytes) -> None:
         path.write_bytes(document)
     except OSError:
         raise ConfigError(f"{path} cannot be written") from None
+
+
+def show_report(report: Report, console: Console, *, strict: bool) -> None:
+    """Print a row for each case, an explanation of each failure, and the totals; in colour on a terminal."""
+    rows = [(each.case.id, each.case.severity, each.outcome, each.found) for each in report.verdicts]
+    show_table(HEADINGS, rows, console, [style_of(verdict) for verdict in report.verdicts])
+    for verdict in report.failures():
+        console.print()
+        first, *others = explain(verdict)
+        console.print(Text(first, style=style_of(verdict)), soft_wrap=True)
+        for line in others:
+            console.print(Text(line), soft_wrap=True)
+    console.print()
+    style = "bold green" if report.passes(strict=strict) else "bold red"
+    console.print(Text(summary(report), style=style), soft_wrap=True)
+
+
+def style_of(verdict: Verdict) -> str:
+    """Return the colour of a row: a failure by its severity; what was not tested is dim."""
+    if verdict.outcome == "failed":
+        return FAILED[verdict.case.severity]
+    return "dim" if verdict.outcome == "not tested" else ""

@@ -44,13 +44,7 @@ def handlers(config_file: str, modes: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--handler",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    help="Include this handler; can be repeated.",
-)
+@click.option("--handler", "names", multiple=True, metavar="NAME", help="Include this handler; can be repeated.")
 def config(names: tuple[str, ...]) -> None:
     """Print a sample configuration with every option; those that are not commented out must be set."""
     found, problems = find(names)

@@ -13,33 +13,19 @@ import click
 from vendorsrv.cli.failure import Failure
 from vendorsrv.errors import ConfigError
 
-#: The module of each command; only that of the called one is imported.
+#: The module and the summary of each command; only the module of the called one is imported.
 COMMANDS: Final = {
-    "call": "call",
-    "check": "check",
-    "config": "handlers",
-    "contract": "contract",
-    "db": "pins",
-    "handlers": "handlers",
-    "new": "new",
-    "pins": "pins",
-    "render": "render",
-    "serve": "main",
-    "demo": "main",
-}
-#: The summary of each command for --help; reading them from the commands would import all modules.
-SUMMARIES: Final = {
-    "call": "Call a vendordata server as Nova does.",
-    "check": "Check a configuration before it is used.",
-    "config": "Print a sample configuration.",
-    "contract": "Check any vendordata server against what Nova needs.",
-    "db": "Manage the database of pins.",
-    "demo": "Run a Keystone, a server and two boots on this machine.",
-    "handlers": "Show the enabled handlers and their settings.",
-    "new": "Create a handler package with a test.",
-    "pins": "List, forget, export, import and re-encrypt pins.",
-    "render": "Show what an instance's cloud-init would get.",
-    "serve": "Run the server.",
+    "call": ("call", "Call a vendordata server as Nova does."),
+    "check": ("check", "Check a configuration before it is used."),
+    "config": ("handlers", "Print a sample configuration."),
+    "contract": ("contract", "Check any vendordata server against what Nova needs."),
+    "db": ("pins", "Manage the database of pins."),
+    "demo": ("main", "Run a Keystone, a server and two boots on this machine."),
+    "handlers": ("handlers", "Show the enabled handlers and their settings."),
+    "new": ("new", "Create a handler package with a test."),
+    "pins": ("pins", "List, forget, export, import and re-encrypt pins."),
+    "render": ("render", "Show what an instance's cloud-init would get."),
+    "serve": ("main", "Run the server."),
 }
 
 
@@ -47,21 +33,20 @@ class Commands(click.Group):
     """A group that imports a command when it is called, and turns a ConfigError into a Failure."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, sorted."""
-        return sorted(COMMANDS)
+        """Return the names."""
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command and return it, or None when there is no such command."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"{__package__}.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(import_module(f"{__package__}.{COMMANDS[cmd_name][0]}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands for ``--help``."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was called."""

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import mkstemp
@@ -66,13 +66,7 @@ def pins() -> None:
 
 @pins.command("list")
 @config_file
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 1000),
-    default=100,
-    show_default=True,
-    help="Pins a page, roughly.",
-)
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="Pins a page, roughly.")
 @click.option("--after", metavar="INSTANCE", default="", help="Continue after this instance.")
 @of_handler
 @as_json
@@ -106,7 +100,9 @@ def show_pin(config_file: str, instance: str, handler: str | None, with_answer: 
     if as_json:
         click.echo(json.dumps(found, indent=2))
     for each in [] if as_json else found:
-        click.echo("\n".join(described(each)))
+        answer = json.dumps(each["answer"]) if with_answer else "not shown without --answer"
+        for heading, value in zip((*HEADINGS, "answer"), (each | {"answer": answer}).values(), strict=True):
+            click.echo(f"{heading}: {value}")
     if not found:
         click.echo(f"vendorsrv: instance {instance} has no pin", err=True)
         sys.exit(1)
@@ -146,7 +142,7 @@ def export(config_file: str, path: str) -> None:
 
     async def write(admin: PinAdmin) -> int:
         number = 0
-        with output(path) as file:
+        with nullcontext(sys.stdout.buffer) if path == "-" else private_file(Path(path)) as file:
             async for line in admin.export():
                 file.write(line)
                 number += 1
@@ -196,12 +192,6 @@ def work(config_file: str, task: Callable[[PinAdmin], Awaitable[T]]) -> T:
         return asyncio.run(run())
 
 
-def output(path: str) -> AbstractContextManager[BinaryIO]:
-    if path == "-":
-        return nullcontext(sys.stdout.buffer)
-    return private_file(Path(path))
-
-
 @contextmanager
 def private_file(path: Path) -> Iterator[BinaryIO]:
     """Write a file that only its owner can read; it replaces an existing one only when it is complete."""
@@ -218,13 +208,6 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
             raise
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def described(pin: dict[str, Any]) -> Iterator[str]:
-    answer = json.dumps(pin["answer"]) if "answer" in pin else "not shown without --answer"
-    values = (pin["instance_id"], pin["handler"], pin["pinned_at"], pin["stored"], answer)
-    for heading, value in zip((*HEADINGS, "answer"), values, strict=True):
-        yield f"{heading}: {value}"
 
 
 def count(number: int, noun: str) -> str:

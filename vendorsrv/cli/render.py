@@ -23,7 +23,7 @@ from vendorsrv.cloudinit.render import Rendered, static_text
 from vendorsrv.cloudinit.render import render as render_answer
 from vendorsrv.errors import ConfigError, VendordataError
 from vendorsrv.handlers.registry import Enabled, Registry, find
-from vendorsrv.nova.payload import build_payload, read_payload
+from vendorsrv.nova.payload import build_payload, read_file, read_payload
 from vendorsrv.request import VendordataRequest
 from vendorsrv.settings import Settings, open_config
 
@@ -46,10 +46,12 @@ def render(handlers: tuple[str, ...], check: bool, as_json: bool, **options: Any
     The handlers run for one instance, without a server, a token or a policy. The exit status is 0, or 1 when a handler
     fails or, with --check, when the installed cloud-init reports a problem.
     """
-    user_data, static = read_file(options["user_data"]), read_file(options["static"])
+    user_data, static = (read_file(options[name]) if options[name] else b"" for name in ("user_data", "static"))
     text = static_text(static) if static else ""
     try:
-        payload = payload_of(options, user_data)
+        base = read_payload(options["payload"]) if options["payload"] else None
+        given = {name: options[name] for name in ("boot_roles", "hostname")}
+        payload = json.dumps(build_payload(base, user_data=user_data or None, **given)).encode()
         answer = asyncio.run(answer_of(handlers, options["config_file"], payload))
     except VendordataError as error:
         raise ConfigError(error.message) from None
@@ -60,19 +62,6 @@ def render(handlers: tuple[str, ...], check: bool, as_json: bool, **options: Any
     else:
         click.echo("\n".join(lines(rendered, verdict)))
     sys.exit(1 if verdict and verdict.problems else 0)
-
-
-def payload_of(options: dict[str, Any], user_data: bytes) -> bytes:
-    base = read_payload(options["payload"]) if options["payload"] else None
-    given = {name: options[name] for name in ("boot_roles", "hostname")}
-    return json.dumps(build_payload(base, user_data=user_data or None, **given)).encode()
-
-
-def read_file(path: Path | None) -> bytes:
-    try:
-        return path.read_bytes() if path else b""
-    except OSError:
-        raise ConfigError(f"{path} does not exist or cannot be read") from None
 
 
 async def answer_of(names: Sequence[str], config_file: str | None, payload: bytes) -> str | None:
@@ -103,17 +92,13 @@ async def ask(handlers: Sequence[Enabled], guard: Guard, request: VendordataRequ
     for enabled in handlers:
         name = enabled.handler.name
         try:
-            parts += numbered(name, await parts_of(enabled, guard, request), first=len(parts) + 1)
+            source = enabled.cloud_init or enabled
+            value = await source.runner.run(request, budget=source.timeout)
+            kept = from_json(guard.check_contribution(value, name))
+            parts += numbered(name, kept, first=len(parts) + 1)
         except VendordataError as error:
             raise type(error)(f"handler {name}: {error.message}") from None
     return join(parts) if parts else None
-
-
-async def parts_of(enabled: Enabled, guard: Guard, request: VendordataRequest) -> list[Part]:
-    source = enabled.cloud_init or enabled
-    value = await source.runner.run(request, budget=source.timeout)
-    kept = guard.check_contribution(value, enabled.handler.name)
-    return from_json(kept)
 
 
 def as_configured(name: str, configured: Sequence[str]) -> str:

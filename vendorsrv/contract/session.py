@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 import time
@@ -18,6 +17,7 @@ from vendorsrv.contract.wire import Exchange, Request, Wire
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import NOVA_DEFAULTS, Limits, Target
 from vendorsrv.nova.credentials import authenticate, one_line
+from vendorsrv.nova.payload import build_payload
 
 #: The token that a request has; the last four are not valid.
 TokenKind = Literal["valid", "tenant", "none", "empty", "garbage", "spaced"]
@@ -73,7 +73,6 @@ class Subject:
 class ContractSession:
     """The requests to one server, and its answers; a request is sent only once, and none after the deadline.
 
-    :ivar requests: the number of requests sent.
     :raises ConfigError: the target is invalid, Keystone gives no token, or no connection to the server can be made.
     """
 
@@ -103,26 +102,17 @@ class ContractSession:
 
     @property
     def usual(self) -> Exchange:
-        """The answer to Nova's usual body.
-
-        :raises NotTested: the server requires a token, and none was given.
-        """
+        """The answer to Nova's usual body; NotTested if the server requires a token and none was given."""
         return self.ask_with(self.token_kind)
 
     @property
     def good(self) -> Exchange:
-        """The answer to Nova's usual body, if it is a good one.
-
-        :raises NotTested: it is not; other cases report that.
-        """
+        """The answer to Nova's usual body; NotTested if it is not a good one, which other cases report."""
         self.require_good_answer()
         return self.usual
 
     def require_good_answer(self) -> None:
-        """Continue only with a server that answers Nova's usual request.
-
-        :raises NotTested: it does not, so this case would show nothing new.
-        """
+        """Raise NotTested if the server does not answer Nova's usual request: a case would show nothing new."""
         if not self.usual.answered:
             raise NotTested(f"Nova's usual request has no good answer: {self.usual}")
 
@@ -134,8 +124,7 @@ class ContractSession:
         """
         self.require_good_answer()
         description = f"Nova's usual body, {CALLS} times over one connection"
-        request = self.request(description, self.token_kind, encoded(self.payload))
-        self.count(CALLS)
+        request = self.request(description, self.token_kind, encoded(self.payload), times=CALLS)
         return self.wire.sequence(request, CALLS)
 
     @cached_property
@@ -146,8 +135,7 @@ class ContractSession:
         """
         self.require_good_answer()
         description = f"Nova's body for a new instance, {CALLS} times at once"
-        request = self.request(description, self.token_kind, encoded(self.new_instance()))
-        self.count(CALLS)
+        request = self.request(description, self.token_kind, encoded(self.new_instance()), times=CALLS)
         return self.wire.burst(request, CALLS)
 
     def ask_with(self, kind: TokenKind) -> Exchange:
@@ -172,31 +160,29 @@ class ContractSession:
     def ask(self, description: str, body: bytes, kind: TokenKind, method: str = "POST") -> Exchange:
         """Send a request, or return the exchange of an earlier one with the same description and token."""
         if (description, kind) not in self.exchanges:
-            request = self.request(description, kind, body, method)
-            self.count(1)
-            self.exchanges[description, kind] = self.wire.send(request)
+            self.exchanges[description, kind] = self.wire.send(self.request(description, kind, body, method))
         return self.exchanges[description, kind]
 
-    def request(self, description: str, kind: TokenKind, body: bytes, method: str = "POST") -> Request:
-        """Return a request with one kind of token.
+    def request(
+        self, description: str, kind: TokenKind, body: bytes, method: str = "POST", *, times: int = 1
+    ) -> Request:
+        """Return a request with one kind of token, and count it; it is about to be sent.
 
-        :raises NotTested: no such token was given.
+        :raises NotTested: no such token was given, or the time is up.
         """
         if kind not in self.tokens:
             raise NotTested(NO_TENANT if kind == "tenant" else NO_CREDENTIALS)
-        return Request(f"{method} {description}, {TOKENS[kind]}", self.target.url, body, self.tokens[kind], method)
-
-    def count(self, requests: int) -> None:
-        """Count requests that are about to be sent.
-
-        :raises NotTested: the time is up.
-        """
         if self.requests and time.monotonic() > self.deadline:
             raise NotTested(f"the time limit of {self.subject.budget:g} s was reached")
-        self.requests += requests
+        self.requests += times
+        return Request(f"{method} {description}, {TOKENS[kind]}", self.target.url, body, self.tokens[kind], method)
 
 
 def tokens_of(subject: Subject) -> dict[TokenKind, str | None]:
+    """Return the tokens of each kind that there is.
+
+    :raises ConfigError: Keystone gives no token.
+    """
     tokens: dict[TokenKind, str | None] = {
         "none": None,
         "empty": "",
@@ -208,10 +194,6 @@ def tokens_of(subject: Subject) -> dict[TokenKind, str | None]:
 
 
 def token_of(who: Credentials) -> str | None:
-    """Return a token, or None without an account.
-
-    :raises ConfigError: Keystone gives no token.
-    """
     if not isinstance(who, KeystoneSession):
         return who
     authenticate(who)
@@ -220,15 +202,13 @@ def token_of(who: Credentials) -> str | None:
 
 def typical_payload() -> dict[str, Any]:
     """Return the body of an invented instance, with every member that Nova sends."""
-    return {
-        "project-id": uuid.uuid4().hex,
-        "instance-id": str(uuid.uuid4()),
-        "image-id": str(uuid.uuid4()),
-        "user-data": base64.b64encode(b"#cloud-config\n").decode("ascii"),
-        "hostname": "vendorsrv-contract",
-        "metadata": {"tier": "gold"},
-        "boot-roles": "member,reader",
-    }
+    return build_payload(
+        image_id=str(uuid.uuid4()),
+        hostname="vendorsrv-contract",
+        user_data=b"#cloud-config\n",
+        metadata={"tier": "gold"},
+        boot_roles="member,reader",
+    )
 
 
 def encoded(payload: Any) -> bytes:

@@ -67,9 +67,14 @@ class Exchange:
     nova: Result | None = None
 
     @property
+    def accepted(self) -> bool:
+        """Whether the status is 2xx."""
+        return self.status is not None and self.status // 100 == 2
+
+    @property
     def answered(self) -> bool:
         """Whether the server accepted the request and its answer was complete."""
-        return self.status is not None and self.status // 100 == 2 and self.error is None and not self.cut
+        return self.accepted and self.error is None and not self.cut
 
     @property
     def text(self) -> str:

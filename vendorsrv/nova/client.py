@@ -20,20 +20,21 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.credentials import authenticate, one_line, open_nova_conf
 from vendorsrv.nova.pitfalls import Hop, Observed, find_pitfalls
+from vendorsrv.settings import read
 
 HEADERS: Final = {
     "Content-Type": "application/json",
     "Accept": "application/json",
     "User-Agent": "openstack-nova-vendordata",
 }
-SHOWN_HEADERS: Final = (
-    "Content-Type",
-    "X-Openstack-Request-Id",
-    "Retry-After",
-    "WWW-Authenticate",
-    "Location",
-)
+SHOWN_HEADERS: Final = ("Content-Type", "X-Openstack-Request-Id", "Retry-After", "WWW-Authenticate", "Location")
 
+#: Nova's own declarations of how it connects (``nova/conf/api.py``).
+CONNECTION_OPTIONS: Final = (
+    cfg.IntOpt("vendordata_dynamic_connect_timeout", default=5, min=3),
+    cfg.IntOpt("vendordata_dynamic_read_timeout", default=5, min=0),
+    cfg.StrOpt("vendordata_dynamic_ssl_certfile", default=""),
+)
 #: The CA certificates that Nova trusts when no file is configured.
 CA_BUNDLE: Final = DEFAULT_CA_BUNDLE_PATH
 
@@ -92,21 +93,10 @@ class Limits:
 
         :raises ConfigError: the file cannot be read, or Nova would not accept a value.
         """
-        conf = open_nova_conf(path)
-        options = (
-            cfg.IntOpt("vendordata_dynamic_connect_timeout", default=5, min=3),
-            cfg.IntOpt("vendordata_dynamic_read_timeout", default=5, min=0),
-            cfg.StrOpt("vendordata_dynamic_ssl_certfile", default=""),
-        )
-        conf.register_opts(options, group="api")
-        values = []
-        for option in options:
-            try:
-                values.append(conf.api[option.name])
-            except ValueError as error:
-                reason = one_line(error).rpartition(" is not valid: ")[2]
-                raise ConfigError(f"{path}: [api] {option.name}: {reason}") from None
-        return cls(*values)
+        values, problems = read(open_nova_conf(path), "api", CONNECTION_OPTIONS)
+        if problems:
+            raise ConfigError(f"{path}: {one_line(problems[0])}")
+        return cls(*values.values())
 
 
 NOVA_DEFAULTS: Final = Limits()
@@ -183,11 +173,7 @@ def ask(session: Session, target: Target, payload: Mapping[str, Any], limits: Li
 
 
 def send(
-    session: Session,
-    url: str,
-    payload: Mapping[str, Any],
-    limits: Limits,
-    note: Callable[[requests.Response], None],
+    session: Session, url: str, payload: Mapping[str, Any], limits: Limits, note: Callable[[requests.Response], None]
 ) -> requests.Response:
     with warnings.catch_warnings():
         # A redirect from http to https is followed unverified: one of the result's warnings says so.
@@ -221,13 +207,7 @@ def shown_headers(responses: Sequence[requests.Response]) -> dict[str, str]:
 
 
 def observe(
-    target: Target,
-    responses: Sequence[requests.Response],
-    value: Any,
-    elapsed: float,
-    limits: Limits,
-    *,
-    kept: bool,
+    target: Target, responses: Sequence[requests.Response], value: Any, elapsed: float, limits: Limits, *, kept: bool
 ) -> Observed:
     answer = responses[-1] if kept else None
     return Observed(

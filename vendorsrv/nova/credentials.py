@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import openstack.config
 from keystoneauth1 import exceptions, loading
@@ -42,18 +42,6 @@ REASONS: Final = (
 BAD_VALUE: Final = re.compile(r"^Value for option (\S+) from .* is not valid: ")
 UNKNOWN_OPTION: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
-
-
-class NovaAccount(NamedTuple):
-    """The account that Nova calls vendordata servers with.
-
-    :ivar auth_url: Keystone's URL, or None.
-    :ivar certificate: the files of the client certificate and its key, or of both in one; None without them.
-    """
-
-    sends_token: bool
-    auth_url: str | None
-    certificate: str | tuple[str, str] | None
 
 
 def open_session(cloud: str | None, nova_conf: Path | None, *, no_token: bool) -> Session:
@@ -128,15 +116,6 @@ def from_nova_conf(path: str | Path) -> Session:
         raise ConfigError(f"{path}: [{section}] {absent} is required")
     session.timeout = session.timeout or KEYSTONE_TIMEOUT
     return session
-
-
-def nova_account(path: str | Path) -> NovaAccount:
-    """Return the account that a nova.conf configures.
-
-    :raises ConfigError: see :func:`from_nova_conf`.
-    """
-    session = from_nova_conf(path)
-    return NovaAccount(session.auth is not None, getattr(session.auth, "auth_url", None), session.cert)
 
 
 def account_options() -> list[cfg.Opt]:

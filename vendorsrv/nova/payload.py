@@ -58,11 +58,20 @@ def read_payload(path: str | Path) -> dict[str, Any]:
     :raises ConfigError: the file cannot be read, or is not a JSON object.
     """
     try:
-        payload = json.loads(Path(path).read_bytes())
-    except OSError:
-        raise ConfigError(f"{path} does not exist or cannot be read") from None
+        payload = json.loads(read_file(path))
     except (ValueError, RecursionError):
         raise ConfigError(f"{path} is not JSON") from None
     if not isinstance(payload, dict):
         raise ConfigError(f"{path} is not a JSON object")
     return payload
+
+
+def read_file(path: str | Path) -> bytes:
+    """Return the content of a file.
+
+    :raises ConfigError: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        raise ConfigError(f"{path} does not exist or cannot be read") from None

@@ -150,7 +150,7 @@ def size(session: ContractSession) -> Judgement:
     It writes the answer six times to a config drive, which holds 64 MiB. cloud-init needs seconds for each MiB.
     """
     exchange = session.usual
-    if exchange.status is None or exchange.status // 100 != 2:
+    if not exchange.accepted:
         raise NotTested(f"Nova's usual request has no good answer: {exchange}")
     length = len(exchange.body)
     return failed(exchange, f"the answer has {length} bytes") if length > MAX_BYTES else passed(exchange)

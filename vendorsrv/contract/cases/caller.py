@@ -19,13 +19,9 @@ def answer_to(session: ContractSession, kind: TokenKind) -> Exchange:
     return exchange
 
 
-def accepted(exchange: Exchange) -> bool:
-    return exchange.status is not None and exchange.status // 100 == 2
-
-
 def refused_with(session: ContractSession, kind: TokenKind) -> Judgement:
     exchange = answer_to(session, kind)
-    return failed(exchange, f"{TOKENS[kind]} is accepted") if accepted(exchange) else passed(exchange)
+    return failed(exchange, f"{TOKENS[kind]} is accepted") if exchange.accepted else passed(exchange)
 
 
 @CALLER.case("no-token", "must", "A request without a token is refused", "Nova's usual body without X-Auth-Token")
@@ -107,7 +103,7 @@ def refusal_401(session: ContractSession) -> Judgement:
 
     A 403 or 503 instead misleads whoever reads Nova's log, and a 5xx raises an alarm for every stranger.
     """
-    refused = [(kind, exchange) for kind in NO_TOKENS if not accepted(exchange := answer_to(session, kind))]
+    refused = [(kind, exchange) for kind in NO_TOKENS if not (exchange := answer_to(session, kind)).accepted]
     if not refused:
         raise NotTested("every request is accepted")
     for kind, exchange in refused:
@@ -133,7 +129,7 @@ def challenge(session: ContractSession) -> Judgement:
 def before_body(session: ContractSession) -> Judgement:
     """A stranger should cause no parsing, and learn nothing about valid bodies."""
     usual, broken = answer_to(session, "none"), session.ask("a body that is cut short", CUT, "none")
-    if accepted(usual):
+    if usual.accepted:
         raise NotTested("a request without a token is accepted")
     if usual.status != broken.status:
         return failed(broken, f"without a token a valid body got {usual.status}, and an invalid one {broken.status}")
