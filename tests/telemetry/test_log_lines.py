@@ -21,7 +21,7 @@ from oslo_log.formatters import ContextFormatter, JSONFormatter
 
 from tests.support.serving import run
 from tests.support.waiting import wait_until
-from vendorsrv.telemetry.log_lines import LineFormatter, LogFile, WithoutSummary, faster_formatter, faster_handler
+from vendorsrv.telemetry.log_lines import LogFile, WithoutSummary, faster_formatter, faster_handler
 from vendorsrv.telemetry.logs import AddRequestIds, begin
 
 DATE = "%Y-%m-%d %H:%M:%S"
@@ -32,6 +32,7 @@ FORMATS = (
     "%(isotime)s %(message)s",
     "%(message)s (%(error_summary)s)",
     "100%% %(message)s %(funcName)s %(lineno)d",
+    "%(project)10s %(version)s %(message)s",
 )
 
 
@@ -118,13 +119,13 @@ def test_the_exception_being_handled_is_not_logged() -> None:
     try:
         raise RuntimeError("planted")
     except RuntimeError:
-        line = LineFormatter(oslo()).format(record(logging.WARNING))
+        line = faster_formatter(oslo()).format(record(logging.WARNING))
     assert line.endswith(" WARNING vendorsrv.x [- req-1] one and 'two'")
 
 
 def test_the_cached_time_changes_with_the_second() -> None:
     """Lines of different seconds have different times, although the text is cached."""
-    lines = LineFormatter(oslo("%(asctime)s.%(msecs)03d"))
+    lines = faster_formatter(oslo("%(asctime)s.%(msecs)03d"))
     made = record()
     found = []
     for created in (1e9, 1e9 + 0.5, 1e9 + 1.5, 1e9):

@@ -13,6 +13,8 @@ from oslo_log.formatters import ContextFormatter
 
 #: Seconds between two checks whether a log file was moved.
 CHECK_INTERVAL: Final = 0.1
+#: Fields that oslo.log's formatter computes for each line.
+COMPUTED: Final = ("isotime", "project", "version", "instance", "error_summary")
 #: Fields that oslo.log's formatter leaves empty when the record does not have them.
 EMPTY_BY_DEFAULT: Final = ("color", "user_identity", "resource", "user_name", "project_name", "global_request_id")
 
@@ -37,23 +39,20 @@ class WithoutSummary(logging.Formatter):
 
 
 class LineFormatter(WithoutSummary):
-    """Format as oslo.log's ``ContextFormatter`` does, with options and constant fields read once.
+    """Format as oslo.log's ``ContextFormatter`` does, with options read and constant fields filled in once.
 
-    oslo.log's formatter reads its options and looks up the time zone for each line: 10.7 µs for a line of the access
-    log, where this one takes 3.6 µs (of about 190 µs of CPU for a request answered from the cache). It still formats
-    the lines at debug level and those with an exception, an instance or a context of oslo.context.
+    oslo.log's formatter reads its options and looks up the time zone for each line: 10 µs, where this one takes less
+    than 3, of 190 µs for a request from the cache. It still formats the lines at debug level and those with an
+    exception, an instance or a context of oslo.context.
+
+    :param with_id: the format of a line with a request id, without constant fields (:func:`filled_in`).
+    :param without_id: the format of a line without one.
     """
 
-    def __init__(self, formatter: ContextFormatter) -> None:
+    def __init__(self, formatter: ContextFormatter, with_id: str, without_id: str) -> None:
         super().__init__(formatter)
-        self.formats = formats_of(formatter)
-        self.defaults = dict.fromkeys(EMPTY_BY_DEFAULT, "")
-        self.constants = {
-            "project": formatter.project,
-            "version": formatter.version,
-            "instance": "",
-            "error_summary": "-",
-        }
+        self.with_id, self.without_id = with_id, without_id
+        self.defaults = [name for name in EMPTY_BY_DEFAULT if f"%({name})" in with_id + without_id]
         self.second = (-1, "")
 
     def format(self, record: logging.LogRecord) -> str:
@@ -70,14 +69,11 @@ class LineFormatter(WithoutSummary):
             or context.get_current()
         ):
             return super().format(record)
-        with_id, without_id = self.formats
-        texts = {"message": record.getMessage(), "asctime": self.time_of(record.created)}
-        return (with_id if fields.get("request_id") else without_id) % {
-            **self.defaults,
-            **fields,
-            **self.constants,
-            **texts,
-        }
+        for name in self.defaults:
+            fields.setdefault(name, "")
+        fields["message"] = record.getMessage()
+        fields["asctime"] = self.time_of(record.created)
+        return (self.with_id if fields.get("request_id") else self.without_id) % fields
 
     def time_of(self, created: float) -> str:
         """Return a time in oslo.log's ``log_date_format``, which is the same for a whole second."""
@@ -88,16 +84,27 @@ class LineFormatter(WithoutSummary):
         return text
 
 
-def formats_of(formatter: ContextFormatter) -> tuple[str, str]:
-    """Return oslo.log's formats of a line with a request id and of one without."""
-    conf = formatter.conf
-    return str(conf.logging_context_format_string), str(conf.logging_default_format_string)
+def filled_in(text: str, formatter: ContextFormatter) -> str:
+    """Return one of oslo.log's formats with the fields filled in that are the same in every line."""
+    for name, value in (
+        ("project", formatter.project),
+        ("version", formatter.version),
+        ("instance", ""),
+        ("error_summary", "-"),
+    ):
+        text = text.replace(f"%({name})s", value.replace("%", "%%"))
+    return text
 
 
 def faster_formatter(formatter: logging.Formatter | None) -> logging.Formatter:
     """Return a formatter for the same lines without the exception's text, faster for oslo.log's usual formats."""
-    if type(formatter) is ContextFormatter and formatter.datefmt and "%(isotime)" not in "".join(formats_of(formatter)):
-        return LineFormatter(formatter)
+    if type(formatter) is ContextFormatter and formatter.datefmt:
+        conf = formatter.conf
+        formats = (conf.logging_context_format_string, conf.logging_default_format_string)
+        with_id, without_id = (filled_in(str(each), formatter) for each in formats)
+        # Left are fields with a width, and those that oslo.log computes.
+        if not any(f"%({name})" in with_id + without_id for name in COMPUTED):
+            return LineFormatter(formatter, with_id, without_id)
     return WithoutSummary(formatter or logging.Formatter())
 
 

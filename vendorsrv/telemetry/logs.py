@@ -102,12 +102,18 @@ class Access:
         values = (self.method, path, status, milliseconds, self.caller, self.handler, self.instance, self.error)
         record = new_record(level)
         record.args = values
-        extra = {name: getattr(self, name) for name in FIELDS}
-        record.__dict__["extra"] = {**extra, "path": path, "status": status, "milliseconds": milliseconds}
+        record.__dict__["extra"] = {
+            "method": self.method,
+            "path": path,
+            "status": status,
+            "milliseconds": milliseconds,
+            "caller": self.caller,
+            "handler": self.handler,
+            "instance": self.instance,
+            "polled": self.polled,
+            "error": self.error,
+        }
         LOG.handle(record)
-
-
-FIELDS: Final = ("method", "path", "caller", "handler", "instance", "polled", "error")
 
 
 @cache
