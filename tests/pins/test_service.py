@@ -17,7 +17,7 @@ from tests.support.scraping import samples
 from tests.support.serving import write_config
 from vendorsrv import ConfigError, Settings
 from vendorsrv.errors import PinsUnavailable
-from vendorsrv.pins.service import PinService, purge
+from vendorsrv.pins.service import PinService, make_missing, purge
 from vendorsrv.pins.store import PinStore
 from vendorsrv.pins.table import PINS
 from vendorsrv.telemetry.exposition import expose
@@ -106,6 +106,18 @@ def test_the_first_start_creates_the_file_and_its_table(tmp_path: Path, url: str
     service = service_of(tmp_path, url)
     in_service(service, service.check)
     assert 0 == with_store(url, number_of_rows)
+
+
+def test_before_a_start_only_a_missing_file_is_created(tmp_path: Path, url: str) -> None:
+    """A SQLite file that does not exist is created for the workers, and left to them when it does."""
+    settings = Settings.from_file(write_config(tmp_path, sections=f"[database]\nconnection = {url}\n"))
+    make_missing(settings)
+    assert 0 == with_store(url, number_of_rows)
+    with_store(url, lambda store: execute(store.database, OLDER))
+    make_missing(settings)
+    assert [("0000",)] == with_store(
+        url, lambda store: execute(store.database, "SELECT version_num FROM vendorsrv_version")
+    )
 
 
 def test_a_store_that_is_unavailable_at_the_start_is_checked_before_its_first_use(tmp_path: Path, url: str) -> None:

@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Any, BinaryIO, Final, TypeVar
@@ -19,7 +18,7 @@ from rich.console import Console
 
 from vendorsrv.database.schema import SCHEMA
 from vendorsrv.errors import ConfigError
-from vendorsrv.pins.admin import Pin, PinAdmin, Rotation, open_pins, upgrade_pins
+from vendorsrv.pins.admin import PinAdmin, Rotation, describe, open_pins, upgrade_pins
 from vendorsrv.pins.service import purge as purge_pins
 from vendorsrv.pins.table import Row
 from vendorsrv.settings import Settings
@@ -73,11 +72,11 @@ def pins() -> None:
 def list_pins(config_file: str, limit: int, after: str, handler: str | None, as_json: bool) -> None:
     """List the pins by instance, without their answers."""
     rows, more = work(config_file, lambda admin: admin.page(limit, after, handler))
-    listed = [Pin.of(row) for row in rows]
+    listed = [describe(row) for row in rows]
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in listed], indent=2))
+        click.echo(json.dumps(listed, indent=2))
     else:
-        show_table(HEADINGS, [tuple(asdict(each).values()) for each in listed], Console())
+        show_table(HEADINGS, [tuple(each.values()) for each in listed], Console())
     if more:
         click.echo(f"More pins follow: --after {rows[-1].instance_id}", err=True)
 
@@ -94,7 +93,7 @@ def show_pin(config_file: str, instance: str, handler: str | None, with_answer: 
     async def read(admin: PinAdmin) -> list[dict[str, Any]]:
         rows = await admin.find([instance.lower()], handler)
         answers = [{"answer": json.loads(admin.answer(row))} if with_answer else {} for row in rows]
-        return [asdict(Pin.of(row)) | answer for row, answer in zip(rows, answers, strict=True)]
+        return [describe(row) | answer for row, answer in zip(rows, answers, strict=True)]
 
     found = work(config_file, read)
     if as_json:

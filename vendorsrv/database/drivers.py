@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Select
@@ -61,11 +60,7 @@ async def fetch_by_asyncmy(driver: Any, text: str, values: tuple[str, ...]) -> A
         return await cursor.fetchone()
 
 
-FETCHERS: Final[Mapping[str, Callable[[Any, str, tuple[str, ...]], Awaitable[Any]]]] = {
-    "asyncpg": fetch_by_asyncpg,
-    "aiosqlite": fetch_by_aiosqlite,
-    "asyncmy": fetch_by_asyncmy,
-}
+FETCHERS: Final = {"asyncpg": fetch_by_asyncpg, "aiosqlite": fetch_by_aiosqlite, "asyncmy": fetch_by_asyncmy}
 
 
 def errors_of(dialect: Any) -> tuple[type[Exception], ...]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Executable, event
@@ -18,7 +20,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from vendorsrv.concurrency import PrioritySemaphore, mark_retrieved
 from vendorsrv.database.connections import Connections
 from vendorsrv.database.drivers import DriverError, RowQuery, errors_of
-from vendorsrv.database.url import sqlite_path
 from vendorsrv.errors import ConfigError
 
 LOG = logging.getLogger(__name__)
@@ -68,10 +69,10 @@ class Database:
         self.url = url
         self.timeout = timeout
         self.is_sqlite = url.get_backend_name() == "sqlite"
-        self.file = sqlite_path(url)
-        self.in_memory = self.is_sqlite and self.file is None
+        self.in_memory = self.is_sqlite and url.database in (None, "", ":memory:")
+        self.file = Path(url.database) if self.is_sqlite and url.database and not self.in_memory else None
         # SQLite has one writer at a time: within a worker they queue, between workers they try again and again.
-        self.writers = PrioritySemaphore(1) if self.is_sqlite else PrioritySemaphore(POOL)
+        self.writers = PrioritySemaphore(1 if self.is_sqlite else POOL)
         self.readers = PrioritySemaphore(POOL - 1) if self.is_sqlite else self.writers
         self.answered_at = 0.0
         self.running: set[asyncio.Task[Any]] = set()
@@ -79,6 +80,12 @@ class Database:
         # Sockets' errors come as they are, and before SQLAlchemy 2.1 PostgreSQL's refusals of a connection as well.
         self.errors: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, *errors_of(self.engine.dialect))
         self.connections = Connections(self.engine)
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether its SQLite file does not exist."""
+        # Unlike Path.exists, raises nothing where the folder may not be read.
+        return self.file is not None and not os.path.exists(self.file)
 
     def create_engine(self) -> AsyncEngine:
         # No statement ever sees what another transaction's snapshot hides (MySQL's REPEATABLE READ does that).
@@ -119,11 +126,7 @@ class Database:
 
     async def fetch_all(self, statement: Executable) -> Sequence[Any]:
         """Return the rows of a statement that selects few of them."""
-
-        async def fetch(connection: AsyncConnection) -> Sequence[Any]:
-            return (await connection.execute(statement)).all()
-
-        return await self.run(fetch)
+        return (await self.run(lambda connection: connection.execute(statement))).all()
 
     async def write(self, statement: Executable, values: dict[str, Any] | None = None) -> bool:
         """Execute a statement that changes rows.
@@ -149,7 +152,7 @@ class Database:
         try:
             await semaphore.acquire()
             began = time.monotonic()
-            statement = self.run_and_release(work, semaphore, began + self.timeout)
+            statement = self.run_until(began + self.timeout, work, semaphore)
             async with asyncio.timeout(self.timeout):
                 found = await (self.shielded(statement) if self.is_sqlite else statement)
         except self.errors as error:
@@ -160,14 +163,6 @@ class Database:
             raise DatabaseUnavailable(type(error).__name__, reason) from error
         self.answered_at = time.monotonic()
         return found
-
-    async def run_and_release(
-        self, work: Callable[[AsyncConnection], Awaitable[T]], semaphore: PrioritySemaphore, deadline: float
-    ) -> T:
-        try:
-            return await self.run_until(deadline, work)
-        finally:
-            semaphore.release()
 
     async def shielded(self, statement: Coroutine[Any, Any, T]) -> T:
         """Let a statement end by itself.
@@ -180,20 +175,24 @@ class Database:
         task.add_done_callback(mark_retrieved)  # nobody may be waiting any more
         return await asyncio.shield(task)
 
-    async def run_until(self, deadline: float, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def run_until(
+        self, deadline: float, work: Callable[[AsyncConnection], Awaitable[T]], semaphore: PrioritySemaphore
+    ) -> T:
         attempts = ATTEMPTS
-        while True:
-            if time.monotonic() > deadline:
-                raise TimeoutError  # its caller has given up
-            try:
-                return await self.attempt(work)
-            except DBAPIError as error:
-                if is_locked(error):
-                    await asyncio.sleep(random.uniform(*LOCKED_PAUSE))  # noqa: S311 - workers apart, no secret
-                    continue
-                attempts -= 1
-                if not (attempts and is_transient(error)):
-                    raise
+        try:
+            while time.monotonic() <= deadline:
+                try:
+                    return await self.attempt(work)
+                except DBAPIError as error:
+                    if is_locked(error):
+                        await asyncio.sleep(random.uniform(*LOCKED_PAUSE))  # noqa: S311 - workers apart, no secret
+                        continue
+                    attempts -= 1
+                    if not (attempts and is_transient(error)):
+                        raise
+            raise TimeoutError  # its caller has given up
+        finally:
+            semaphore.release()
 
     async def attempt(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self.connections.one() as connection:

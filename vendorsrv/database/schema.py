@@ -44,7 +44,7 @@ async def prepare(database: Database) -> None:
     :raises ConfigError: the schema is missing, older or newer, or the file cannot be created.
     :raises DatabaseUnavailable: the database does not answer now.
     """
-    if database.in_memory or (database.file and is_missing(database.file)):
+    if database.in_memory or database.is_missing:
         await upgrade(database)
     await verify(database)
 
@@ -69,17 +69,14 @@ async def upgrade(database: Database) -> None:
 
     :raises ConfigError: the database refuses, does not answer, or is of a newer version already.
     """
-    if database.file:
-        await upgrade_sqlite(database.file, database)
-    else:
+    path = database.file
+    if path is None:
         await upgrade_existing(database)
-
-
-async def upgrade_sqlite(path: Path, database: Database) -> None:
+        return
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(path.parent):
-            if is_missing(path):  # another worker may have been first
+            if database.is_missing:  # another worker may have been first
                 await create_sqlite(path)
             else:
                 await upgrade_existing(database)
@@ -148,10 +145,6 @@ async def revision_of(connection: AsyncConnection) -> str | None:
         return None
     versions = table(VERSION_TABLE, column("version_num"))
     return (await connection.execute(select(versions.c.version_num))).scalar()
-
-
-def is_missing(path: Path) -> bool:
-    return not os.path.exists(path)  # unlike Path.exists, raises nothing where the folder may not be read
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
@@ -13,8 +12,6 @@ from vendorsrv.errors import ConfigError
 
 #: The asyncio driver of each database, by the name that operators write.
 DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "mysql": "asyncmy", "mariadb": "asyncmy"}
-
-IN_MEMORY: Final = (None, "", ":memory:")
 
 #: The options of a URL that each driver takes. asyncpg reads libpq's options from a DSN, and sends others to the server
 #: as settings of the session.
@@ -58,8 +55,3 @@ def refuse_unknown(url: URL) -> URL:
             choice = f"known are {', '.join(sorted(known))}" if known else "SQLite takes none"
             raise ConfigError(f"[database] connection: unknown option {name} in the URL; {choice}")
     return url
-
-
-def sqlite_path(url: URL) -> Path | None:
-    """Return the file of a SQLite database; None for another database, and for one in memory."""
-    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database not in IN_MEMORY else None

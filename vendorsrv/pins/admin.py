@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from vendorsrv.database.engine import Database, DatabaseUnavailable
-from vendorsrv.database.schema import is_missing, upgrade, verify
+from vendorsrv.database.schema import upgrade, verify
 from vendorsrv.database.url import async_url
 from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.handler import CLOUD_INIT_SUFFIX, NAME
@@ -29,31 +29,11 @@ PAGE: Final = 100
 MEMBERS: Final = {"instance_id", "handler", "pinned_at", "answer"}
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """What operators see of a pin, without its answer.
-
-    :ivar pinned_at: in ISO 8601, UTC.
-    :ivar stored: ``encrypted`` or ``plain``.
-    """
-
-    instance_id: str
-    handler: str
-    pinned_at: str
-    stored: str
-
-    @classmethod
-    def of(cls, row: Row) -> Pin:
-        """Return the description of a row."""
-        return cls(row.instance_id, row.handler, shown_time(row), "encrypted" if is_encrypted(stored(row)) else "plain")
-
-
 @dataclass(slots=True)
 class Rotation:
     """The outcome of a rotation.
 
-    :ivar renewed: the number of answers that it encrypted with the newest key.
-    :ivar current: the number of those that were encrypted with it before.
+    :ivar renewed: how many answers it encrypted with the newest key; ``current`` were so before.
     :ivar unreadable: the instance and the handler of each answer that none of the keys decrypts; it is unchanged.
     """
 
@@ -85,10 +65,8 @@ class PinAdmin:
 
     async def find(self, instances: Sequence[str], handler: str | None) -> list[Row]:
         """List the pins of some instances."""
-        found: list[Row] = []
-        for start in range(0, len(instances), PAGE):
-            found.extend([row async for row in self.each(instances[start : start + PAGE], handler)])
-        return found
+        starts = range(0, len(instances), PAGE)
+        return [row for start in starts async for row in self.each(instances[start : start + PAGE], handler)]
 
     async def each(self, instances: Sequence[str] | None = None, handler: str | None = None) -> AsyncIterator[Row]:
         """Yield all pins; those pinned or forgotten meanwhile may be among them or not."""
@@ -122,13 +100,7 @@ class PinAdmin:
         :raises ConfigError: one of them cannot be decrypted.
         """
         async for row in self.each():
-            members = {
-                "instance_id": row.instance_id,
-                "handler": row.handler,
-                "pinned_at": shown_time(row),
-                "answer": self.answer(row),
-            }
-            yield json.dumps(members).encode("ascii") + b"\n"
+            yield json.dumps({**key_and_time(row), "answer": self.answer(row)}).encode("ascii") + b"\n"
 
     async def load(self, lines: Iterable[bytes]) -> tuple[int, int]:
         """Pin the lines of :meth:`export`, except where something is pinned already.
@@ -187,9 +159,8 @@ async def open_pins(settings: Settings) -> AsyncIterator[PinAdmin]:
     :raises ConfigError: it does not exist, its schema is of another version, or it does not answer, now or later.
     """
     async with open_store(settings) as store:
-        file = store.database.file
-        if file and is_missing(file):
-            raise ConfigError(f"there are no pins yet: {file} does not exist")
+        if store.database.is_missing:
+            raise ConfigError(f"there are no pins yet: {store.database.file} does not exist")
         await translate_errors(verify(store.database))
         yield PinAdmin(store, PinCipher(settings.encryption_keys))
 
@@ -233,16 +204,12 @@ def read_line(line: bytes) -> tuple[str, str, float, bytes]:
     answer = members["answer"].encode()
     try:
         parse(answer)
+        pinned_at = datetime.fromisoformat(members["pinned_at"]).timestamp()
     except StrictJSONError as error:
         raise ValueError(f"has an answer that {error}") from None
-    return members["instance_id"], members["handler"], read_time(members["pinned_at"]), answer
-
-
-def read_time(text: str) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
         raise ValueError("has a pinned_at that is not a time in ISO 8601") from None
+    return members["instance_id"], members["handler"], pinned_at, answer
 
 
 def stored(row: Row) -> bytes:
@@ -250,6 +217,12 @@ def stored(row: Row) -> bytes:
     return row.answer
 
 
-def shown_time(row: Row) -> str:
+def describe(row: Row) -> dict[str, str]:
+    """Return what operators see of a pin, without its answer; ``stored`` is ``encrypted`` or ``plain``."""
+    return {**key_and_time(row), "stored": "encrypted" if is_encrypted(stored(row)) else "plain"}
+
+
+def key_and_time(row: Row) -> dict[str, str]:
     assert row.pinned_at is not None  # pages hold no claims
-    return datetime.fromtimestamp(row.pinned_at, UTC).isoformat().replace("+00:00", "Z")
+    pinned_at = datetime.fromtimestamp(row.pinned_at, UTC).isoformat().replace("+00:00", "Z")
+    return {"instance_id": row.instance_id, "handler": row.handler, "pinned_at": pinned_at}

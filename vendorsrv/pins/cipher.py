@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -65,12 +66,10 @@ class PinCipher:
         :raises PinsUnavailable: see :meth:`decrypt`.
         """
         body = self.decrypt(instance_id, handler, stored)
-        try:
+        with suppress(InvalidToken):
             if is_encrypted(stored) and self.newest:
                 self.newest.decrypt(stored[1:])
                 return None
-        except InvalidToken:
-            pass
         return self.encrypt(instance_id, handler, body)
 
 

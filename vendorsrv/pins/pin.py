@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -16,8 +15,6 @@ from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.pins.store import PinStore
 from vendorsrv.pins.table import Row
 from vendorsrv.telemetry.metrics import Metrics
-
-LOG = logging.getLogger(__name__)
 
 #: Seconds between two reads of another worker's claim; each pause is half as long again as the one before.
 FIRST_PAUSE: Final = 0.02
@@ -94,7 +91,7 @@ class Pins:
         pause = FIRST_PAUSE
         while (found := self.answer_in(row)) is None:
             owner = secrets.token_hex(16)
-            if row is None or self.has_expired(row):
+            if row is None or not -CLOCK_SKEW < row.claim_age < self.lease:
                 is_ours = await self.store.claim(instance_id, handler, owner, row.owner if row else None)
                 row = None if is_ours else await self.store.get(instance_id, handler)
                 if is_ours or (row and row.owner == owner):
@@ -128,6 +125,3 @@ class Pins:
         if row is None or row.answer is None:
             return None
         return self.cipher.decrypt(row.instance_id, row.handler, row.answer)
-
-    def has_expired(self, row: Row) -> bool:
-        return not -CLOCK_SKEW < row.claim_age < self.lease

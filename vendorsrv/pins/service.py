@@ -12,8 +12,8 @@ from typing import Final
 
 from vendorsrv.concurrency import HAS_PRIORITY
 from vendorsrv.database.engine import Database
-from vendorsrv.database.schema import is_missing, prepare
-from vendorsrv.database.url import async_url, sqlite_path
+from vendorsrv.database.schema import prepare
+from vendorsrv.database.url import async_url
 from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.pins.pin import Pins
@@ -49,10 +49,9 @@ class PinService:
         metrics = metrics or Metrics()
         self.purged = metrics.counter("vendorsrv_pins_purged_total")
         self.store = store or PinStore(Database(async_url(settings.database), STATEMENT_TIMEOUT))
-        self.cipher = PinCipher(settings.encryption_keys)
-        self.pins = Pins(self.store, self.cipher, settings.request_timeout + MARGIN, self.check_schema, metrics)
+        lease = settings.request_timeout + MARGIN
+        self.pins = Pins(self.store, PinCipher(settings.encryption_keys), lease, self.check_schema, metrics)
         self.purge_after = settings.purge_after
-        self.is_checked = False
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -60,27 +59,21 @@ class PinService:
 
         :raises ConfigError: the schema is of another version.
         """
-        try:
-            await self.prepare_if_there()
-            async with self.purging():
-                yield
-        finally:
-            await self.store.close()
-
-    async def prepare_if_there(self) -> None:
+        purging = asyncio.create_task(self.purge_for_ever())
         try:
             await self.prepare()
-        except PinsUnavailable as error:
-            LOG.warning("not ready yet: %s", error.message)
-
-    @asynccontextmanager
-    async def purging(self) -> AsyncIterator[None]:
-        purging = asyncio.create_task(self.purge_for_ever(float(self.purge_after or 0) * DAY))
-        try:
             yield
         finally:
             purging.cancel()
             await asyncio.wait([purging])  # it has to return its connection
+            await self.store.close()
+
+    async def prepare(self) -> None:
+        try:
+            await translate_errors(prepare(self.store.database))
+            self.pins.check = None
+        except PinsUnavailable as error:
+            LOG.warning("not ready yet: %s", error.message)
 
     async def check(self) -> None:
         """Check that the store can be used now, with priority: a busy server stays ready.
@@ -88,32 +81,20 @@ class PinService:
         :raises PinsUnavailable: it does not answer, or its schema is of another version.
         """
         HAS_PRIORITY.set(True)
-        if self.is_checked:
-            await self.store.get("", "")
-        else:
-            await self.check_schema()
+        await self.pins.get("", "")
 
     async def check_schema(self) -> None:
-        """Check the schema unless it was right before, so that nothing is read from another version's tables.
-
-        :raises PinsUnavailable: the store does not answer, or its schema is of another version.
-        """
         try:
-            if not self.is_checked:
-                await self.prepare()
+            await translate_errors(prepare(self.store.database))
         except ConfigError as error:
             LOG.error("%s", error)
             raise PinsUnavailable("the schema of the pin store is of another version") from None
 
-    async def prepare(self) -> None:
-        await translate_errors(prepare(self.store.database))
-        self.is_checked = True
-
-    async def purge_for_ever(self, older_than: float) -> None:
-        while older_than:  # 0 is never
+    async def purge_for_ever(self) -> None:
+        while self.purge_after:
             await asyncio.sleep(PURGE_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - workers apart, no secret
             with suppress(PinsUnavailable):
-                count = await purge(self.store, older_than)
+                count = await purge(self.store, self.purge_after * DAY)
                 self.purged.inc(count)
                 LOG.info("deleted pins that were older than %s days: %d", self.purge_after, count)
 
@@ -144,13 +125,11 @@ def make_missing(settings: Settings) -> None:
 
     :raises ConfigError: it cannot be created.
     """
-    path = sqlite_path(async_url(settings.database))
-    if path and is_missing(path):
-        asyncio.run(prepare_alone(PinService(settings)))
+    service = PinService(settings)
 
+    async def open_once() -> None:
+        async with service.opened():
+            pass
 
-async def prepare_alone(service: PinService) -> None:
-    try:
-        await service.prepare_if_there()
-    finally:
-        await service.store.close()
+    if service.store.database.is_missing:
+        asyncio.run(open_once())

@@ -42,21 +42,18 @@ class PinReader:
         if began < self.off_until:
             return None
         try:
-            found = self.opened().execute(ANSWER, (instance_id, handler)).fetchone()
+            if self.connection is None:
+                # No waiting for a lock here: a thread can wait.
+                self.connection = sqlite3.connect(self.url, timeout=0.0, uri=True, isolation_level=None)
+            found: tuple[bytes | None] | None
+            found = self.connection.execute(ANSWER, (instance_id, handler)).fetchone()
         except sqlite3.Error as error:
             LOG.debug("the pins are read in a thread: %s", type(error).__name__)
             self.turn_off()
             return None
         if self.clock() - began > SLOW:
             self.turn_off()
-        answer: bytes | None = found[0] if found else None
-        return answer
-
-    def opened(self) -> sqlite3.Connection:
-        if self.connection is None:
-            # No waiting for a lock here: a thread can wait.
-            self.connection = sqlite3.connect(self.url, timeout=0.0, uri=True, isolation_level=None)
-        return self.connection
+        return found[0] if found else None
 
     def turn_off(self) -> None:
         self.off_until = self.clock() + OFF_FOR

@@ -11,7 +11,7 @@ from vendorsrv.database.drivers import RowQuery
 from vendorsrv.database.engine import Database, DatabaseUnavailable
 from vendorsrv.errors import PinsUnavailable
 from vendorsrv.pins.sqlite_reader import PinReader
-from vendorsrv.pins.table import ANY, COLUMNS, KEY, PINS, Condition, Now, Row, has_key
+from vendorsrv.pins.table import COLUMNS, KEY, PINS, Condition, Now, Row, has_key
 
 T = TypeVar("T")
 
@@ -73,21 +73,17 @@ class PinStore:
 
     async def add(self, instance_id: str, handler: str, answer: bytes, pinned_at: float) -> None:
         """Store an imported answer, unless the instance has a row."""
-        values = {"instance_id": instance_id, "handler": handler, "answer": answer, "claimed_at": pinned_at}
-        await self.write(insert(PINS).values(values | {"pinned_at": pinned_at}))
+        times = {"claimed_at": pinned_at, "pinned_at": pinned_at}
+        await self.write(insert(PINS).values(instance_id=instance_id, handler=handler, answer=answer, **times))
 
     async def replace(self, row: Row, answer: bytes) -> None:
         """Store the same answer in another encryption, unless it has changed meanwhile."""
         same = and_(has_key(row.instance_id, row.handler), PINS.c.answer == row.answer)
         await self.write(update(PINS).where(same).values(answer=answer))
 
-    async def forget(self, keys: Sequence[tuple[str, str]], condition: Condition = ANY) -> None:
-        """Delete rows.
-
-        :param keys: instances and handlers.
-        :param condition: which a row has to meet still.
-        """
-        await self.write(delete(PINS).where(tuple_(*KEY).in_(keys), condition))
+    async def forget(self, keys: Sequence[tuple[str, str]], *conditions: Condition) -> None:
+        """Delete the rows of some instances and handlers that still meet the conditions."""
+        await self.write(delete(PINS).where(tuple_(*KEY).in_(keys), *conditions))
 
     async def page(
         self,
@@ -107,12 +103,11 @@ class PinStore:
         if last:
             # Not a comparison of pairs: MariaDB reads the whole index for one.
             beyond = and_(PINS.c.instance_id >= instance_id, or_(beyond, PINS.c.handler > last))
-        statement = select(*COLUMNS).where(PINS.c.answer.is_not(None), beyond)
+        statement = select(*COLUMNS).where(PINS.c.answer.is_not(None), beyond).order_by(*KEY).limit(limit)
         if instances is not None:
             statement = statement.where(PINS.c.instance_id.in_(instances))
         if handler is not None:
             statement = statement.where(PINS.c.handler == handler)
-        statement = statement.order_by(PINS.c.instance_id, PINS.c.handler).limit(limit)
         return [Row(*found) for found in await translate_errors(self.database.fetch_all(statement))]
 
     async def find(self, condition: Condition, limit: int) -> list[tuple[str, str]]:
@@ -121,8 +116,7 @@ class PinStore:
         :param condition: :func:`vendorsrv.pins.table.pinned_before` or ``claimed_before``.
         """
         statement = select(*KEY).where(condition).order_by(PINS.c.pinned_at).limit(limit)
-        found = await translate_errors(self.database.fetch_all(statement))
-        return [(instance_id, handler) for instance_id, handler in found]
+        return [(row.instance_id, row.handler) for row in await translate_errors(self.database.fetch_all(statement))]
 
     async def write(self, statement: Any, values: dict[str, Any] | None = None) -> bool:
         return await translate_errors(self.database.write(statement, values))

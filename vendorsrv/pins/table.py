@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Double, Index, LargeBinary, String, Table, and_, true
+from sqlalchemy import Column, ColumnElement, Double, Index, LargeBinary, String, Table, and_
 from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from vendorsrv.database.schema import METADATA
@@ -35,19 +36,12 @@ class Now(FunctionElement[float]):
     inherit_cache = True
 
 
-@compiles(Now, "sqlite")
-def now_of_sqlite(*_: Any, **__: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(Now, "postgresql")
-def now_of_postgresql(*_: Any, **__: Any) -> str:
-    return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
-
-
-@compiles(Now, "mysql")
-@compiles(Now, "mariadb")
-def now_of_mariadb(*_: Any, **__: Any) -> str:
+@compiles(Now)
+def now(_: Now, compiler: SQLCompiler, **__: Any) -> str:
+    if compiler.dialect.name == "sqlite":
+        return "((julianday('now') - 2440587.5) * 86400.0)"
+    if compiler.dialect.name == "postgresql":
+        return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
     # Not unix_timestamp(now(6)): the server's local time goes back an hour each autumn.
     return "(CAST(timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) AS double) / 1000000)"
 
@@ -70,16 +64,9 @@ class Row:
     pinned_at: float | None
 
 
-ANY: Final = true()
 KEY: Final = (PINS.c.instance_id, PINS.c.handler)
-COLUMNS: Final = (
-    PINS.c.instance_id,
-    PINS.c.handler,
-    PINS.c.answer,
-    PINS.c.owner,
-    (Now() - PINS.c.claimed_at).label("claim_age"),
-    PINS.c.pinned_at,
-)
+#: Those of a :class:`Row`.
+COLUMNS: Final = (*KEY, PINS.c.answer, PINS.c.owner, (Now() - PINS.c.claimed_at).label("claim_age"), PINS.c.pinned_at)
 
 
 def pinned_before(at: float) -> Condition:
