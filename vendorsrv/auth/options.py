@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from keystoneauth1 import loading
@@ -15,11 +15,13 @@ from vendorsrv.errors import ConfigError
 from vendorsrv.settings import Problem, read
 
 AUTHTOKEN: Final = "keystone_authtoken"
-
 #: The key in the WSGI environ under which the middleware finds a cache of ours.
 NO_CACHE: Final = "vendorsrv.no_cache"
-
 USUAL_PLUGIN: Final = "password"
+#: Keystone is unavailable or refuses our account; a CA file cannot be read (requests); or something answers that is not
+#: Keystone (keystoneclient does not check).
+NO_ANSWER: Final = (ClientException, OSError, ValueError, LookupError, TypeError, AttributeError)
+
 #: Of these options of the password plugins, one in each row is required; keystoneauth itself notices only at the first
 #: request.
 PASSWORD_NEEDS: Final = (
@@ -48,34 +50,36 @@ def register(conf: cfg.ConfigOpts) -> tuple[float, str]:
     conf.set_override("cache", NO_CACHE, group=AUTHTOKEN)
     # Only access rules need the catalogue, which has the service's type.
     conf.set_default("include_service_catalog", bool(keystone.service_type), group=AUTHTOKEN)
-    uri = keystone.www_authenticate_uri or conf[section_of(conf)].auth_url
+    uri = keystone.www_authenticate_uri or conf[keystone.auth_section or AUTHTOKEN].auth_url
     return float(keystone.token_cache_time), f'Keystone uri="{uri}"'
 
 
 def declared(conf: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
-    """Return the options by section; the account's section is the last one.
+    """Return the options by section; the account's section is the last one."""
+    section, options = account_of(conf, AUTHTOKEN)
+    sections = dict(auth_token.list_opts())
+    sections[section] = [*sections.get(section, loading.get_auth_common_conf_options()), *options]
+    return sections
 
-    Without a plugin, or with one that does not exist, the account's options are those of ``password``.
+
+def account_of(conf: cfg.ConfigOpts, section: str) -> tuple[str, list[cfg.Opt]]:
+    """Return the section with an account, which ``auth_section`` may name, and its plugin's options.
+
+    Without a plugin, or with one that does not exist, they are those of ``password``.
     """
     common = loading.get_auth_common_conf_options()
-    section = read(conf, AUTHTOKEN, common)[0].get("auth_section") or AUTHTOKEN
-    auth_type = read(conf, section, common)[0].get("auth_type")
-    sections = dict(auth_token.list_opts())
-    sections[section] = [*sections.get(section, common), *plugin_options(auth_type or USUAL_PLUGIN)]
-    return sections
+    shared = read(conf, section, common)[0].get("auth_section") or section
+    auth_type = read(conf, shared, common)[0].get("auth_type") or USUAL_PLUGIN
+    try:
+        return shared, list(loading.get_auth_plugin_conf_options(auth_type))
+    except ClientException:
+        return shared, list(loading.get_auth_plugin_conf_options(USUAL_PLUGIN))
 
 
 def cafile_option() -> cfg.Opt:
     """Return the middleware's option for Keystone's CA: a section cannot have two different options of one name."""
-    options: list[cfg.Opt] = [option for _, each in auth_token.list_opts() for option in each]
+    options: list[cfg.Opt] = dict(auth_token.list_opts())[AUTHTOKEN]
     return next(option for option in options if option.dest == "cafile")
-
-
-def plugin_options(auth_type: str) -> list[cfg.Opt]:
-    try:
-        return list(loading.get_auth_plugin_conf_options(auth_type))
-    except ClientException:
-        return list(loading.get_auth_plugin_conf_options(USUAL_PLUGIN))
 
 
 def find_problems(conf: cfg.ConfigOpts) -> list[Problem]:
@@ -91,18 +95,21 @@ def find_problems(conf: cfg.ConfigOpts) -> list[Problem]:
     # No service token ever reaches the middleware, whose versions before 13 log a warning about its older default.
     conf.set_default("service_token_roles_required", True, group=AUTHTOKEN)
     if values[AUTHTOKEN].get("delay_auth_decision"):
-        reason = "must be off; it turns an outage into bad tokens"
-        problems.append(Problem(AUTHTOKEN, "delay_auth_decision", reason))
+        problems.append(Problem(AUTHTOKEN, "delay_auth_decision", "must be off; it turns an outage into bad tokens"))
     section, account = list(values.items())[-1]
     problems += find_account_problems(section, account)
-    return problems or find_contradictions(conf, section)
+    return problems or find_contradictions(conf, AUTHTOKEN, section)
 
 
-def find_contradictions(conf: cfg.ConfigOpts, section: str) -> list[Problem]:
+def find_contradictions(conf: cfg.ConfigOpts, section: str, shared: str) -> list[Problem]:
+    """Return what contradicts itself in an account without another problem.
+
+    :param shared: the section that has its options, by ``auth_section`` in the first.
+    """
     try:
-        loading.load_auth_from_conf_options(conf, AUTHTOKEN)
+        loading.load_auth_from_conf_options(conf, section)
     except ClientException as error:
-        return [Problem(section, "auth_type", str(error))]
+        return [Problem(shared, "auth_type", str(error))]
     return []
 
 
@@ -110,8 +117,7 @@ def find_account_problems(section: str, values: Mapping[str, Any]) -> list[Probl
     problems = []
     auth_type = values.get("auth_type") or ""
     if not auth_type:
-        reason = "required; vendorsrv validates tokens with this account"
-        problems.append(Problem(section, "auth_type", reason))
+        problems.append(Problem(section, "auth_type", "required; vendorsrv validates tokens with this account"))
     else:
         try:
             loading.get_plugin_loader(auth_type)
@@ -121,28 +127,20 @@ def find_account_problems(section: str, values: Mapping[str, Any]) -> list[Probl
     if USUAL_PLUGIN not in (auth_type or USUAL_PLUGIN):
         return problems
     needs = [*PASSWORD_NEEDS, *(domains for name, domains in DOMAIN_NEEDS.items() if values.get(name))]
-    # An option that could not be read is a problem already.
-    missing = (names for names in needs if not any(values.get(name, "unread") for name in names))
-    return problems + [Problem(section, names[0], requirement(names)) for names in missing]
-
-
-def requirement(names: Sequence[str]) -> str:
-    others = ", ".join(names[1:])
-    return f"required (or {others})" if others else "required"
-
-
-def section_of(conf: cfg.ConfigOpts) -> str:
-    """Return the section of the account's options: ``auth_section``, or ``keystone_authtoken``."""
-    return conf[AUTHTOKEN].auth_section or AUTHTOKEN
+    for name, *others in needs:
+        # An option that could not be read is a problem already.
+        if not any(values.get(each, "unread") for each in (name, *others)):
+            problems.append(Problem(section, name, f"required (or {', '.join(others)})" if others else "required"))
+    return problems
 
 
 def own_session(conf: cfg.ConfigOpts) -> Session:
     """Return a session with the account of a registered section, for the check of readiness."""
     keystone = conf[AUTHTOKEN]
-    certificate = (keystone.certfile, keystone.keyfile) if keystone.certfile and keystone.keyfile else keystone.certfile
+    both = keystone.certfile and keystone.keyfile
     return Session(
         auth=loading.load_auth_from_conf_options(conf, AUTHTOKEN),
         verify=False if keystone.insecure else (keystone.cafile or True),
-        cert=certificate,
+        cert=(keystone.certfile, keystone.keyfile) if both else keystone.certfile,
         timeout=keystone.http_connect_timeout,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from oslo_config import cfg
@@ -31,13 +31,7 @@ UNREADABLE: Final = (ValueError, TypeError, AttributeError, cfg.Error)
 class BootRoleCheck(policy.Check):
     """``boot_role:mail-admin``: whether the user who booted the instance had this role, in upper or lower case."""
 
-    def __call__(
-        self,
-        target: Mapping[str, Any],
-        creds: MutableMapping[str, Any],
-        enforcer: Enforcer,
-        current_rule: str | None = None,
-    ) -> bool:
+    def __call__(self, target: Mapping[str, Any], creds: object, enforcer: object, current_rule: object = None) -> bool:
         return self.match in target.get("boot_roles", BootRoles())
 
 
@@ -81,7 +75,6 @@ class Policy:
     ) -> None:
         self.enforcer = Enforcer(conf)
         self.enforcer.register_defaults([ASK_RULE, *map(handler_rule, handlers)])
-        self.rules = {name: rule_name(name) for name in handlers}
         self.compared: dict[str, tuple[object, bool]] = {}
         self.broken = False
         self.clock = clock
@@ -112,10 +105,7 @@ class Policy:
             raise Forbidden("the owner of the token may not ask for vendordata")
 
     def check_ready(self) -> None:
-        """Check that the rules can be read.
-
-        :raises PolicyUnavailable: the policy file is broken.
-        """
+        """Raise PolicyUnavailable if the rules cannot be read."""
         self.enforce(ASK, {}, NOBODY)
 
     def allows(self, handler: str, request: VendordataRequest, caller: Caller) -> bool:
@@ -124,10 +114,8 @@ class Policy:
         :param caller: one that :meth:`admit` has admitted.
         :raises PolicyUnavailable: the policy file has become unreadable.
         """
-        rule = self.rules[handler]
-        if self.is_same_as_ask(rule):
-            return True
-        return self.enforce(rule, target_of(request), caller)
+        rule = rule_name(handler)
+        return self.is_same_as_ask(rule) or self.enforce(rule, target_of(request), caller)
 
     def is_same_as_ask(self, rule: str) -> bool:
         # str() of a check takes 2 µs, so its result is remembered; a changed file replaces the check.

@@ -6,11 +6,10 @@ import logging
 from typing import Any, Final
 
 from keystoneauth1 import loading
-from keystoneauth1.exceptions import ClientException
 from keystoneauth1.session import Session
 from oslo_config import cfg
 
-from vendorsrv.auth.options import USUAL_PLUGIN, cafile_option, find_account_problems, plugin_options
+from vendorsrv.auth.options import NO_ANSWER, account_of, cafile_option, find_account_problems, find_contradictions
 from vendorsrv.concurrency import NoThreadFree, SingleFlight, ThreadBudget
 from vendorsrv.errors import KeystoneUnavailable
 from vendorsrv.settings import Problem, read
@@ -25,14 +24,10 @@ MIN_TOKEN_LIFE: Final = 120
 
 
 def account_options(conf: cfg.ConfigOpts, section: str) -> dict[str, list[cfg.Opt]]:
-    """Return the options of an account by section: the given one, and the one that its ``auth_section`` names.
-
-    Without a plugin, or with one that does not exist, they are those of ``password``.
-    """
+    """Return the options of an account by section: the given one, and the one that its ``auth_section`` names."""
     common = loading.get_auth_common_conf_options()
-    shared = read(conf, section, common)[0].get("auth_section") or section
-    auth_type = read(conf, shared, common)[0].get("auth_type")
-    own = [*common, *plugin_options(auth_type or USUAL_PLUGIN)]
+    shared, options = account_of(conf, section)
+    own = [*common, *options]
     return {section: own} if shared == section else {section: common, shared: [*own, cafile_option()]}
 
 
@@ -45,12 +40,7 @@ def find_service_problems(conf: cfg.ConfigOpts, section: str) -> list[Problem]:
         values, found = read(conf, shared, options)
         problems += found
     problems += find_account_problems(shared, values)
-    if not problems:
-        try:
-            loading.load_auth_from_conf_options(conf, section)
-        except ClientException as error:
-            problems.append(Problem(shared, "auth_type", str(error)))
-    return problems
+    return problems or find_contradictions(conf, section, shared)
 
 
 def service_session(conf: cfg.ConfigOpts, section: str) -> Session:
@@ -79,21 +69,18 @@ class ServiceToken:
         :param refused: a token that was not accepted: it is renewed, unless it has been already.
         :raises KeystoneUnavailable: Keystone does not answer, or refuses the account.
         """
-        if self.token and self.token != refused and not self.expires_soon():
+        known = getattr(self.session.auth, "auth_ref", None)  # plugins for fixed tokens have none
+        expires_soon = known is not None and known.will_expire_soon(MIN_TOKEN_LIFE)
+        if self.token and self.token != refused and not expires_soon:
             return self.token
         return await self.single_flight.run("token", lambda: self.renew(refused))
-
-    def expires_soon(self) -> bool:
-        known = getattr(self.session.auth, "auth_ref", None)  # plugins for fixed tokens have none
-        return known is not None and known.will_expire_soon(MIN_TOKEN_LIFE)
 
     async def renew(self, refused: str | None) -> str:
         if refused and refused == self.token:
             self.session.invalidate()
         try:
             self.token = await self.threads.run(self.session.get_token) or ""
-        except (ClientException, OSError, ValueError, LookupError, TypeError, AttributeError, NoThreadFree) as error:
-            # ValueError to AttributeError: something answers that is not Keystone.
+        except (*NO_ANSWER, NoThreadFree) as error:
             LOG.warning("cannot get a token for %s: %s: %s", self.purpose, type(error).__name__, error)
             raise KeystoneUnavailable(f"cannot get a token for {self.purpose}") from None
         return self.token

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import re
 import time
@@ -11,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from wsgiref.util import setup_testing_defaults
 
 import anyio
 from anyio.to_thread import run_sync
 from cachetools import TLRUCache
-from keystoneauth1.exceptions import ClientException
 from keystonemiddleware.auth_token import AuthProtocol
 
-from vendorsrv.auth.options import NO_CACHE, own_session, register
+from vendorsrv.auth.options import NO_ANSWER, NO_CACHE, own_session, register
 from vendorsrv.concurrency import SingleFlight
 from vendorsrv.errors import KeystoneUnavailable, Unauthorized
 from vendorsrv.request import Caller
@@ -29,12 +28,10 @@ LOG = logging.getLogger(__name__)
 #: Below warnings these log Keystone's answers, in which older Keystones include the token.
 VERBOSE_LOGGERS: Final = ("keystonemiddleware.auth_token", "keystoneauth.session")
 
-#: Keystone is unavailable or refuses our account; a CA file cannot be read (requests); or something answers that is not
-#: Keystone (keystoneclient does not check).
-NO_ANSWER: Final = (ClientException, OSError, ValueError, LookupError, TypeError, AttributeError)
-
 #: Fernet and JWS tokens fit. White space must not reach keystonemiddleware, which would answer 503.
 TOKEN: Final = re.compile(r"[!-~]{1,8192}")
+#: The status by which the middleware's application says that it was reached.
+ACCEPTED: Final = "204 No Content"
 VALID_TOKENS: Final = 16_384
 INVALID_TOKENS: Final = 4_096
 #: Seconds for which a successful check of readiness is not repeated.
@@ -104,17 +101,16 @@ class Authenticator:
             return found.caller
         if not TOKEN.fullmatch(token):  # after the cache, which holds well-formed tokens only
             raise Unauthorized("the X-Auth-Token is malformed")
-        return (await self.join(digest, token, path)).caller
-
-    async def join(self, digest: bytes, token: str, path: str) -> Validated:
         key = hashlib.sha256(digest + path.encode()).digest()  # hashed, because a stranger chooses the path's length
         if key in self.invalid:
             raise Unauthorized("the X-Auth-Token is not valid")
         try:
-            with anyio.fail_after(self.timeout):
-                return await self.single_flight.run(key, lambda: self.validate_once(digest, key, token, path))
+            found = await self.single_flight.run(
+                key, lambda: self.validate_once(digest, key, token, path), self.timeout
+            )
         except TimeoutError:
             raise KeystoneUnavailable("the token could not be validated in time") from None
+        return found.caller
 
     async def validate_once(self, digest: bytes, key: bytes, token: str, path: str) -> Validated:
         try:
@@ -140,24 +136,14 @@ class Authenticator:
 
     def call_middleware(self, token: str, path: str) -> Validated:
         """Validate a token, in a thread, through the middleware's WSGI interface."""
-        environ = {
+        environ: dict[str, Any] = {
             "REQUEST_METHOD": "POST",
             "SCRIPT_NAME": "",
             "PATH_INFO": path.encode().decode("latin-1"),  # PEP 3333
-            "QUERY_STRING": "",
-            "SERVER_NAME": "vendorsrv",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
             "HTTP_X_AUTH_TOKEN": token,
             NO_CACHE: NoCache(),
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-            "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
         }
+        setup_testing_defaults(environ)  # what else PEP 3333 requires
         statuses: list[str] = []
         try:
             self.middleware(environ, lambda status, _headers, *_: statuses.append(status))
@@ -166,16 +152,24 @@ class Authenticator:
             raise KeystoneUnavailable("the token cannot be validated now") from None
         if statuses[0].startswith("401"):
             raise Unauthorized("the X-Auth-Token is not valid")
-        if ACCEPTED not in environ:
+        if statuses[0] != ACCEPTED:
             raise KeystoneUnavailable("the token cannot be validated now")
-        return self.validated(environ["keystone.token_info"], path)
+        return self.validated(environ["keystone.token_info"]["token"], path)
 
-    def validated(self, token_info: Any, path: str) -> Validated:
-        token = token_info["token"]
+    def validated(self, token: dict[str, Any], path: str) -> Validated:
+        user, project = token["user"], token.get("project", {})
         lifetime = (datetime.fromisoformat(token["expires_at"]) - datetime.now(UTC)).total_seconds()
         rules = token.get("application_credential", {}).get("access_rules")
         return Validated(
-            caller=caller_of(token),
+            caller=Caller(
+                user_id=user["id"],
+                user_name=user.get("name"),
+                user_domain_id=user.get("domain", {}).get("id"),
+                project_id=project.get("id"),
+                project_name=project.get("name"),
+                project_domain_id=project.get("domain", {}).get("id"),
+                roles=tuple(role["name"] for role in token.get("roles", ())),
+            ),
             until=self.clock() + min(self.keep_for, lifetime),
             path=None if rules is None else path,
         )
@@ -188,8 +182,7 @@ class Authenticator:
         if self.clock() < self.ready_until:
             return
         try:
-            with anyio.fail_after(self.timeout):
-                own = await self.single_flight.run("ready", lambda: self.in_thread(self.validate_own_token))
+            own = await self.single_flight.run("ready", lambda: self.in_thread(self.validate_own_token), self.timeout)
         except (Unauthorized, TimeoutError):
             raise KeystoneUnavailable(NOT_READY) from None
         self.ready_until = self.clock() + READY_FOR
@@ -222,23 +215,6 @@ class NoCache:
         """Store nothing."""
 
 
-ACCEPTED: Final = "vendorsrv.accepted"
-
-
-def accept(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-    environ[ACCEPTED] = True
-    start_response("204 No Content", [])
+def accept(_: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    start_response(ACCEPTED, [])
     return []
-
-
-def caller_of(token: dict[str, Any]) -> Caller:
-    user, project = token["user"], token.get("project", {})
-    return Caller(
-        user_id=user["id"],
-        user_name=user.get("name"),
-        user_domain_id=user.get("domain", {}).get("id"),
-        project_id=project.get("id"),
-        project_name=project.get("name"),
-        project_domain_id=project.get("domain", {}).get("id"),
-        roles=tuple(role["name"] for role in token.get("roles", ())),
-    )

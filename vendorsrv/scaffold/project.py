@@ -26,9 +26,6 @@ FILES: Final = {
 }
 #: An empty file that marks the package as typed (PEP 561).
 TYPED: Final = "$package/py.typed"
-#: The configuration will contain a password. The umask applies to the modes of the other files.
-PRIVATE: Final = 0o600
-PUBLIC: Final = 0o666
 
 
 def write_package(name: str, directory: str | Path | None = None) -> list[Path]:
@@ -49,7 +46,7 @@ def write_package(name: str, directory: str | Path | None = None) -> list[Path]:
         for to, text in {**files, TYPED: ""}.items():
             path = folder / Template(to).substitute(values)
             path.parent.mkdir(exist_ok=True)
-            path.touch(PRIVATE if path.suffix == ".conf" else PUBLIC)
+            path.touch(0o600 if path.suffix == ".conf" else 0o666)  # the configuration will contain a password
             path.write_text(Template(text).substitute(values), "utf-8")
             written.append(path)
     except FileExistsError:
