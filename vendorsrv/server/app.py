@@ -7,9 +7,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,17 +24,9 @@ from vendorsrv.auth.policy import Policy
 from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.cache.answers import Cache, build_cache
 from vendorsrv.cloudinit.guard import Guard
-from vendorsrv.errors import (
-    ConfigError,
-    MethodNotAllowed,
-    NotFound,
-    ServerError,
-    ServiceUnavailable,
-    VendordataError,
-)
+from vendorsrv.errors import ConfigError, MethodNotAllowed, NotFound, ServerError, ServiceUnavailable, VendordataError
 from vendorsrv.handlers.registry import Enabled, Registry
 from vendorsrv.handlers.responder import Responder
-from vendorsrv.handlers.runner import Runner
 from vendorsrv.proxy.handler import Proxy
 from vendorsrv.server.endpoint import ERROR_TYPE, Endpoint, error_body
 from vendorsrv.server.openapi import add_handlers
@@ -71,7 +62,7 @@ class Application(FastAPI):
             openapi_url="/-/openapi.json",
             redirect_slashes=False,  # Nova would follow, with body and token
             lifespan=self.run_handlers,
-            exception_handlers={HTTPException: render_http, VendordataError: render, Exception: render_bug},
+            exception_handlers={HTTPException: render, VendordataError: render, Exception: render},
         )
         self.registry = Registry(settings)
         self.metrics = Metrics()
@@ -80,9 +71,9 @@ class Application(FastAPI):
         self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None
         self.cache = self.open_cache(settings, clock)
         self.guard = Guard(settings.include_hosts)
-        keep = partial(self.responder, settings.max_answer_bytes, clock)
-        self.responders = {each.name: keep(each) for each in handlers}
-        self.contributors = {each.name: keep(each.cloud_init) for each in handlers if each.cloud_init}
+        self.max_answer_bytes = settings.max_answer_bytes
+        self.responders = {each.name: self.responder(each, clock) for each in handlers}
+        self.contributors = {each.name: self.responder(each.cloud_init, clock) for each in handlers if each.cloud_init}
         self.policy = Policy(settings.conf, list(self.registry.handlers))
         pipeline = Pipeline(
             settings,
@@ -92,31 +83,30 @@ class Application(FastAPI):
             contributors=self.contributors,
             guard=self.guard,
         )
-        requests = RequestMetrics(self.metrics, paths_of(handlers))
-        self.endpoint = Endpoint(pipeline, settings, self.authenticator.challenge, requests)
-        self.max_answer_bytes = settings.max_answer_bytes
+        paths = ["/", f"/{CLOUD_INIT}", *(f"/{name}" for name in self.responders)]
+        paths += [f"/{each.name}/{path}" for each in handlers for path in each.routes]
+        self.endpoint = Endpoint(pipeline, settings, self.authenticator.challenge, RequestMetrics(self.metrics, paths))
         self.is_open = False
         self.add_own_routes()
         for enabled in handlers:
-            self.add_handler_routes(enabled)
+            for path in enabled.routes:
+                self.add_public_route(enabled, path)
             if isinstance(enabled.handler, Proxy):
                 enabled.handler.measure(self.metrics)
 
     def open_cache(self, settings: Settings, clock: Callable[[], float]) -> Cache:
-        """Return the cache of answers."""
         return build_cache(settings.conf, settings.cache_max_bytes, clock, self.metrics)
 
     def open_pins(self, settings: Settings) -> PinService:
-        """Return the pins."""
         # SQLAlchemy takes half as long to import as all the rest: only who pins shall wait for it.
         from vendorsrv.pins.service import PinService
 
         return PinService(settings, metrics=self.metrics)
 
-    def responder(self, max_answer_bytes: int, clock: Callable[[], float], enabled: Enabled) -> Responder:
+    def responder(self, enabled: Enabled, clock: Callable[[], float]) -> Responder:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
         metrics = HandlerMetrics(self.metrics, enabled.name)
-        return Responder(enabled, self.cache, pins, max_answer_bytes, clock, guard=self.guard, metrics=metrics)
+        return Responder(enabled, self.cache, pins, self.max_answer_bytes, clock, guard=self.guard, metrics=metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI."""
@@ -181,23 +171,21 @@ class Application(FastAPI):
         # A control plane has no way out to the host that FastAPI's own docs page loads its scripts from.
         self.mount("/-/docs/assets", StaticFiles(packages=[("fastapi_offline", "static")]))
 
-    def add_handler_routes(self, enabled: Enabled) -> None:
-        for path, runner in enabled.routes.items():
-            self.add_api_route(
-                f"/{enabled.name}/{path}",
-                self.public_route(runner),
-                tags=["public"],
-                summary=f"{path} of {enabled.name}",
-                description=runner.method.__doc__ or "",
-                operation_id=f"{enabled.name}_{path}",
-            )
+    def add_public_route(self, enabled: Enabled, path: str) -> None:
+        runner = enabled.routes[path]
 
-    def public_route(self, runner: Runner) -> Callable[[], Awaitable[Response]]:
         async def answer() -> Response:
             value = await runner.run(budget=runner.timeout)
-            return Response(to_bytes(value, runner.handler, self.max_answer_bytes), media_type="application/json")
+            return Response(to_bytes(value, enabled.name, self.max_answer_bytes), media_type="application/json")
 
-        return answer
+        self.add_api_route(
+            f"/{enabled.name}/{path}",
+            answer,
+            tags=["public"],
+            summary=f"{path} of {enabled.name}",
+            description=runner.method.__doc__ or "",
+            operation_id=f"{enabled.name}_{path}",
+        )
 
     async def live(self) -> dict[str, bool]:
         return {"live": True}
@@ -211,14 +199,12 @@ class Application(FastAPI):
             await self.pin_service.check()
         responders = [*self.responders.values(), *self.contributors.values()]
         handlers = {responder.name: responder.state() for responder in responders}
-        return {"ready": True, "keystone": "reachable", "pins": self.pins_state(), "handlers": handlers}
+        pins = "reachable" if self.pin_service else "not needed"
+        return {"ready": True, "keystone": "reachable", "pins": pins, "handlers": handlers}
 
     def metrics_page(self, request: Request) -> Response:  # no coroutine: FastAPI runs it in a thread
         text, content_type = expose(self.metrics.counts, request.headers.get("accept", ""))
         return Response(text, headers={"content-type": content_type})
-
-    def pins_state(self) -> str:
-        return "reachable" if self.pin_service else "not needed"
 
     async def docs(self) -> HTMLResponse:
         return get_swagger_ui_html(
@@ -230,33 +216,18 @@ class Application(FastAPI):
         )
 
 
-def paths_of(handlers: Iterable[Enabled]) -> list[str]:
-    """Return the paths that have metrics of their own."""
-    routes = [f"/{each.name}/{path}" for each in handlers for path in each.routes]
-    return ["/", f"/{CLOUD_INIT}", *(f"/{each.name}" for each in handlers), *routes]
-
-
 async def render(request: Request, error: Exception) -> Response:
-    """Render an error of ours in the one shape."""
-    assert isinstance(error, VendordataError)
-    return error_response(request, error, error.headers)
-
-
-async def render_http(request: Request, error: Exception) -> Response:
-    """Render an error of the framework's routing."""
-    assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        not_allowed = MethodNotAllowed("this path is not served for this method")
-        return error_response(request, not_allowed, error.headers or {})
-    return await render(request, NotFound("nothing is served under this path"))
-
-
-async def render_bug(request: Request, _: Exception) -> Response:
-    """Render an unexpected exception; the endpoint logs where it was raised."""
-    return await render(request, ServerError("the server failed; its log has more"))
-
-
-def error_response(request: Request, error: VendordataError, headers: Mapping[str, str]) -> Response:
+    """Render an error in the one shape; the endpoint logs where an unexpected one was raised."""
+    headers: Mapping[str, str] = {}
+    if isinstance(error, VendordataError):
+        headers = error.headers
+    elif not isinstance(error, HTTPException):
+        error = ServerError("the server failed; its log has more")
+    elif error.status_code == 405:
+        headers = error.headers or {}
+        error = MethodNotAllowed("this path is not served for this method")
+    else:
+        error = NotFound("nothing is served under this path")
     request.scope[ERROR_TYPE] = type(error)
     body = error_body(error, REQUEST_ID.get())
     return Response(body, error.status, {**headers}, media_type="application/json")

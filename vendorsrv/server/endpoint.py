@@ -72,7 +72,8 @@ class Endpoint:
             read = partial(self.read, headers, receive)
             answer = await self.pipeline.answer(path, headers.get(b"x-auth-token"), read, request_id, access)
             outcome = status = 200
-            body, more = answer.body, cache_control(answer.fresh_for)
+            body = answer.body
+            more = NO_STORE if answer.fresh_for is None else max_age(int(answer.fresh_for))
         except VendordataError as error:
             status, access.error, outcome = error.status, f"{error.code}: {error.message}", type(error)
             body, more = error_body(error, request_id), self.headers_of(error)
@@ -82,9 +83,13 @@ class Endpoint:
             body, more = error_body(ServerError("the server failed; its log has more"), request_id), ()
         finally:
             self.metrics.in_progress.dec()
-        await send(
-            {"type": "http.response.start", "status": status, "headers": response_headers(body, request_id, more)}
-        )
+        response_headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (REQUEST_ID_HEADER, request_id.encode()),
+            *more,
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": response_headers})
         await send({"type": "http.response.body", "body": body})
         seconds = time.monotonic() - started
         access.log(status, seconds)
@@ -121,7 +126,8 @@ class Endpoint:
         :raises BodyTooLarge: it has, or its headers declare, more than ``max_body_bytes``.
         :raises BodyTimeout: it takes longer than ``body_timeout`` or the budget.
         """
-        check_media_type(headers.get(b"content-type", ""), headers.get(b"content-encoding", "identity"))
+        if not is_json(headers.get(b"content-type", ""), headers.get(b"content-encoding", "identity")):
+            raise UnsupportedMediaType("the body must be application/json in UTF-8, not encoded")
         if int(headers.get(b"content-length", "0")) > self.max_body_bytes:
             raise BodyTooLarge(f"the body has more than {self.max_body_bytes} bytes")
         body = read_all(receive, self.max_body_bytes)
@@ -161,23 +167,9 @@ def error_body(error: VendordataError, request_id: str) -> bytes:
     return json.dumps({"error": fields}).encode()
 
 
-def response_headers(body: bytes, request_id: str, more: Headers) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a JSON response."""
-    return [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (REQUEST_ID_HEADER, request_id.encode()),
-        *more,
-    ]
-
-
-def cache_control(fresh_for: float | None) -> Headers:
-    """Return the header that states how many seconds an answer may be reused (RFC 9111, 5.2.2)."""
-    return NO_STORE if fresh_for is None else max_age(int(fresh_for))
-
-
 @lru_cache(maxsize=512)
 def max_age(seconds: int) -> Headers:
+    """Return the header that states how many seconds an answer may be reused (RFC 9111, 5.2.2)."""
     return ((b"cache-control", b"private, max-age=%d" % seconds),)
 
 
@@ -208,12 +200,7 @@ def pick_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
 
 
 @lru_cache(maxsize=128)
-def accepted(content_type: str, content_encoding: str) -> bool:
+def is_json(content_type: str, content_encoding: str) -> bool:
     media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
     charsets = [each.partition("=")[2].strip('"') for each in parameters if each.startswith("charset=")]
     return media_type == "application/json" and set(charsets) <= {"utf-8", "utf8"} and content_encoding == "identity"
-
-
-def check_media_type(content_type: str, content_encoding: str) -> None:
-    if not accepted(content_type, content_encoding):
-        raise UnsupportedMediaType("the body must be application/json in UTF-8, not encoded")

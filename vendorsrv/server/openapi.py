@@ -12,17 +12,9 @@ from vendorsrv.request import NOVA_BODY
 
 TOKEN_SCHEME: Final = "X-Auth-Token"
 
-ERROR_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "title", "message", "request_id"],
-            "properties": {name: {"type": "string"} for name in ("code", "title", "message", "request_id")},
-        }
-    },
-}
+MEMBERS: Final = ["code", "title", "message", "request_id"]
+ERROR: Final = {"type": "object", "required": MEMBERS, "properties": {name: {"type": "string"} for name in MEMBERS}}
+ERROR_SCHEMA: Final = {"type": "object", "required": ["error"], "properties": {"error": ERROR}}
 
 
 def add_handlers(schema: dict[str, Any], handlers: Iterable[Enabled]) -> None:
@@ -39,34 +31,26 @@ def add_handlers(schema: dict[str, Any], handlers: Iterable[Enabled]) -> None:
         "description": "The token of Nova's [vendordata_dynamic_auth] account.",
     }
     paths = schema.setdefault("paths", {})
-    paths["/"] = {"post": operation("ask_all", "All enabled handlers at once: {name: answer}", "", "vendordata")}
-    paths["/cloud-init"] = {
-        "post": operation(
-            "ask_for_cloud_init", "What all handlers have for cloud-init, as one string", "", "vendordata"
-        )
-    }
+    paths["/"] = operation("ask_all", "All enabled handlers at once: {name: answer}")
+    paths["/cloud-init"] = operation("ask_for_cloud_init", "What all handlers have for cloud-init, as one string")
     for each in handlers:
-        text = inspect.getdoc(each.handler) or ""
-        paths[f"/{each.name}"] = {"post": operation(f"ask_{each.name}", each.name, text, "vendordata")}
+        paths[f"/{each.name}"] = operation(f"ask_{each.name}", each.name, inspect.getdoc(each.handler) or "")
 
 
-def operation(identifier: str, summary: str, description: str, tag: str) -> dict[str, Any]:
-    answers = {
-        str(status): {"description": title, "content": json_content("Error")}
-        for status, title in error_statuses().items()
-    }
-    return {
+def operation(identifier: str, summary: str, description: str = "") -> dict[str, Any]:
+    responses: dict[str, Any] = {"200": {"description": "Any JSON value", "content": {"application/json": {}}}}
+    for status, title in error_statuses().items():
+        responses[str(status)] = {"description": title, "content": json_content("Error")}
+    post = {
         "operationId": identifier,
         "summary": summary,
         "description": description,
-        "tags": [tag],
+        "tags": ["vendordata"],
         "security": [{TOKEN_SCHEME: []}],
         "requestBody": {"required": True, "content": json_content("NovaBody")},
-        "responses": {
-            "200": {"description": "Any JSON value", "content": {"application/json": {}}},
-            **answers,
-        },
+        "responses": responses,
     }
+    return {"post": post}
 
 
 def json_content(name: str) -> dict[str, Any]:

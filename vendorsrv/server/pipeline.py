@@ -70,10 +70,14 @@ class Pipeline:
         access.instance = request.instance_id
         name = path[1:]
         if not name:
-            return await self.answer_all(request, caller, deadline)
+            answers = await self.answer_each(self.responders, request, caller, deadline)
+            members = (b'"%s":%s' % (each.encode(), answer.body) for each, answer in answers.items())
+            return combined(b"{" + b",".join(members) + b"}", answers.values())
         if name == CLOUD_INIT:
             access.handler = CLOUD_INIT
-            return await self.answer_cloud_init(request, caller, deadline)
+            answers = await self.answer_each(self.contributors, request, caller, deadline)
+            joined = join_contributions({each: answer.body for each, answer in answers.items()}, self.guard)
+            return combined(joined, answers.values())
         responder = self.responders.get(name)
         if responder is None:
             raise NotFound("no handler of this name is enabled")
@@ -82,21 +86,10 @@ class Pipeline:
             raise Forbidden(f"the policy does not allow handler {name} for this instance")
         return await responder.answer(request, deadline)
 
-    async def answer_all(self, request: VendordataRequest, caller: Caller, deadline: float) -> Answer:
-        """Call every handler that the policy allows, concurrently; return ``{name: answer}``."""
-        answers = await self.answer_each(self.responders, request, caller, deadline)
-        members = (b'"%s":%s' % (name.encode(), answer.body) for name, answer in answers.items())
-        return combined(b"{" + b",".join(members) + b"}", answers.values())
-
-    async def answer_cloud_init(self, request: VendordataRequest, caller: Caller, deadline: float) -> Answer:
-        """Call every handler that the policy allows for its parts; return them as one string for cloud-init."""
-        answers = await self.answer_each(self.contributors, request, caller, deadline)
-        body = join_contributions({name: answer.body for name, answer in answers.items()}, self.guard)
-        return combined(body, answers.values())
-
     async def answer_each(
         self, responders: Mapping[str, Responder], request: VendordataRequest, caller: Caller, deadline: float
     ) -> dict[str, Answer]:
+        """Call every handler that the policy allows, concurrently."""
         allowed = [name for name in responders if self.policy.allows(name, request, caller)]
         answers = await asyncio.gather(*(answer_of(responders[name], request, deadline) for name in allowed))
         return dict(zip(allowed, answers, strict=True))

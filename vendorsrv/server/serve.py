@@ -56,9 +56,7 @@ def uvicorn_config(settings: Settings, application: object, workers: int) -> uvi
 
 
 def check_apart(config_file: str) -> Verdict:
-    """Check a configuration in a process of its own, so that no vendor code stays in the supervisor.
-
-    What a handler imports is then as new in each worker as the configuration is.
+    """Check a configuration in a process of its own: each worker shall import the vendor's code anew.
 
     :raises ConfigError: the file cannot be read, or a handler ended the process.
     """
@@ -69,11 +67,11 @@ def check_apart(config_file: str) -> Verdict:
     # The child is at work, and there are two cores as a rule.
     import_module("vendorsrv.server.app")
     try:
-        found: Verdict | ConfigError = ours.recv()
+        with ours:
+            found: Verdict | ConfigError = ours.recv()
     except EOFError:
         raise ConfigError(f"{config_file}: a handler ended the process that checks it") from None
     finally:
-        ours.close()
         process.join()
     if isinstance(found, ConfigError):
         raise found
@@ -85,18 +83,14 @@ def send_verdict(config_file: str, connection: Connection) -> None:
     try:
         verdict = before_start(config_file)
         if verdict.pins and not verdict.errors:
-            make_pins_file(config_file)
+            # Here, since Alembic, which creates the file, would stay in a worker's memory.
+            from vendorsrv.pins.service import make_missing
+
+            with quiet():
+                make_missing(Settings.from_file(config_file))
         connection.send(verdict)
     except ConfigError as error:
         connection.send(error)
-
-
-def make_pins_file(config_file: str) -> None:
-    # Alembic, which makes it, would stay in a worker's memory.
-    from vendorsrv.pins.service import make_missing
-
-    with quiet():
-        make_missing(Settings.from_file(config_file))
 
 
 def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -> None:
@@ -116,8 +110,9 @@ def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -
         socket = config.bind_socket()
     except SystemExit:  # uvicorn has logged why
         raise ConfigError(f"cannot listen on {settings.host} port {settings.port}") from None
-    for module in ("vendorsrv.server.app", *(["vendorsrv.pins.service"] if pins else [])):
-        import_module(module)  # once, for all workers
+    import_module("vendorsrv.server.app")  # once, for all workers
+    if pins:
+        import_module("vendorsrv.pins.service")
     gc.freeze()  # what is never looked at again is never copied into a worker
     gc.enable()
     with metrics_directory() as directory:

@@ -28,11 +28,9 @@ LAST_REQUEST: Final = 1.0
 WORKER_TIMEOUT: Final = 60.0
 #: Seconds between two signs of life of a worker, and between two looks of the supervisor.
 INTERVAL: Final = 0.5
-STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+STOP: Final = {signal.SIGTERM, signal.SIGINT}
 #: Signals that would end or stop the supervisor if it did not take them; of these only SIGHUP has a meaning.
-OTHERS: Final = frozenset(
-    {signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
-)
+OTHERS: Final = {signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
 #: What is imported before is there in each worker, and in memory once.
 FORK: Final = multiprocessing.get_context("fork")
 
@@ -91,7 +89,6 @@ class Worker:
         self.process.start()
 
     def serve(self) -> None:
-        """Be the worker."""
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
         gc.enable()
         threading.Thread(target=self.beat, name="beat", daemon=True).start()
@@ -106,11 +103,6 @@ class Worker:
     def has_started(self) -> None:
         self.shared[1] = 1
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether it accepts requests."""
-        return bool(self.shared[1])
-
     def is_alive(self, patience: float) -> bool:
         """Whether it runs, and has not been silent in all looks of these seconds; to be called once in each look.
 
@@ -122,19 +114,13 @@ class Worker:
         return self.process.is_alive() and self.silent_looks * INTERVAL < patience
 
     def wait_until_ready(self, patience: float) -> bool:
-        """Wait until it accepts requests; return whether it does, at the latest when the server has to stop."""
+        """Wait until it accepts requests, ends, or the server has to stop; return whether it accepts them."""
         deadline = time.monotonic() + patience
-        while not self.is_ready and self.process.is_alive() and time.monotonic() < deadline and not has_to_stop():
+        while not self.shared[1] and self.process.is_alive() and time.monotonic() < deadline and not has_to_stop():
             time.sleep(0.05)
-        return self.is_ready and self.process.is_alive()
-
-    def stop(self) -> None:
-        """Let it finish its requests, and wait for its end."""
-        self.process.terminate()
-        self.process.join()
+        return bool(self.shared[1]) and self.process.is_alive()
 
     def kill(self) -> None:
-        """End it at once."""
         self.process.kill()
         self.process.join()
 
@@ -162,8 +148,8 @@ class Supervisor:
         self.mask = {signal.Signals(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, STOP | OTHERS)}
         try:
             self.workers = [self.new_worker() for _ in range(self.config.workers)]
-            while (number := next_signal()) not in STOP:
-                if number == signal.SIGHUP:
+            while (found := signal.sigtimedwait(STOP | OTHERS, INTERVAL)) is None or found.si_signo not in STOP:
+                if found and found.si_signo == signal.SIGHUP:
                     self.reload()
                 self.replace_dead_workers()
         finally:
@@ -187,7 +173,8 @@ class Supervisor:
                     LOG.error("A new worker could not start; the old workers keep running")
                 return
             self.workers[index] = new
-            old.stop()
+            old.process.terminate()
+            old.process.join()
 
     def replace_dead_workers(self) -> None:
         """Start a worker for each that has ended or is silent.
@@ -202,12 +189,6 @@ class Supervisor:
                 raise ConfigError("a worker could not start; the log says why")
             LOG.error("Worker %s died, starting another", worker.process.pid)
             self.workers[index] = self.new_worker()
-
-
-def next_signal() -> int | None:
-    """Wait for a signal; None after :data:`INTERVAL` seconds without one."""
-    found = signal.sigtimedwait(STOP | OTHERS, INTERVAL)
-    return found.si_signo if found else None
 
 
 def has_to_stop() -> bool:
