@@ -69,7 +69,6 @@ ONLY_IN = {
 # Always installed with the declared dependency whose types they are.
 PART_OF = {
     "oslo_context": "oslo_log",
-    "pydantic_core": "pydantic",
     "requests": "keystoneauth1",
     "starlette": "fastapi",
     "urllib3": "keystoneauth1",

@@ -145,36 +145,35 @@ class SharedCache:
         return None  # the store has to be called
 
     async def get(self, key: bytes) -> CachedAnswer | None:
-        value = await self.call(self.store.get, name_of(key))
+        value = await self.call(self.store.get, key)
         cached = unpack(key, value, self.wall_clock())
         if cached is None and value is not None:
             self.warn_once("the cache holds values that are not ours or are damaged; they are not used")
         return cached
 
     async def set(self, key: bytes, body: bytes, max_age: float) -> None:
-        await self.call(self.store.set, name_of(key), pack(key, body, self.wall_clock(), max_age))
+        await self.call(self.store.set, key, pack(key, body, self.wall_clock(), max_age))
 
     def close(self) -> None:
         self.store.close()
 
-    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def call(self, function: Callable[..., Any], key: bytes, *arguments: Any) -> Any:
         if self.clock() < self.retry_at:
             return None
+        name = f"vendorsrv:2:{key.hex()}"  # not those of 0.1.0, which may share the store during an upgrade
         try:
             # All slots can be free while threads still hang: then waiting is of no use.
             async with asyncio.timeout(self.timeout), self.slots:
-                return await self.threads.run(function, *arguments)
+                return await self.threads.run(function, name, *arguments)
         except StoreRefused as error:
             self.warn_once(f"the cache refuses calls ({error})")
         except (StoreUnavailable, NoThreadFree, TimeoutError) as error:
-            self.pause(str(error) or type(error).__name__)
+            if self.clock() >= self.retry_at:  # one line for all calls that failed at the same time
+                self.failures.inc()
+                reason = str(error) or type(error).__name__
+                LOG.warning("the cache is unavailable (%s); retrying in %g s", reason, RETRY_AFTER)
+            self.retry_at = self.clock() + RETRY_AFTER
         return None
-
-    def pause(self, reason: str) -> None:
-        if self.clock() >= self.retry_at:  # one line for all calls that failed at the same time
-            self.failures.inc()
-            LOG.warning("the cache is unavailable (%s); retrying in %g s", reason, RETRY_AFTER)
-        self.retry_at = self.clock() + RETRY_AFTER
 
     def warn_once(self, warning: str) -> None:
         if warning not in self.warned:
@@ -216,11 +215,6 @@ def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:
     if conf.cache.backend_expiration_time is None:
         conf.set_default("backend_expiration_time", STORE_FOR, group="cache")
     return []
-
-
-def name_of(key: bytes) -> str:
-    # Not the names of 0.1.0, which may share the store while hosts are upgraded one by one.
-    return f"vendorsrv:2:{key.hex()}"
 
 
 def pack(key: bytes, body: bytes, now: float, max_age: float) -> bytes:

@@ -55,13 +55,10 @@ class Runner:
         task = asyncio.create_task(self.call(*arguments), name=self.task_name, context=context)
         task.add_done_callback(mark_retrieved)
         try:
-            if await wait_for_end(task, deadline):
-                return self.result_of(task)
-            raise HandlerTimeout(f"handler {self.handler} gave no answer within {deadline:.1f} seconds")
+            if not await wait_for_end(task, deadline):
+                raise HandlerTimeout(f"handler {self.handler} gave no answer within {deadline:.1f} seconds")
         finally:
             task.cancel()
-
-    def result_of(self, task: asyncio.Task[Any]) -> Any:
         try:
             return task.result()
         except (VendordataError, NotYet):

@@ -6,7 +6,6 @@ import re
 from typing import Final
 
 DIRECTIVE: Final = re.compile(r"""([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?""", re.ASCII)
-SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
 #: Larger numbers of seconds count as this one (RFC 9111, 1.2.2).
 LONGEST: Final = 2**31
 
@@ -24,4 +23,4 @@ def read_cache_control(value: str) -> tuple[bool, float | None]:
     if "max-age" not in directives:
         return may_store, None
     seconds = directives["max-age"]
-    return may_store, float(min(int(seconds[:10]), LONGEST)) if SECONDS.fullmatch(seconds) else 0.0
+    return may_store, float(min(int(seconds[:10]), LONGEST)) if re.fullmatch("[0-9]+", seconds) else 0.0

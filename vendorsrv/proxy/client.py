@@ -13,8 +13,6 @@ KEEP_ALIVE: Final = 4.0
 IDLE_CONNECTIONS: Final = 64
 CONNECTED: Final = "connection.connect_tcp.started"
 ANSWERED: Final = "http11.receive_response_headers.complete"
-#: Below WARNING these log each URL and the headers of each answer.
-LOGGERS: Final = ("httpx", "httpcore")
 #: zlib's windows for the encodings of Accept-Encoding; servers send two kinds of "deflate".
 WINDOWS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 
@@ -57,7 +55,7 @@ class Upstream:
         # Imported here: a server without a proxy starts faster, and saves 7 MB in each worker.
         import httpx
 
-        for name in LOGGERS:
+        for name in ("httpx", "httpcore"):  # below WARNING they log each URL and the headers of each answer
             logging.getLogger(name).setLevel(logging.WARNING)
         self.max_bytes = max_bytes
         self.client = httpx.AsyncClient(

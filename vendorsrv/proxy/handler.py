@@ -114,26 +114,17 @@ class Proxy(Handler):
         """
         deadline = DEADLINE.get() - MARGIN
         now = self.clock()
-        *others, last = sorted(self.servers, key=lambda server: max(server.unavailable_until, now))
-        for left, server in zip(range(len(self.servers), 1, -1), others, strict=True):
+        servers = sorted(self.servers, key=lambda server: max(server.unavailable_until, now))
+        for left, server in zip(range(len(servers), 0, -1), servers, strict=True):
             try:
-                return await self.try_server(server, request, (deadline - time.monotonic()) / left)
+                with self.requests[server.number].measure():
+                    return await self.ask(server, request, (deadline - time.monotonic()) / left)
             except UpstreamRefused:
                 raise
-            except (UpstreamError, HandlerTimeout):
-                continue
-        return await self.try_server(last, request, deadline - time.monotonic())
-
-    async def try_server(self, server: Server, request: VendordataRequest, seconds: float) -> HandlerAnswer:
-        """Send the request to one server; mark the server as unavailable when it fails."""
-        try:
-            with self.requests[server.number].measure():
-                return await self.ask(server, request, seconds)
-        except UpstreamRefused:
-            raise
-        except (UpstreamError, HandlerTimeout):
-            server.unavailable_until = self.clock() + UNAVAILABLE_FOR
-            raise
+            except (UpstreamError, HandlerTimeout) as error:
+                server.unavailable_until = self.clock() + UNAVAILABLE_FOR
+                failure = error
+        raise failure
 
     async def ask(self, server: Server, request: VendordataRequest, seconds: float) -> HandlerAnswer:
         """Return the answer of one server, checked."""
