@@ -146,14 +146,11 @@ class VendordataRequest:
         request.__dict__.update(shared.__dict__, **own)  # __init__ takes five times as long to freeze each attribute
         return request
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 of everything that Nova said; equal for the same members in any order and spacing."""
-        return (self.shared or self).own_digest
-
-    @cached_property
-    def own_digest(self) -> bytes:
-        """:attr:`digest`, computed once for all requests with the same body."""
+        if self.shared:  # computed once for all requests with the same body
+            return self.shared.digest
         texts = (self.instance_id, self.project_id, self.image_id, self.user_data, self.hostname)
         members = [*texts, dict(self.metadata), self.boot_roles, dict(self.extra)]
         return hashlib.sha256(ENCODER.encode(members).encode("ascii")).digest()

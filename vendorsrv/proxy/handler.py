@@ -74,7 +74,6 @@ class Proxy(Handler):
         self.version = hashlib.sha256("\n".join(settings.url).encode()).hexdigest()
         self.account: ServiceToken | None = None
         self.max_answer_bytes = 0
-        self.clock = time.monotonic
         self.measure(Metrics())
 
     def prepare(self, conf: cfg.ConfigOpts, max_answer_bytes: int) -> None:
@@ -101,7 +100,7 @@ class Proxy(Handler):
 
     def state(self) -> Mapping[str, Any]:
         """Return the state of each URL, in the order of the configuration."""
-        now = self.clock()
+        now = time.monotonic()
         return {"urls": ["unavailable" if now < server.unavailable_until else "ok" for server in self.servers]}
 
     async def handle(self, request: VendordataRequest) -> HandlerAnswer:
@@ -113,7 +112,7 @@ class Proxy(Handler):
         :raises KeystoneUnavailable: there is no token for our own account.
         """
         deadline = DEADLINE.get() - MARGIN
-        now = self.clock()
+        now = time.monotonic()
         servers = sorted(self.servers, key=lambda server: max(server.unavailable_until, now))
         for left, server in zip(range(len(servers), 0, -1), servers, strict=True):
             try:
@@ -122,7 +121,7 @@ class Proxy(Handler):
             except UpstreamRefused:
                 raise
             except (UpstreamError, HandlerTimeout) as error:
-                server.unavailable_until = self.clock() + UNAVAILABLE_FOR
+                server.unavailable_until = time.monotonic() + UNAVAILABLE_FOR
                 failure = error
         raise failure
 
