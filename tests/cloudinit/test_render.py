@@ -228,5 +228,5 @@ def test_a_dry_run_requires_cloud_init(python: str) -> None:
 def needs_cloud_init() -> None:
     """Skip the test, or fail it in CI, when cloud-init is not installed."""
     peers.skip_if_unit()
-    if installed_schema() is None:
+    if not installed_schema():
         peers.missing("no real cloud-init: install Debian's package cloud-init")

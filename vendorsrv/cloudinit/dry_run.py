@@ -77,13 +77,8 @@ def compare(seen: Mapping[str, Any]) -> DryRun:
     boot, alone = seen["with"], seen["without"]
     problems = [f"cloud-init fails: {boot['error']}"] if boot["error"] else []
     problems += [f"cloud-init warns: {text}" for text in boot["warnings"] if text not in alone["warnings"]]
-    for what in ("user_config", "user_scripts"):
-        if boot.get(what) != alone.get(what):
-            problems.append("the vendor data changes the user-data")
-    problems += [f"cloud-init's schema: {path}" for path in seen["with"]["schema"]]
-    return DryRun(
-        seen["version"],
-        tuple(dict.fromkeys(problems)),
-        boot.get("config", {}),
-        (*boot.get("vendor_scripts", ()), *boot.get("boothooks", ())),
-    )
+    if any(boot.get(what) != alone.get(what) for what in ("user_config", "user_scripts")):
+        problems += ["the vendor data changes the user-data"]
+    problems += [f"cloud-init's schema: {path}" for path in boot["schema"]]
+    files = (*boot.get("vendor_scripts", ()), *boot.get("boothooks", ()))
+    return DryRun(seen["version"], tuple(dict.fromkeys(problems)), boot.get("config", {}), files)

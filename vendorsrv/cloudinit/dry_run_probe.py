@@ -51,28 +51,21 @@ def make_harmless() -> None:
 def boot(folder: str, *, with_vendor_data: bool) -> dict[str, Any]:
     """Let an instance read its config drive, and return the result."""
     cloud = os.path.join(folder, "with" if with_vendor_data else "without")
-    seed = os.path.join(cloud, "seed", "config_drive")
-    copy_drive(os.path.join(folder, "drive"), cloud)
-    if not with_vendor_data:
-        for root, _, names in os.walk(seed):
-            for name in names:
-                if name.startswith("vendor_data"):
-                    os.unlink(os.path.join(root, name))
+    left_out = None if with_vendor_data else shutil.ignore_patterns("vendor_data*")
+    shutil.copytree(os.path.join(folder, "drive"), os.path.join(cloud, "seed", "config_drive"), ignore=left_out)
     messages = Messages()
     logging.getLogger().addHandler(messages)
     found: dict[str, Any] = {"error": None}
     try:
-        found.update(consume(cloud))
+        init = begin(cloud)
+        init.update()
+        init.consume_data("once-per-instance")
+        found.update(found_in(init))
     except Exception as error:
         found["error"] = f"{type(error).__name__}: {error}"
     finally:
         logging.getLogger().removeHandler(messages)
     return {**found, "warnings": messages.texts}
-
-
-def copy_drive(drive: str, cloud: str) -> None:
-    """Copy a config drive to where cloud-init finds it."""
-    shutil.copytree(drive, os.path.join(cloud, "seed", "config_drive"))
 
 
 def keep_below(cloud: str) -> None:
@@ -83,14 +76,6 @@ def keep_below(cloud: str) -> None:
         "templates_dir": os.path.join(cloud, "templates"),
     }
     helpers.Paths.__init__ = lambda self, _, ds=None: ORIGINAL_PATHS(self, paths, ds)
-
-
-def consume(cloud: str) -> dict[str, Any]:
-    """Do with the instance's data what cloud-init's init stage does."""
-    init = begin(cloud)
-    init.update()
-    init.consume_data("once-per-instance")
-    return found_in(init)
 
 
 def begin(cloud: str) -> Any:
@@ -128,9 +113,7 @@ def load(path: str) -> Any:
 
 def listed(folder: str) -> list[str]:
     """Return the names of the files in a folder."""
-    if not os.path.isdir(folder):
-        return []
-    return sorted(name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name)))
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_file()) if os.path.isdir(folder) else []
 
 
 def schema_findings(config: Any) -> list[str]:

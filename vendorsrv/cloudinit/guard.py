@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,28 +13,22 @@ from cachetools import LRUCache
 
 from vendorsrv.cloudinit.mime import UNKNOWN, join, numbered, read, to_json
 from vendorsrv.cloudinit.parts import Part
-from vendorsrv.cloudinit.text import (
-    BYTE_ORDER_MARK,
-    check_config,
-    check_script,
-    check_surrogates,
-    check_template,
-)
+from vendorsrv.cloudinit.text import BYTE_ORDER_MARK, check_config, check_script, check_surrogates, check_template
 from vendorsrv.errors import CloudInitError
 
 WHAT: Final = "the answer for cloud-init"
 INCLUDES: Final = ("text/x-include-url", "text/x-include-once-url")
 INCLUDE: Final = re.compile(r"^#include(-once)?\s*", re.IGNORECASE)
-#: Types that cloud-init runs from user-data, but only writes to disk from vendor data.
-NEVER_RUN: Final = ("text/x-shellscript-per-boot", "text/x-shellscript-per-instance", "text/x-shellscript-per-once")
-#: Types that cloud-init handles, but that can make its init stage fail.
+#: Types that cloud-init handles, but that can make its init stage fail, or that it runs only from user-data.
 REJECTED: Final = {
     "text/cloud-config-archive": "is a #cloud-config-archive, which can make the init stage fail; use a MIME message",
     "text/cloud-config-jsonp": "is a #cloud-config-jsonp, which patches other parts; use a #cloud-config",
     "text/part-handler": "is a #part-handler, whose code can make the init stage fail; use a Boothook",
+    **{
+        kind: f"is {kind}, which cloud-init never runs from vendor data; use a Boothook or a Script"
+        for kind in ("text/x-shellscript-per-boot", "text/x-shellscript-per-instance", "text/x-shellscript-per-once")
+    },
 }
-#: Number of checked answers that are remembered: Nova requests each of them six times.
-REMEMBERED: Final = 1024
 
 
 class Guard:
@@ -46,7 +40,7 @@ class Guard:
 
     def __init__(self, include_hosts: Iterable[str] = ()) -> None:
         self.include_hosts = frozenset(host.lower() for host in include_hosts)
-        self.checked: LRUCache[bytes, bool] = LRUCache(REMEMBERED)
+        self.checked: LRUCache[bytes, bool] = LRUCache(1024)  # answers that Nova requests six times
 
     def check_answer(self, value: Any, handler: str) -> Any:
         """Return an answer in the form that cloud-init takes: a string, or ``{}`` for nothing.
@@ -63,15 +57,14 @@ class Guard:
         if value in (None, {}, [], ()):
             return {}
         if isinstance(value, list | tuple) and all(isinstance(each, str | Part) for each in value):
-            return self.check_text(join(numbered(handler, parts_of(value))))
+            parts = [part for each in value for part in (read(each) if isinstance(each, str) else [each])]
+            return self.check_text(join(numbered(handler, parts)))
         raise CloudInitError(f"{WHAT} must be a string, not {described(value)}")
 
     def check_parts(self, value: Any, handler: str) -> Any:
         """Return the string for parts, and any other value unchanged: it may be for another target."""
-        has_parts = isinstance(value, Part) or (
-            isinstance(value, list | tuple) and any(isinstance(each, Part) for each in value)
-        )
-        return self.check_answer(value, handler) if has_parts else value
+        given = value if isinstance(value, list | tuple) else [value]
+        return self.check_answer(value, handler) if any(isinstance(each, Part) for each in given) else value
 
     def check_contribution(self, value: Any, handler: str) -> Any:
         """Return the parts that a handler's ``cloud_init`` returned as JSON values, or ``{}`` for none.
@@ -96,10 +89,6 @@ class Guard:
         return body
 
     def check_text(self, text: str) -> str | dict[str, Any]:
-        """Check one string.
-
-        :raises CloudInitError: see :meth:`check_answer`.
-        """
         check_surrogates(text, WHAT)
         text = text.removeprefix(BYTE_ORDER_MARK)
         if not text.strip():
@@ -110,10 +99,6 @@ class Guard:
         return text
 
     def check_part(self, part: Part, what: str) -> None:
-        """Check one part.
-
-        :raises CloudInitError: see :meth:`check_answer`.
-        """
         kind = part.media_type
         if kind == "text/cloud-config":
             check_config(part.text, what)
@@ -124,21 +109,13 @@ class Guard:
         elif kind == "text/jinja2":
             check_template(part.text, what)
         elif kind in INCLUDES:
-            self.check_include(part.text, what)
-        else:
-            raise CloudInitError(f"{what} {why_not(part)}")
-
-    def check_include(self, text: str, what: str) -> None:
-        for url in included_urls(text):
-            if (host_of(url) or "") not in self.include_hosts:
+            if not {host_of(url) or "" for url in included_urls(part.text)} <= self.include_hosts:
                 raise CloudInitError(
                     f"{what} includes a URL whose host is not in [cloud_init] include_hosts; "
                     "an instance that cannot reach it loses its user-data"
                 )
-
-
-def parts_of(given: Sequence[str | Part]) -> list[Part]:
-    return [part for each in given for part in (read(each) if isinstance(each, str) else [each])]
+        else:
+            raise CloudInitError(f"{what} {why_not(part)}")
 
 
 def described(value: Any) -> str:
@@ -161,8 +138,6 @@ def host_of(url: str) -> str | None:
 
 
 def why_not(part: Part) -> str:
-    if part.media_type in NEVER_RUN:
-        return f"is {part.media_type}, which cloud-init never runs from vendor data; use a Boothook or a Script"
     if part.media_type in REJECTED:
         return REJECTED[part.media_type]
     if part.media_type != UNKNOWN and not part.media_type.startswith("text/plain"):

@@ -28,16 +28,10 @@ def join_contributions(contributions: Mapping[str, bytes], guard: Guard) -> byte
         return b"{}"
     for key, first, second in conflicts(parts):
         LOG.warning("handlers %s and %s set %s for cloud-init; the value of %s is used", first, second, key, first)
-    body = json.dumps(join(all_parts(parts)), ensure_ascii=False).encode()
-    return guard.check_stored(body, "cloud-init")
-
-
-def all_parts(parts: Mapping[str, Sequence[Part]]) -> list[Part]:
-    """Return the parts of all handlers, numbered in their order."""
     joined: list[Part] = []
     for name, own in parts.items():
         joined += numbered(name, own, first=len(joined) + 1)
-    return joined
+    return guard.check_stored(json.dumps(join(joined), ensure_ascii=False).encode(), "cloud-init")
 
 
 def conflicts(parts: Mapping[str, Sequence[Part]]) -> Iterator[tuple[str, str, str]]:

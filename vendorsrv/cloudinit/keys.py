@@ -1,7 +1,7 @@
 """The top-level keys of a cloud-config with the JSON types that cloud-init accepts for each.
 
 Generated from the schema of cloud-init 22.4, which a test compares with this table, and extended by the keys of newer
-versions (26.2). Keys that no schema describes have no types.
+versions (26.2).
 """
 
 from __future__ import annotations
@@ -9,110 +9,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+#: The keys of each combination of types; those of none are in no schema.
+KEYS_BY_TYPES: Final = {
+    "array": (
+        "bootcmd cloud_config_modules cloud_final_modules cloud_init_modules fs_setup mount_default_fields mounts "
+        "packages runcmd ssh_authorized_keys ssh_fp_console_blacklist ssh_genkeytypes ssh_import_id "
+        "ssh_key_console_blacklist write_files"
+    ),
+    "boolean": (
+        "allow_public_ssh_keys apt_reboot_if_required apt_update apt_upgrade create_hostname_file disable_ec2_metadata "
+        "disable_piwiz disable_root enable_rpi_connect manage_resolv_conf migrate no_ssh_fingerprints "
+        "package_reboot_if_required package_update package_upgrade prefer_fqdn_over_hostname preserve_hostname "
+        "ssh_deletekeys ssh_quiet_keygen"
+    ),
+    "object": (
+        "ansible apk_repos apt autoinstall ca-certs ca_certs chef chpasswd datasource device_aliases disk_setup "
+        "drivers fan growpart grub-dpkg grub_dpkg keyboard landscape lxd mcollective network output phone_home "
+        "power_state puppet random_seed reporting resolv_conf rh_subscription rpi_interfaces rpi_userconf rsyslog "
+        "salt_minion snap spacewalk ssh ssh_keys ssh_publish_hostkeys swap system_info ubuntu_advantage ubuntu_pro "
+        "updates vendor_data vendor_data2 yum_repos zypper"
+    ),
+    "string": (
+        "authkey_hash byobu_by_default disable_root_opts final_message fqdn hostname locale locale_configfile password "
+        "timezone yum_repo_dir"
+    ),
+    "boolean string": "manage_etc_hosts resize_rootfs ssh_pwauth",
+    "null object": "ntp wireguard",
+    "object string": "user",
+    "array object string": "groups users",
+    "boolean integer string": "apt_pipelining",
+    "": "launch-index merge_how merge_type version",
+}
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "allow_public_ssh_keys": ("boolean",),
-    "ansible": ("object",),
-    "apk_repos": ("object",),
-    "apt": ("object",),
-    "apt_pipelining": ("boolean", "integer", "string"),
-    "apt_reboot_if_required": ("boolean",),
-    "apt_update": ("boolean",),
-    "apt_upgrade": ("boolean",),
-    "authkey_hash": ("string",),
-    "autoinstall": ("object",),
-    "bootcmd": ("array",),
-    "byobu_by_default": ("string",),
-    "ca-certs": ("object",),
-    "ca_certs": ("object",),
-    "chef": ("object",),
-    "chpasswd": ("object",),
-    "cloud_config_modules": ("array",),
-    "cloud_final_modules": ("array",),
-    "cloud_init_modules": ("array",),
-    "create_hostname_file": ("boolean",),
-    "datasource": ("object",),
-    "device_aliases": ("object",),
-    "disable_ec2_metadata": ("boolean",),
-    "disable_piwiz": ("boolean",),
-    "disable_root": ("boolean",),
-    "disable_root_opts": ("string",),
-    "disk_setup": ("object",),
-    "drivers": ("object",),
-    "enable_rpi_connect": ("boolean",),
-    "fan": ("object",),
-    "final_message": ("string",),
-    "fqdn": ("string",),
-    "fs_setup": ("array",),
-    "groups": ("array", "object", "string"),
-    "growpart": ("object",),
-    "grub-dpkg": ("object",),
-    "grub_dpkg": ("object",),
-    "hostname": ("string",),
-    "keyboard": ("object",),
-    "landscape": ("object",),
-    "launch-index": (),
-    "locale": ("string",),
-    "locale_configfile": ("string",),
-    "lxd": ("object",),
-    "manage_etc_hosts": ("boolean", "string"),
-    "manage_resolv_conf": ("boolean",),
-    "mcollective": ("object",),
-    "merge_how": (),
-    "merge_type": (),
-    "migrate": ("boolean",),
-    "mount_default_fields": ("array",),
-    "mounts": ("array",),
-    "network": ("object",),
-    "no_ssh_fingerprints": ("boolean",),
-    "ntp": ("null", "object"),
-    "output": ("object",),
-    "package_reboot_if_required": ("boolean",),
-    "package_update": ("boolean",),
-    "package_upgrade": ("boolean",),
-    "packages": ("array",),
-    "password": ("string",),
-    "phone_home": ("object",),
-    "power_state": ("object",),
-    "prefer_fqdn_over_hostname": ("boolean",),
-    "preserve_hostname": ("boolean",),
-    "puppet": ("object",),
-    "random_seed": ("object",),
-    "reporting": ("object",),
-    "resize_rootfs": ("boolean", "string"),
-    "resolv_conf": ("object",),
-    "rh_subscription": ("object",),
-    "rpi_interfaces": ("object",),
-    "rpi_userconf": ("object",),
-    "rsyslog": ("object",),
-    "runcmd": ("array",),
-    "salt_minion": ("object",),
-    "snap": ("object",),
-    "spacewalk": ("object",),
-    "ssh": ("object",),
-    "ssh_authorized_keys": ("array",),
-    "ssh_deletekeys": ("boolean",),
-    "ssh_fp_console_blacklist": ("array",),
-    "ssh_genkeytypes": ("array",),
-    "ssh_import_id": ("array",),
-    "ssh_key_console_blacklist": ("array",),
-    "ssh_keys": ("object",),
-    "ssh_publish_hostkeys": ("object",),
-    "ssh_pwauth": ("boolean", "string"),
-    "ssh_quiet_keygen": ("boolean",),
-    "swap": ("object",),
-    "system_info": ("object",),
-    "timezone": ("string",),
-    "ubuntu_advantage": ("object",),
-    "ubuntu_pro": ("object",),
-    "updates": ("object",),
-    "user": ("object", "string"),
-    "users": ("array", "object", "string"),
-    "vendor_data": ("object",),
-    "vendor_data2": ("object",),
-    "version": (),
-    "wireguard": ("null", "object"),
-    "write_files": ("array",),
-    "yum_repo_dir": ("string",),
-    "yum_repos": ("object",),
-    "zypper": ("object",),
+    key: tuple(types.split()) for types, keys in KEYS_BY_TYPES.items() for key in keys.split()
 }

@@ -7,7 +7,8 @@ import email
 import hashlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from email.message import Message
 from typing import Final
 
@@ -15,15 +16,11 @@ from vendorsrv.cloudinit.parts import MERGE, Part
 from vendorsrv.cloudinit.text import type_of
 from vendorsrv.errors import CloudInitError
 
-#: cloud-init takes a string for a MIME message if its first bytes contain this.
-MIME_VERSION: Final = "mime-version:"
-PREFIX_LENGTH: Final = 4096
 #: Declared types for which cloud-init determines the type by the text.
 BY_TEXT: Final = ("text/plain", "text/x-not-multipart", "text/x-shellscript")
 COMPRESSED: Final = re.compile(r"application/(gzip(-compressed|ped)?|x-(compress(ed)?|gunzip|gzip(-compressed)?))")
 #: Maximum size of a decompressed part in bytes.
 MAX_DECOMPRESSED: Final = 16 * 2**20
-
 #: The type of a text without a header that cloud-init knows.
 UNKNOWN: Final = "text/x-not-multipart"
 
@@ -39,22 +36,18 @@ def join(parts: Sequence[Part]) -> str:
     boundary = f"=={digest[:32]}=="
     lines = [f'Content-Type: multipart/mixed; boundary="{boundary}"', "MIME-Version: 1.0", ""]
     for part in parts:
-        lines += [f"--{boundary}", *headers_of(part), "", encoded(part.text)]
+        is_ascii = part.text.isascii()  # cloud-init reads other characters as lone surrogates unless they are encoded
+        lines += [
+            f"--{boundary}",
+            f'Content-Type: {part.media_type}; charset="utf-8"',
+            "MIME-Version: 1.0",
+            f"Content-Transfer-Encoding: {'7bit' if is_ascii else 'base64'}",
+            f'Content-Disposition: attachment; filename="{part.name}"',
+        ]
+        if part.media_type == "text/jinja2":  # merge_how in its text is not known before it is rendered
+            lines += [f"Merge-Type: {MERGE}"]
+        lines += ["", part.text if is_ascii else base64.encodebytes(part.text.encode()).decode("ascii")]
     return "\n".join([*lines, f"--{boundary}--", ""])
-
-
-def headers_of(part: Part) -> Iterator[str]:
-    yield f'Content-Type: {part.media_type}; charset="utf-8"'
-    yield "MIME-Version: 1.0"
-    yield f"Content-Transfer-Encoding: {'7bit' if part.text.isascii() else 'base64'}"
-    yield f'Content-Disposition: attachment; filename="{part.name}"'
-    if part.media_type == "text/jinja2":  # merge_how in its text is not known before it is rendered
-        yield f"Merge-Type: {MERGE}"
-
-
-def encoded(text: str) -> str:
-    # cloud-init reads unencoded bytes beyond ASCII as lone surrogates.
-    return text if text.isascii() else base64.encodebytes(text.encode()).decode("ascii")
 
 
 def read(text: str) -> list[Part]:
@@ -62,7 +55,7 @@ def read(text: str) -> list[Part]:
 
     :raises CloudInitError: cloud-init's init stage would fail.
     """
-    if MIME_VERSION not in text[:PREFIX_LENGTH].lower():
+    if "mime-version:" not in text[:4096].lower():  # as cloud-init decides
         return [Part(type_of(text) or UNKNOWN, "part-001", text)]
     leaves = [part for part in email.message_from_string(text).walk() if part.get_content_maintype() != "multipart"]
     return [read_leaf(leaf, number) for number, leaf in enumerate(leaves, 1)]
@@ -71,9 +64,8 @@ def read(text: str) -> list[Part]:
 def read_leaf(leaf: Message, number: int) -> Part:
     media_type = leaf.get_content_type()
     name = re.sub(r"[^A-Za-z0-9._-]", "_", leaf.get_filename() or "").lstrip("._-")[:100] or f"part-{number:03}"
-    payload = leaf.get_payload(decode=True)
-    assert payload is None or isinstance(payload, bytes)
-    data = payload or b""
+    data = leaf.get_payload(decode=True) or b""
+    assert isinstance(data, bytes)
     compressed = COMPRESSED.fullmatch(media_type) is not None
     if compressed:
         data = decompressed(data, name)
@@ -88,10 +80,9 @@ def read_leaf(leaf: Message, number: int) -> Part:
 
 def decompressed(data: bytes, name: str) -> bytes:
     decompressor = zlib.decompressobj(wbits=31)
-    try:
+    found = b""
+    with suppress(zlib.error):
         found = decompressor.decompress(data, MAX_DECOMPRESSED)
-    except zlib.error:
-        found = b""
     if not decompressor.eof or decompressor.unused_data:  # truncated, too large or followed by other data
         raise CloudInitError(f"part {name} for cloud-init is not valid gzip or is too large; cloud-init would fail")
     return found

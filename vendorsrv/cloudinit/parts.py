@@ -16,8 +16,7 @@ from vendorsrv.cloudinit.text import JINJA, MERGER, check_script, check_template
 from vendorsrv.errors import CloudInitError
 from vendorsrv.strictjson import StrictJSONError, encode
 
-#: How a part is merged into the earlier ones: lists are appended, mappings are merged, and the first of two other
-#: values wins. (By default, cloud-init lets the later part replace the key.)
+#: How a part is merged into the earlier ones unless it says otherwise; cloud-init's default replaces earlier keys.
 MERGE: Final = "list(append)+dict(no_replace,recurse_list)+str()"
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

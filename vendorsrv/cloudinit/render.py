@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 from vendorsrv.cloudinit.mime import read
 from vendorsrv.cloudinit.parts import MERGE, Part
 from vendorsrv.cloudinit.schema import find_violations
 from vendorsrv.cloudinit.text import load_config
 from vendorsrv.errors import CloudInitError, ConfigError
-
-CLOUD_CONFIG: Final = "text/cloud-config"
-
-Config = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +26,10 @@ class Rendered:
     """
 
     answer: str | None
-    parts: Sequence[Part] = ()
-    config: Config = field(default_factory=dict)
-    overridden: Sequence[str] = ()
-    findings: Sequence[str] = ()
+    parts: Sequence[Part]
+    config: dict[str, Any]
+    overridden: Sequence[str]
+    findings: Sequence[str]
 
 
 def render(answer: str | None, user_data: bytes = b"", static: str = "") -> Rendered:
@@ -53,22 +49,21 @@ def render(answer: str | None, user_data: bytes = b"", static: str = "") -> Rend
     return Rendered(answer, parts, config, list(overridden(user, vendor)), findings)
 
 
-def merged(parts: Sequence[Part], findings: list[str]) -> Config:
+def merged(parts: Sequence[Part], findings: list[str]) -> dict[str, Any]:
     """Return the parts' cloud-configs merged as cloud-init does.
 
     :param findings: gets remarks about parts that only cloud-init can merge or render.
     """
-    config: Config = {}
+    config: dict[str, Any] = {}
     for part in parts:
         if part.media_type == "text/jinja2":
             findings.append(f"{part.name}: only the instance can render this template")
-        if part.media_type != CLOUD_CONFIG:
-            continue
-        own = dict(load_config(part.text, part.name))
-        rule = own.pop("merge_how", own.pop("merge_type", None))
-        if rule not in (None, MERGE):
-            findings.append(f"{part.name}: has its own merge_how, which only --check applies")
-        config = {**config, **own} if rule is None else append(config, own)
+        elif part.media_type == "text/cloud-config":
+            own = dict(load_config(part.text, part.name))
+            rule = own.pop("merge_how", own.pop("merge_type", None))
+            if rule not in (None, MERGE):
+                findings.append(f"{part.name}: has its own merge_how, which only --check applies")
+            config = {**config, **own} if rule is None else append(config, own)
     return config
 
 
@@ -103,11 +98,10 @@ def overridden(user: Mapping[str, Any], vendor: Mapping[str, Any], above: str = 
             yield f"{above}{key}"
 
 
-def config_of(data: bytes, what: str, findings: list[str]) -> Config:
+def config_of(data: bytes, what: str, findings: list[str]) -> dict[str, Any]:
     """Return the cloud-config in user-data or static vendor data; unreadable data are a finding."""
     try:
-        parts = [part for part in read(data.decode("utf-8")) if part.text.strip()]
-        return merged(parts, [])
+        return merged([part for part in read(data.decode("utf-8")) if part.text.strip()], [])
     except (UnicodeDecodeError, CloudInitError):
         findings.append(f"{what} is ignored here: it is compressed or not a cloud-config; use --check")
         return {}

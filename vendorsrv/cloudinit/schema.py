@@ -43,28 +43,21 @@ class Violation(NamedTuple):
 
 
 def find_violations(config: Mapping[str, Any], also: Collection[str] = ()) -> Iterator[Violation]:
-    """Return the violations in a cloud-config.
+    """Return the violations in a cloud-config of JSON values.
 
-    :param config: a cloud-config of JSON values.
     :param also: further allowed top-level keys.
     """
     schema = installed_schema()
-    known = {*KEYS, *also, *(types_of(schema) if schema else ())}
+    rules = rules_of(schema)
+    known = {*KEYS, *also, *(key for key, _ in rules)}
     for key, value in config.items():
         if key not in known:
             yield Violation(key, f"cloud-init has no such key{did_you_mean(key, known)}", is_unknown_key=True)
         elif KEYS.get(key) and json_type(value) not in KEYS[key]:
             yield Violation(key, f"must be {either(KEYS[key])}")
-        elif schema:
-            yield from find_in_value(schema, key, value)
-
-
-def find_in_value(schema: Mapping[str, Any], key: str, value: Any) -> Iterator[Violation]:
-    validator = Draft4Validator(schema)
-    for module in modules_of(schema):
-        if key in module.get("properties", {}):
-            for error in validator.descend({key: value}, {"properties": {key: module["properties"][key]}}):
-                yield explain(error)
+        else:
+            for rule in (rule for name, rule in rules if name == key):
+                yield from map(explain, Draft4Validator(schema).descend(value, rule, path=key))
 
 
 def explain(error: ValidationError) -> Violation:
@@ -105,42 +98,18 @@ def either(types: Iterable[str]) -> str:
 
 
 def json_type(value: Any) -> str:
-    """Return the name of the JSON type of a value."""
     names = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null", dict: "object"}
     return names.get(type(value), "array")
 
 
 @lru_cache(maxsize=1)
-def installed_schema() -> Mapping[str, Any] | None:
-    """Return the schema of the cloud-init that is installed on this machine, or None."""
-    for pattern in INSTALLED:
-        for path in sorted(Path("/").glob(f"{pattern[1:]}/{SCHEMA}")):
-            schema: dict[str, Any] = json.loads(path.read_bytes())
-            return schema
-    return None
+def installed_schema() -> Mapping[str, Any]:
+    """Return the schema of the cloud-init that is installed on this machine, or an empty one."""
+    paths = (path for pattern in INSTALLED for path in sorted(Path("/").glob(f"{pattern[1:]}/{SCHEMA}")))
+    return next((json.loads(path.read_bytes()) for path in paths), {})
 
 
-def modules_of(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [schema["$defs"][each["$ref"].rpartition("/")[2]] for each in schema["allOf"]]
-
-
-def types_of(schema: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Return the JSON types that the schema allows for each top-level key."""
-    types: dict[str, set[str]] = {}
-    for module in modules_of(schema):
-        for key, rule in module.get("properties", {}).items():
-            types.setdefault(key, set()).update(types_in(schema, rule))
-    return {key: tuple(sorted(each)) for key, each in sorted(types.items())}
-
-
-def types_in(schema: Mapping[str, Any], rule: Mapping[str, Any]) -> set[str]:
-    if "type" in rule:
-        own = set(listed(rule["type"]))
-        return own | ({"integer"} if "number" in own else set())
-    if "$ref" in rule:
-        return types_in(schema, schema["$defs"][rule["$ref"].rpartition("/")[2]])
-    if "enum" in rule:
-        return {json_type(value) for value in rule["enum"]}
-    return {
-        each for name in ("oneOf", "anyOf", "allOf") for one in rule.get(name, ()) for each in types_in(schema, one)
-    }
+def rules_of(schema: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the top-level keys with their rules; several modules of cloud-init can have rules for one key."""
+    modules = [schema["$defs"][each["$ref"].rpartition("/")[2]] for each in schema.get("allOf", ())]
+    return [rule for module in modules for rule in module.get("properties", {}).items()]

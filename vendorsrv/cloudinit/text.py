@@ -63,10 +63,7 @@ def clean(text: object, what: str) -> str:
 
 
 def check_surrogates(text: str, what: str) -> None:
-    """Reject lone surrogates.
-
-    :raises CloudInitError: cloud-init's init stage would fail and lose the user-data, too.
-    """
+    """Raise CloudInitError for a lone surrogate: cloud-init's init stage would fail and lose the user-data, too."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -74,19 +71,13 @@ def check_surrogates(text: str, what: str) -> None:
 
 
 def check_script(text: str, what: str) -> None:
-    """Reject a script that the kernel could not run.
-
-    :raises CloudInitError: the first line names no interpreter.
-    """
+    """Raise CloudInitError for a script that the kernel could not run: its first line names no interpreter."""
     if not INTERPRETER.match(text):
         raise CloudInitError(f"{what} must begin with #! and the path of its interpreter, such as #!/bin/sh")
 
 
 def check_template(text: str, what: str) -> None:
-    """Reject a template that cloud-init could not render.
-
-    :raises CloudInitError: its syntax is wrong, or it does not render to a cloud-config or a script.
-    """
+    """Raise CloudInitError for a template with wrong syntax, or of neither a cloud-config nor a script."""
     body = text.partition("\n")[2].lstrip()
     if type_of(body) not in ("text/cloud-config", "text/x-shellscript"):
         raise CloudInitError(
@@ -105,8 +96,7 @@ def load_config(text: str, what: str) -> dict[str, Any]:
     """
     loaded = loaded_yaml(text)
     if isinstance(loaded, yaml.YAMLError):
-        mark = getattr(loaded, "problem_mark", None)
-        place = f" (line {mark.line + 1})" if mark else ""
+        place = f" (line {mark.line + 1})" if (mark := getattr(loaded, "problem_mark", None)) else ""
         raise CloudInitError(f"{what} is not valid YAML{place}; cloud-init would ignore it")
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
         raise CloudInitError(f"{what} must be a mapping; cloud-init ignores anything else")
@@ -147,11 +137,9 @@ def is_merger(rule: Any) -> bool:
 
 
 def check_config(text: str, what: str) -> None:
-    """Reject a ``#cloud-config`` that cloud-init would ignore, or whose values make its modules fail.
+    """Raise CloudInitError for a ``#cloud-config`` that cloud-init would ignore, or whose values make its modules fail.
 
     Unknown keys are accepted: a newer cloud-init or a module of the image may define them.
-
-    :raises CloudInitError: the message names the key.
     """
     config = load_config(text, what)
     for key in ("merge_how", "merge_type"):

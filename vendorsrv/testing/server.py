@@ -180,11 +180,7 @@ def own_section(names: Sequence[str], options: Options) -> dict[str, Options]:
 
 def defaults(names: Sequence[str], keystone: FakeKeystone, folder: Path) -> dict[str, Options]:
     return {
-        "vendorsrv": {
-            "handlers": ",".join(names),
-            "state_path": folder,
-            "invalid_token_cache_time": 0,
-        },
+        "vendorsrv": {"handlers": ",".join(names), "state_path": folder, "invalid_token_cache_time": 0},
         "keystone_authtoken": {
             "auth_type": "admin_token",  # which asks nobody for it
             "endpoint": "http://keystone.invalid/v3",

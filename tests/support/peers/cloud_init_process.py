@@ -41,7 +41,7 @@ def begin(probe: Any, folder: str, cloud: str) -> Any:
     """Boot an instance that has user-data and no vendor data, and return cloud-init's own object of it."""
     user_data = base64.b64encode(b"#cloud-config\nruncmd: [mine]\n").decode()
     write(folder, {"vendor_data2.json": {}, "user_data": user_data})
-    probe.copy_drive(os.path.join(folder, "drive"), cloud)
+    shutil.copytree(os.path.join(folder, "drive"), os.path.join(cloud, "seed", "config_drive"))
     init = probe.begin(cloud)
     init.update()
     init.consume_data("once-per-instance")
