@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -22,9 +23,9 @@ from keystoneauth1.session import Session
 from vendorsrv.errors import ConfigError
 
 DOMAIN = "default"
-NEEDED = ("keystone", "waitress")
 
 
+@dataclass(kw_only=True, eq=False)
 class LocalKeystone:
     """A running Keystone, as a context manager; starting takes about 5 s, and 150 MB of memory.
 
@@ -42,23 +43,14 @@ class LocalKeystone:
     :ivar password: the password of the user ``admin``.
     """
 
-    def __init__(
-        self,
-        *,
-        directory: Path | None = None,
-        log_file: Path | None = None,
-        port: int = 0,
-        start_timeout: float = 120.0,
-        stop_timeout: float = 30.0,
-    ) -> None:
-        self.directory = directory
-        self.log_file = log_file
-        self.port = port
-        self.start_timeout = start_timeout
-        self.stop_timeout = stop_timeout
-        self.url = ""
-        self.password = secrets.token_urlsafe(16)
-        self.process: subprocess.Popen[bytes] | None = None
+    directory: Path | None = None
+    log_file: Path | None = None
+    port: int = 0
+    start_timeout: float = 120.0
+    stop_timeout: float = 30.0
+    url: str = field(default="", init=False)
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(16), init=False, repr=False)
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:
         self.start()
@@ -72,7 +64,7 @@ class LocalKeystone:
 
         :raises ConfigError: the ``keystone`` package is missing, or Keystone did not start; it says why.
         """
-        if any(importlib.util.find_spec(name) is None for name in NEEDED):
+        if any(importlib.util.find_spec(name) is None for name in ("keystone", "waitress")):
             raise ConfigError("the keystone package is not installed: pip install 'vendorsrv[demo]'")
         with contextlib.ExitStack() as undo, self._open_log() as log:
             undo.callback(self.stop)
@@ -157,8 +149,7 @@ class LocalKeystone:
     def _wait_until_ready(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
-        directory = str(self.directory) if self.directory else None
-        order = {"directory": directory, "port": self.port, "password": self.password}
+        order = {"directory": str(self.directory or ""), "port": self.port, "password": self.password}
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(json.dumps(order).encode() + b"\n")
             process.stdin.flush()
@@ -166,13 +157,9 @@ class LocalKeystone:
             raise ConfigError(f"the local Keystone did not start within {self.start_timeout:g} seconds")
         line = process.stdout.readline()
         if not line:
-            raise ConfigError(f"the local Keystone did not start: {last_line(log)}")
+            log.seek(0)
+            reasons = [text for text in log.read().decode(errors="replace").splitlines() if text.strip()]
+            # The last line of a traceback is the error itself.
+            raise ConfigError(f"the local Keystone did not start: {(reasons or ['it gave no reason'])[-1]}")
         ready = json.loads(line)
         self.port, self.url = ready["port"], ready["url"]
-
-
-def last_line(log: IO[bytes]) -> str:
-    """Return the last line of a log that is not blank: of a traceback, the error itself."""
-    log.seek(0)
-    lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it gave no reason"

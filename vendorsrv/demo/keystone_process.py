@@ -80,13 +80,13 @@ def leave_at_end_of_input() -> None:
 
 @contextlib.contextmanager
 def data_directory(kept: str | None) -> Iterator[Path]:
-    """Give the directory to keep, or a temporary one that is removed at the end."""
+    """Yield the directory to keep, or a temporary one that is removed at the end."""
     if kept:
         Path(kept).mkdir(mode=0o700, parents=True, exist_ok=True)
         yield Path(kept)
-        return
-    with tempfile.TemporaryDirectory(prefix="vendorsrv-keystone-") as directory:
-        yield Path(directory)
+    else:
+        with tempfile.TemporaryDirectory(prefix="vendorsrv-keystone-") as directory:
+            yield Path(directory)
 
 
 def build(directory: Path, url: str, password: str) -> Callable[..., Any]:

@@ -107,10 +107,7 @@ def add_accounts(keystone: LocalKeystone) -> dict[str, str]:
 async def serve_and_boot(
     server: uvicorn.Server, nova: Session, say: Say, booted: Booted, clouds: str | None
 ) -> SystemExit | None:
-    """Serve, boot the instances, and go on serving if there is a file with the user's credentials.
-
-    :return: see :func:`serve`.
-    """
+    """Serve, boot the instances, and go on serving if there is a file for the user; return what :func:`serve` does."""
     serving = asyncio.create_task(serve(server))
     try:
         while not server.started:
@@ -122,7 +119,8 @@ async def serve_and_boot(
         booted({name: await asyncio.to_thread(boot, nova, url, roles, say) for name, roles in BOOTS.items()})
         if clouds:
             say("Now it is your turn. Boot another instance from a second terminal, in this folder:")
-            say(f"  {suggestion(clouds, url)}")
+            options = "--os-cloud demo --boot-roles member,mail-admin --hostname mx2"
+            say(f"  OS_CLIENT_CONFIG_FILE={clouds} {this_command(sys.argv[0])} call {options} {url}")
             say("Ctrl-C here stops everything. The server's log:")
             # Until now its lines would have stood between those of the demo.
             logging.getLogger("vendorsrv").setLevel(logging.INFO)
@@ -154,15 +152,6 @@ def boot(nova: Session, url: str, roles: str, say: Say) -> dict[str, Any]:
     seen = {"mailserver": result.value}
     say(f"A user with the roles {roles} boots an instance; its vendor_data2.json has\n{json.dumps(seen, indent=2)}")
     return seen
-
-
-def suggestion(clouds: str, url: str) -> str:
-    """Return the command line that boots another mail server.
-
-    :param clouds: the path of a ``clouds.yaml`` with Nova's account.
-    """
-    options = "--os-cloud demo --boot-roles member,mail-admin --hostname mx2"
-    return f"OS_CLIENT_CONFIG_FILE={clouds} {this_command(sys.argv[0])} call {options} {url}"
 
 
 def this_command(program: str) -> str:

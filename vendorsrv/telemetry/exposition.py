@@ -23,7 +23,8 @@ class CountsCollector:
     def collect(self) -> Iterator[Metric]:
         """Return all metrics; reads files."""
         living, ended = self.counts.totals()
-        add(living, {key: number for key, number in ended.items() if is_known(key) and not is_gauge(key)})
+        # A gauge's value ends with its process.
+        add(living, {key: n for key, n in ended.items() if is_known(key) and FAMILIES[key[0]].kind != "gauge"})
         of_family: dict[str, dict[Key, float]] = {name: {} for name in FAMILIES}
         for key, number in living.items():
             if is_known(key):
@@ -47,11 +48,6 @@ def is_known(key: Key) -> bool:
     """Whether this version has the metric: after an upgrade, workers of two versions may run for some time."""
     family = FAMILIES.get(key[0])
     return family is not None and len(key) == 1 + len(family.labels) + (family.kind == "histogram")
-
-
-def is_gauge(key: Key) -> bool:
-    """Whether the metric is a gauge, whose value ends with its process."""
-    return FAMILIES[key[0]].kind == "gauge"
 
 
 def as_metric(name: str, numbers: Mapping[Key, float]) -> Metric:

@@ -198,14 +198,13 @@ class RequestMetrics:
     def __init__(self, metrics: Metrics, paths: Iterable[str]) -> None:
         self.in_progress = metrics.gauge("vendorsrv_requests_in_progress")
         self.paths = {path: responses_of(metrics, path) for path in (*paths, OTHER)}
-        self.other = self.paths[OTHER]
 
     def ended(self, path: str, outcome: int | type[BaseException], seconds: float) -> None:
         """Count a request.
 
         :param outcome: 200, or the class of the error.
         """
-        responses, durations = self.paths.get(path, self.other)
+        responses, durations = self.paths.get(path) or self.paths[OTHER]
         nearest(responses, outcome).inc()
         durations.observe(seconds)
 

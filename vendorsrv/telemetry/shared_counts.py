@@ -20,9 +20,6 @@ from vendorsrv.errors import ConfigError
 Key = tuple[str, ...]
 
 SUFFIX: Final = ".counts"
-#: The file with the sums of the processes that have ended.
-ENDED: Final = "ended"
-LOCK: Final = "lock"
 NUMBER: Final = "d"
 SIZE: Final = 8
 
@@ -80,7 +77,8 @@ class Counts:
         if self.file is None:
             return living, ended
         try:
-            with locked(self.file.with_name(LOCK)):
+            with self.file.with_name("lock").open("ab") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # without it, a number could be counted twice
                 add_others(self.file, living, ended)
         except OSError:  # the directory was removed
             return self.own(), {}
@@ -91,20 +89,19 @@ class Counts:
 
 
 def add_others(own: Path, living: dict[Key, float], ended: dict[Key, float]) -> None:
-    """Add the numbers of all other processes, and merge the files of those that have ended."""
-    sums = own.with_name(ENDED)
+    """Add the numbers of all other processes, and merge the files of those that have ended into one with their sums."""
+    sums = own.with_name("ended")
     if sums.exists():
         add(ended, unpack(sums.read_bytes()))
     merged = []
     for path in set(own.parent.glob(f"*{SUFFIX}")) - {own}:
         with path.open("rb") as file:
-            if is_held(file):  # before reading: a process that ends afterwards could still have counted
-                add(living, unpack(file.read()))
-            else:
-                add(ended, unpack(file.read()))
-                merged.append(path)
+            is_running = is_held(file)  # before reading: a process that ends afterwards could still have counted
+            add(living if is_running else ended, unpack(file.read()))
+        if not is_running:
+            merged.append(path)
     if merged:
-        new = own.with_name(f"{ENDED}.new")
+        new = sums.with_suffix(".new")
         new.write_bytes(pack(ended))
         new.replace(sums)
         for path in merged:
@@ -135,14 +132,6 @@ def is_held(file: IO[bytes]) -> bool:
     except BlockingIOError:
         return True
     return False
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock under which files are read and merged; without it, a number could be counted twice."""
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager
