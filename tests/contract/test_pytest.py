@@ -20,7 +20,7 @@ test_contract = contract_tests("URL")
 """
 FIXTURE = f"""\
 import pytest
-from vendorsrv.contract.suite import Subject
+from vendorsrv.contract import Subject
 from vendorsrv.contract.pytest import contract_tests
 
 @pytest.fixture(params=["first", "second"])

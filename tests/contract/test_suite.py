@@ -12,9 +12,10 @@ from keystoneauth1.session import Session
 
 from tests.support.faulty import NOVA, TENANT, Asked, Reply, error, serving, well
 from tests.support.serving import free_port
+from vendorsrv.contract import CASES, Case, Report, Subject, Verdict, check
 from vendorsrv.contract.case import Judgement
 from vendorsrv.contract.session import ContractSession
-from vendorsrv.contract.suite import CASES, Case, Report, Subject, Verdict, check, judge, select
+from vendorsrv.contract.suite import judge, select
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import Limits
 from vendorsrv.nova.credentials import anonymous

@@ -91,14 +91,13 @@ class IniFile(BaseParser):
             self.note_broken(line, "this option is before the first section")
 
     def error(self, message: str, section: str | None = None, option: str | None = None) -> Finding:
-        """Return an error about a section or one of its options."""
         return self.finding("error", message, section, option)
 
     def warning(self, message: str, section: str | None = None, option: str | None = None) -> Finding:
-        """Return a warning about a section or one of its options."""
         return self.finding("warning", message, section, option)
 
     def finding(self, severity: Severity, message: str, section: str | None, option: str | None) -> Finding:
+        """Return a finding about a section or one of its options."""
         variable = f"OS_{section}__{option}".upper()
         line = None if section is None else self.sections.get(section)
         if section and option:

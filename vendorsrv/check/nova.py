@@ -71,9 +71,7 @@ class NovaConf:
     ) -> Iterator[Finding]:
         """Yield every finding.
 
-        :param settings: vendorsrv's own configuration.
-        :param enabled: the names of the enabled handlers.
-        :param guarded: the names of those whose answers are for cloud-init.
+        :param enabled: the names of the enabled handlers; ``guarded`` has those whose answers are for cloud-init.
         :param usable_tls: whether vendorsrv's own certificates can be loaded.
         """
         yield from self.findings

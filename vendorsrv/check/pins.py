@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vendorsrv.check.findings import Finding, IniFile
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import Handler, storage_contradictions
 from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.settings import GROUP, Settings
-
-if TYPE_CHECKING:
-    from vendorsrv.database.engine import Database
 
 DATABASE = ("database", "connection")
 KEYS = ("pins", "encryption_keys")
@@ -44,12 +41,9 @@ def find_in_store(ini: IniFile, settings: Settings, used: bool) -> Iterator[Find
         database = Database(async_url(settings.database), timeout=1.0)
     except ConfigError as error:
         yield ini.error(without_place(error, *DATABASE), *DATABASE)
-    else:
-        yield from find_in_place(ini, settings, database) if used else ()
-
-
-def find_in_place(ini: IniFile, settings: Settings, database: Database) -> Iterator[Finding]:
-    """Yield the reasons why pins cannot be stored there, or are lost early."""
+        return
+    if not used:
+        return
     if database.in_memory and settings.workers > 1:
         yield ini.error("each worker keeps pins in its own memory, so an instance gets different answers", *DATABASE)
     elif database.in_memory:

@@ -57,14 +57,12 @@ def render(handlers: Mapping[str, type[Handler]]) -> Iterator[str]:
 
 def library_sections() -> dict[str, list[cfg.Opt]]:
     """Return the options that libraries declare for sample configurations, by section."""
-    return {name: list(options_of(library)) for name, library in LIBRARIES.items()}
-
-
-def options_of(library: str) -> Iterator[cfg.Opt]:
-    # Only this library's entry points: searching those of all distributions takes longer than the import.
-    (entry_point,) = distribution(library).entry_points.select(group="oslo.config.opts", name=library)
-    for _, options in entry_point.load()():
-        yield from options
+    sections = {}
+    for name, library in LIBRARIES.items():
+        # Only this library's entry points: searching those of all distributions takes longer than the import.
+        (entry_point,) = distribution(library).entry_points.select(group="oslo.config.opts", name=library)
+        sections[name] = [option for _, options in entry_point.load()() for option in options]
+    return sections
 
 
 def section(name: str, options: Sequence[cfg.Opt], values: dict[str, str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import Limits, Result, Target, ask
 from vendorsrv.nova.credentials import open_session
 from vendorsrv.nova.payload import build_payload, read_file, read_payload
+from vendorsrv.nova.pitfalls import is_finite
 
 FILE = click.Path(path_type=Path)
 SECONDS = click.FloatRange(min=0)
@@ -132,9 +133,7 @@ def as_json(result: Result) -> dict[str, Any]:
     """
     value: Any = result.value
     entry: Any = None if result.entry is None else {result.name: value}
-    try:
-        json.dumps(value, allow_nan=False)
-    except ValueError:
+    if not is_finite(value):
         value, entry = None, result.entry
     return {
         "name": result.name,

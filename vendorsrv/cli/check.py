@@ -50,8 +50,5 @@ def show(findings: Sequence[Finding], console: Console) -> None:
         console.print(line, soft_wrap=True)
     if console.is_terminal:
         errors = sum(finding.severity == "error" for finding in findings)
-        console.print(
-            f"{errors} errors, {len(findings) - errors} warnings",
-            style="bold" if findings else "green",
-            highlight=False,
-        )
+        totals = f"{errors} errors, {len(findings) - errors} warnings"
+        console.print(totals, style="bold" if findings else "green", highlight=False)

@@ -26,7 +26,6 @@ from vendorsrv.telemetry.logs import quiet
 
 #: The path of clouds.yaml. It is not a credential; neither are oslo.config's variables, OS_GROUP__OPTION.
 CLOUDS_YAML: Final = "OS_CLIENT_CONFIG_FILE"
-HEADINGS: Final = ("case", "severity", "outcome", "found")
 FAILED: Final[dict[Severity, str]] = {"must": "bold red", "should": "yellow", "info": "cyan"}
 
 
@@ -56,7 +55,16 @@ def contract(target: str, name: str | None, **options: Any) -> NoReturn:
     """
     try:
         with quiet():
-            report = perform(target, name, options)
+            report = check(
+                target,
+                name=name,
+                caller=caller_of(options),
+                tenant=from_environment(options["tenant_os_cloud"]) if options["tenant_os_cloud"] else None,
+                limits=limits_of(options),
+                payload=payload_of(options, base={}),
+                only=options["only"],
+                skip=options["skip"],
+            )
         if options["to_json"]:
             click.echo(json.dumps(as_json(report, strict=options["strict"]), indent=2))
         else:
@@ -75,19 +83,6 @@ contract.params[:0] = [
     for parameter in call.params
     if parameter.name != "to_json"
 ]
-
-
-def perform(target: str, name: str | None, options: dict[str, Any]) -> Report:
-    return check(
-        target,
-        name=name,
-        caller=caller_of(options),
-        tenant=from_environment(options["tenant_os_cloud"]) if options["tenant_os_cloud"] else None,
-        limits=limits_of(options),
-        payload=payload_of(options, base={}),
-        only=options["only"],
-        skip=options["skip"],
-    )
 
 
 def caller_of(options: dict[str, Any]) -> Credentials:
@@ -109,7 +104,9 @@ def write(path: Path, document: bytes) -> None:
 def show_report(report: Report, console: Console, *, strict: bool) -> None:
     """Print a row for each case, an explanation of each failure, and the totals; in colour on a terminal."""
     rows = [(each.case.id, each.case.severity, each.outcome, each.found) for each in report.verdicts]
-    show_table(HEADINGS, rows, console, [style_of(verdict) for verdict in report.verdicts])
+    show_table(
+        ("case", "severity", "outcome", "found"), rows, console, [style_of(verdict) for verdict in report.verdicts]
+    )
     for verdict in report.failures():
         console.print()
         first, *others = explain(verdict)

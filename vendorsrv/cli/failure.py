@@ -11,7 +11,6 @@ class Failure(click.ClickException):
     """A command cannot do its work: each line of the message goes to standard error; the exit status is 1."""
 
     def show(self, file: Any = None) -> None:
-        """Print the lines, each with the command's name."""
         for line in self.message.splitlines():
             click.echo(f"vendorsrv: {line}", file=file, err=True)
 

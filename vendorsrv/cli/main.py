@@ -33,7 +33,6 @@ class Commands(click.Group):
     """A group that imports a command when it is called, and turns a ConfigError into a Failure."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -44,12 +43,10 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands for ``--help``."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was called."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:

@@ -112,9 +112,8 @@ def set_samples(conf: cfg.ConfigOpts, names: Sequence[str]) -> None:
     for each in find(names)[0]:
         for option in each.handler.options:
             if option.required and option.sample_default is not None:
-                group = f"handler:{each.handler.name}"
-                conf.register_opt(option, group=group)
-                conf.set_default(option.name, option.sample_default, group=group)
+                conf.register_opt(option, group=each.handler.section)
+                conf.set_default(option.name, option.sample_default, group=each.handler.section)
 
 
 def described(rendered: Rendered, verdict: DryRun | None) -> dict[str, Any]:

@@ -80,12 +80,10 @@ class Cases(list[Case]):
 
 
 def passed(exchange: Exchange, found: str = "") -> Judgement:
-    """Return the judgement that the server passes."""
     return Judgement(True, found, exchange)
 
 
 def failed(exchange: Exchange, found: str) -> Judgement:
-    """Return the judgement that the server fails, and what was found."""
     return Judgement(False, found, exchange)
 
 

@@ -32,28 +32,20 @@ def contract_tests(
     @pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in select(only, skip)])
     def test_contract(case: Case, request: pytest.FixtureRequest) -> None:
         """The server does what Nova and cloud-init need."""
-        subject = subject_of(server, request)
+        given = request.getfixturevalue(server) if is_fixture(server) else server
+        subject = given if isinstance(given, Subject) else Subject(given)
         if not sessions or sessions[-1].subject != subject:  # the fixture has started another server
             sessions.append(ContractSession(subject))
-        decide(case, sessions[-1], strict=strict)
+        verdict = judge(case, sessions[-1])
+        if verdict.outcome == "not tested":
+            pytest.skip(verdict.found)
+        if verdict.counts(strict=strict):
+            pytest.fail("\n".join(explain(verdict)), pytrace=False)
+        if verdict.outcome == "failed" and case.severity == "should":
+            pytest.xfail(verdict.found)
 
     return pytest.mark.usefixtures(server)(test_contract) if is_fixture(server) else test_contract
 
 
 def is_fixture(server: str | Subject) -> TypeGuard[str]:
     return isinstance(server, str) and "://" not in server
-
-
-def subject_of(server: str | Subject, request: pytest.FixtureRequest) -> Subject:
-    given = request.getfixturevalue(server) if is_fixture(server) else server
-    return given if isinstance(given, Subject) else Subject(given)
-
-
-def decide(case: Case, session: ContractSession, *, strict: bool) -> None:
-    verdict = judge(case, session)
-    if verdict.outcome == "not tested":
-        pytest.skip(verdict.found)
-    if verdict.counts(strict=strict):
-        pytest.fail("\n".join(explain(verdict)), pytrace=False)
-    if verdict.outcome == "failed" and case.severity == "should":
-        pytest.xfail(verdict.found)

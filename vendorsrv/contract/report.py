@@ -29,7 +29,6 @@ def explain(verdict: Verdict) -> Iterator[str]:
 
 
 def summary(report: Report) -> str:
-    """Return the totals in one line."""
     outcomes = [verdict.outcome for verdict in report.verdicts]
     severities = [verdict.case.severity for verdict in report.failures()]
     which = ", ".join(f"{severities.count(each)} {each}" for each in ("must", "should", "info"))
@@ -41,10 +40,7 @@ def summary(report: Report) -> str:
 
 
 def as_json(report: Report, *, strict: bool = False) -> dict[str, Any]:
-    """Return the whole report for ``--json``.
-
-    :param strict: see :meth:`Report.passes`.
-    """
+    """Return the whole report for ``--json``."""
     return {
         "url": one_line(report.target),
         "name": report.name,

@@ -82,7 +82,14 @@ class ContractSession:
         self.tokens = tokens_of(subject)
         client = subject.caller if isinstance(subject.caller, KeystoneSession) else None
         self.wire = Wire(self.target, subject.limits, client)
-        self.payload = {**typical_payload(), **subject.payload}
+        invented = build_payload(
+            image_id=str(uuid.uuid4()),
+            hostname="vendorsrv-contract",
+            user_data=b"#cloud-config\n",
+            metadata={"tier": "gold"},
+            boot_roles="member,reader",
+        )
+        self.payload = {**invented, **subject.payload}
         self.exchanges: dict[tuple[str, TokenKind], Exchange] = {}
         self.requests = 0
         self.deadline = time.monotonic() + subject.budget
@@ -118,10 +125,7 @@ class ContractSession:
 
     @cached_property
     def sequence(self) -> list[Exchange]:
-        """The six calls of one config drive, one after the other over one connection.
-
-        :raises NotTested: Nova's usual request has no good answer.
-        """
+        """The six calls of one config drive over one connection; NotTested without a good answer to the usual one."""
         self.require_good_answer()
         description = f"Nova's usual body, {CALLS} times over one connection"
         request = self.request(description, self.token_kind, encoded(self.payload), times=CALLS)
@@ -129,10 +133,7 @@ class ContractSession:
 
     @cached_property
     def burst(self) -> list[Exchange]:
-        """Six calls at once, for a new instance.
-
-        :raises NotTested: Nova's usual request has no good answer.
-        """
+        """Six calls at once, for a new instance; NotTested without a good answer to the usual one."""
         self.require_good_answer()
         description = f"Nova's body for a new instance, {CALLS} times at once"
         request = self.request(description, self.token_kind, encoded(self.new_instance()), times=CALLS)
@@ -166,10 +167,7 @@ class ContractSession:
     def request(
         self, description: str, kind: TokenKind, body: bytes, method: str = "POST", *, times: int = 1
     ) -> Request:
-        """Return a request with one kind of token, and count it; it is about to be sent.
-
-        :raises NotTested: no such token was given, or the time is up.
-        """
+        """Return a request that is about to be sent; NotTested if no such token was given, or the time is up."""
         if kind not in self.tokens:
             raise NotTested(NO_TENANT if kind == "tenant" else NO_CREDENTIALS)
         if self.requests and time.monotonic() > self.deadline:
@@ -179,10 +177,7 @@ class ContractSession:
 
 
 def tokens_of(subject: Subject) -> dict[TokenKind, str | None]:
-    """Return the tokens of each kind that there is.
-
-    :raises ConfigError: Keystone gives no token.
-    """
+    """Return the token of each kind that was given or can be invented; ConfigError if Keystone gives none."""
     tokens: dict[TokenKind, str | None] = {
         "none": None,
         "empty": "",
@@ -200,17 +195,5 @@ def token_of(who: Credentials) -> str | None:
     return None if who.auth is None else who.get_token()
 
 
-def typical_payload() -> dict[str, Any]:
-    """Return the body of an invented instance, with every member that Nova sends."""
-    return build_payload(
-        image_id=str(uuid.uuid4()),
-        hostname="vendorsrv-contract",
-        user_data=b"#cloud-config\n",
-        metadata={"tier": "gold"},
-        boot_roles="member,reader",
-    )
-
-
 def encoded(payload: Any) -> bytes:
-    """Return a body as Nova encodes it."""
     return json.dumps(payload).encode("ascii")

@@ -20,8 +20,6 @@ from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import NOVA_DEFAULTS, Limits
 from vendorsrv.suggest import did_you_mean
 
-__all__ = ["CASES", "Case", "Outcome", "Report", "Subject", "Verdict", "check", "judge", "select"]
-
 Outcome = Literal["passed", "failed", "not tested"]
 #: Every case, in the order of a run.
 CASES: Final[tuple[Case, ...]] = (*CALLER, *BODY, *ANSWER, *TIME, *REPEAT, *CLOUD_INIT)

@@ -18,14 +18,13 @@ from urllib3.exceptions import DecodeError, HTTPError, MaxRetryError, ReadTimeou
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import HEADERS, Limits, Result, Target, ask
 from vendorsrv.nova.credentials import one_line
-from vendorsrv.nova.pitfalls import REDIRECTS as FOLLOWED
+from vendorsrv.nova.pitfalls import FOLLOWED
 
 #: Bytes of an answer that are read; Nova reads without a limit.
 MAX_BYTES: Final = 8 * 2**20
 CHUNK: Final = 65536
 #: Characters of the server's own text that are shown.
 MAX_SHOWN: Final = 160
-REDIRECTS: Final = range(300, 400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,6 @@ class Wire:
             return [self.exchange(session, request) for _ in range(times)]
 
     def burst(self, request: Request, times: int) -> list[Exchange]:
-        """Send a request several times at once."""
         with ThreadPoolExecutor(times) as pool:
             return list(pool.map(self.send, [request] * times))
 
@@ -178,16 +176,8 @@ class Wire:
                     cut = f"{elapsed:.1f} s"
         except HTTPError as error:
             failed, timed_out = as_requests(error), isinstance(error, ReadTimeoutError)
-        return Exchange(
-            request,
-            response.status_code,
-            response.headers,
-            bytes(body),
-            elapsed=time.monotonic() - started,
-            error=failed,
-            timed_out=timed_out,
-            cut=cut,
-        )
+        elapsed = time.monotonic() - started
+        return Exchange(request, response.status_code, response.headers, bytes(body), elapsed, failed, timed_out, cut)
 
     def judged(self, found: Exchange) -> Result | None:
         """Return what ``vendorsrv call`` makes of the recorded answer, or None if that is not final."""

@@ -155,13 +155,14 @@ def ask(session: Session, target: Target, payload: Mapping[str, Any], limits: Li
     except NOVA_LETS_THROUGH as error:
         caught, value = error, None
     elapsed = time.monotonic() - started
+    headers = responses[-1].headers if responses else {}
     seen = observe(target, responses, value, elapsed, limits, kept=caught is None)
     return Result(
         name=target.name,
         url=one_line(target.url),
         elapsed=elapsed,
         status=responses[-1].status_code if responses else None,
-        headers=shown_headers(responses),
+        headers={name: one_line(headers[name]) for name in SHOWN_HEADERS if name in headers},
         value=value,
         entry=entry,
         dropped=reason(caught, responses) if caught else None,
@@ -199,11 +200,6 @@ def reason(error: Exception, responses: Sequence[requests.Response]) -> str:
         kind = "connection" if isinstance(error.__context__, requests.ConnectTimeout) else "answer"
         return f"there was no {kind} within the timeout"
     return next((text for kind, text in REASONS if isinstance(error, kind)), "Nova cannot use it")
-
-
-def shown_headers(responses: Sequence[requests.Response]) -> dict[str, str]:
-    headers = responses[-1].headers if responses else {}
-    return {name: one_line(headers[name]) for name in SHOWN_HEADERS if name in headers}
 
 
 def observe(

@@ -7,8 +7,6 @@ from typing import Final, Literal
 
 from vendorsrv.handler import OnError
 
-#: What vendorsrv answers.
-Answered = Literal["error", "{}", "earlier answer"]
 #: nova-compute asks for a config drive, nova-api-metadata for the metadata service.
 Way = Literal["config drive", "metadata service"]
 WAYS: Final[tuple[Way, ...]] = ("config drive", "metadata service")
@@ -23,7 +21,7 @@ class Mode:
 
     on_error: OnError
     when: str
-    answered: Answered
+    answered: Literal["error", "{}", "earlier answer"]
 
 
 @dataclass(frozen=True, slots=True)

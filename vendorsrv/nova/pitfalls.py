@@ -12,9 +12,9 @@ from vendorsrv.strictjson import StrictJSONError, parse
 
 #: Nova sets no limit, and keeps several copies of every answer in memory.
 MANY_BYTES: Final = 4 * 2**20
-REDIRECTS: Final = frozenset({301, 302, 303, 305, 307, 308})
-# keystoneauth1 raises from 400 on.
-NO_ERROR: Final = range(300, 400)
+#: keystoneauth1 follows some of the redirects, and raises from 400 on.
+REDIRECTS: Final = range(300, 400)
+FOLLOWED: Final = frozenset({301, 302, 303, 305, 307, 308})
 #: The answers that mean "nothing for this instance" to cloud-init.
 NOTHING: Final[tuple[Any, ...]] = ({}, None, "")
 EMPTY: Final = "Nova takes an empty answer for {} without logging it, even with vendordata_dynamic_failure_fatal on"
@@ -37,7 +37,6 @@ class Observed:
     """One call and its answer, as Nova sees them.
 
     :ivar name: the target's name in nova.conf.
-    :ivar url: the target's URL.
     :ivar hops: every request of the call, in order: the first, those after redirects, and a second try after 401.
     :ivar with_token: whether a token was sent.
     :ivar elapsed: seconds for the whole call.
@@ -85,7 +84,7 @@ def redirect_pitfalls(followed: Sequence[Hop], *, with_token: bool) -> Iterator[
     """Describe redirects, which keystoneauth1 follows as a whole POST (``Session._send_request``)."""
     sent = "the instance's data and the token" if with_token else "the instance's data"
     for hop in followed:
-        if hop.status in REDIRECTS and hop.location:
+        if hop.status in FOLLOWED and hop.location:
             (scheme, server), (new_scheme, new_server) = origin(hop.url), origin(hop.location)
             sentence = f"Nova follows a {hop.status} as a POST with {sent}"
             if not new_server:
@@ -109,7 +108,7 @@ def body_pitfalls(seen: Observed) -> Iterator[str]:
     status = seen.hops[-1].status
     if not seen.text:
         yield EMPTY
-    elif status in NO_ERROR:
+    elif status in REDIRECTS:
         yield f"a {status} is not an error to Nova, which takes its body for the answer"
     yield from encoding_pitfalls(seen.body, seen.text)
     if seen.elapsed > seen.read_timeout:
@@ -146,3 +145,12 @@ def value_pitfalls(seen: Observed) -> Iterator[str]:
         yield "cloud-init does not accept a list: newer versions crash, and the user's own user-data is lost"
     elif seen.name == "cloud-init" and not isinstance(seen.value, str) and seen.value not in NOTHING:
         yield "cloud-init ignores a value that is not a string"
+
+
+def is_finite(value: Any) -> bool:
+    """Whether no number of a value is NaN or Infinity, which are not JSON."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from vendorsrv.cloudinit.text import type_of
 from vendorsrv.contract.case import Cases, Judgement, failed, passed, readable
 from vendorsrv.contract.session import CUT, ContractSession, NotTested
-from vendorsrv.contract.wire import REDIRECTS, Exchange
-from vendorsrv.nova.pitfalls import Hop, encoding_pitfalls, redirect_pitfalls
+from vendorsrv.contract.wire import Exchange
+from vendorsrv.nova.pitfalls import REDIRECTS, Hop, encoding_pitfalls, is_finite, redirect_pitfalls
 from vendorsrv.strictjson import StrictJSONError, parse
 
 ANSWER: Final = Cases("answer")
 #: Bytes; larger answers are hardly useful, and each config drive has six copies.
 MAX_BYTES: Final = 2**20
+SENT_FOR_ERRORS: Final = "Nova's usual body without X-Auth-Token, one that is cut short, and an empty list"
 #: Details of the server that an error must not show.
 INTERNALS: Final = {
     "a traceback": re.compile(
-        r"Traceback \(most recent call last\)|File \"[^\"]+\", line \d+|goroutine \d+ \[|\tat [\w.$]+\("
+        r'Traceback \(most recent call last\)|File "[^"]+", line \d+|goroutine \d+ \[|\tat [\w.$]+\('
     ),
     "the class of an exception": re.compile(r"\b[A-Z][a-z]\w*(Error|Exception)\b"),
     "a path of its host": re.compile(r"(?<![\w/:.])/(usr|opt|home|root|srv|var|etc|app|tmp)/[\w.-]+"),
@@ -91,15 +91,7 @@ def is_json(session: ContractSession) -> Judgement:
 def finite(session: ContractSession) -> Judgement:
     """Nova accepts NaN and Infinity and passes them on: the instance's whole vendor_data2.json is then invalid JSON."""
     exchange = readable(session)
-    return passed(exchange) if is_finite(exchange) else failed(exchange, "the answer contains NaN or Infinity")
-
-
-def is_finite(exchange: Exchange) -> bool:
-    try:
-        json.dumps(exchange.value, allow_nan=False)
-    except ValueError:
-        return False
-    return True
+    return passed(exchange) if is_finite(exchange.value) else failed(exchange, "the answer contains NaN or Infinity")
 
 
 @ANSWER.case("encoding", "must", "Nova reads the text as it was meant")
@@ -120,7 +112,7 @@ def strict(session: ContractSession) -> Judgement:
     cloud-init fails at a lone surrogate.
     """
     exchange = readable(session)
-    if not is_finite(exchange):
+    if not is_finite(exchange.value):
         raise NotTested("the answer contains NaN or Infinity: see answer-finite")
     try:
         parse(exchange.text.encode("utf-8", "replace"))
@@ -156,34 +148,26 @@ def size(session: ContractSession) -> Judgement:
     return failed(exchange, f"the answer has {length} bytes") if length > MAX_BYTES else passed(exchange)
 
 
-def errors(session: ContractSession) -> Iterator[Exchange]:
-    """Yield the answers to requests without a token or with an invalid body."""
-    yield session.ask_with("none")
+def errors(session: ContractSession) -> list[Exchange]:
+    """Return the errors that requests without a token or with an invalid body are answered with."""
+    answers = [session.ask_with("none")]
     if session.can_ask and session.usual.answered:
-        yield session.ask("a body that is cut short", CUT, session.token_kind)
-        yield session.ask("an empty list", b"[]", session.token_kind)
-
-
-def seen_errors(session: ContractSession) -> list[Exchange]:
-    found = [exchange for exchange in errors(session) if exchange.status is not None and exchange.status >= 400]
+        answers.append(session.ask("a body that is cut short", CUT, session.token_kind))
+        answers.append(session.ask("an empty list", b"[]", session.token_kind))
+    found = [exchange for exchange in answers if exchange.status is not None and exchange.status >= 400]
     if not found:
         raise NotTested("the server answered with no error")
     return found
 
 
-@ANSWER.case(
-    "error-shape",
-    "should",
-    "Errors are JSON with a message that Nova can log",
-    "Nova's usual body without X-Auth-Token, one that is cut short, and an empty list",
-)
+@ANSWER.case("error-shape", "should", "Errors are JSON with a message that Nova can log", SENT_FOR_ERRORS)
 def error_shape(session: ContractSession) -> Judgement:
     """keystoneauth1 finds the message only in application/json of two forms (exceptions/http.py).
 
     They are {"error": {"message": …}} and {"errors": [{"title": …}]}. For others Nova logs "Unrecognized schema in
     response body." or nothing.
     """
-    found = seen_errors(session)
+    found = errors(session)
     for exchange in found:
         if not has_message(exchange):
             return failed(exchange, f"the {exchange.status} has no message that Nova can find")
@@ -201,18 +185,13 @@ def has_message(exchange: Exchange) -> bool:
     return isinstance(message, str) and bool(message)
 
 
-@ANSWER.case(
-    "error-text",
-    "should",
-    "Errors reveal nothing about the server's internals",
-    "Nova's usual body without X-Auth-Token, one that is cut short, and an empty list",
-)
+@ANSWER.case("error-text", "should", "Errors reveal nothing about the server's internals", SENT_FOR_ERRORS)
 def error_text(session: ContractSession) -> Judgement:
     """With vendordata_dynamic_failure_fatal the tenant reads this text in the instance's fault.
 
     It should contain no traceback, no exception and no path.
     """
-    found = seen_errors(session)
+    found = errors(session)
     for exchange in found:
         for what, pattern in INTERNALS.items():
             if pattern.search(exchange.text):

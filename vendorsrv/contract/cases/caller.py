@@ -68,9 +68,7 @@ def tenant_token(session: ContractSession) -> Judgement:
 def valid_token(session: ContractSession) -> Judgement:
     """After a 401 Nova tries once with a new token (keystoneauth1, Session.request), then gives the instance {}."""
     exchange = answer_to(session, "valid")
-    if exchange.status in {401, 403}:
-        return failed(exchange, f"status {exchange.status}")
-    return passed(exchange)
+    return failed(exchange, f"status {exchange.status}") if exchange.status in {401, 403} else passed(exchange)
 
 
 @CALLER.case(
@@ -118,9 +116,8 @@ def challenge(session: ContractSession) -> Judgement:
     exchange = answer_to(session, "none")
     if exchange.status != 401:
         raise NotTested("a request without a token is not answered with 401")
-    if "WWW-Authenticate" not in exchange.headers:
-        return failed(exchange, "there is no WWW-Authenticate header")
-    return passed(exchange)
+    there = "WWW-Authenticate" in exchange.headers
+    return passed(exchange) if there else failed(exchange, "there is no WWW-Authenticate header")
 
 
 @CALLER.case(
