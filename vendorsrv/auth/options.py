@@ -96,16 +96,12 @@ def find_problems(conf: cfg.ConfigOpts) -> list[Problem]:
     conf.set_default("service_token_roles_required", True, group=AUTHTOKEN)
     if values[AUTHTOKEN].get("delay_auth_decision"):
         problems.append(Problem(AUTHTOKEN, "delay_auth_decision", "must be off; it turns an outage into bad tokens"))
-    section, account = list(values.items())[-1]
-    problems += find_account_problems(section, account)
+    problems += find_account_problems(section, values[section])
     return problems or find_contradictions(conf, AUTHTOKEN, section)
 
 
 def find_contradictions(conf: cfg.ConfigOpts, section: str, shared: str) -> list[Problem]:
-    """Return what contradicts itself in an account without another problem.
-
-    :param shared: the section that has its options, by ``auth_section`` in the first.
-    """
+    """Return what keystoneauth refuses in an account whose options are in the section ``shared``."""
     try:
         loading.load_auth_from_conf_options(conf, section)
     except ClientException as error:

@@ -23,8 +23,6 @@ REMEMBER_FOR: Final = 5.0
 DECISIONS: Final = 16_384
 NOBODY: Final = Caller(user_id="")
 UNDECIDED: Final = (NOBODY, False, float("-inf"))
-#: Errors of a policy file that cannot be read, is not YAML, or is not a mapping of names to strings.
-UNREADABLE: Final = (ValueError, TypeError, AttributeError, cfg.Error)
 
 
 # Above the first rule: to parse it, oslo.policy loads this class by its entry point while this module is imported.
@@ -115,7 +113,17 @@ class Policy:
         :raises PolicyUnavailable: the policy file has become unreadable.
         """
         rule = rule_name(handler)
-        return self.is_same_as_ask(rule) or self.enforce(rule, target_of(request), caller)
+        if self.is_same_as_ask(rule):
+            return True
+        # oslo.policy logs the target at debug level, so it holds neither user-data nor metadata.
+        target = {
+            "instance_id": request.instance_id,
+            "project_id": request.project_id,
+            "image_id": request.image_id,
+            "hostname": request.hostname,
+            "boot_roles": request.boot_roles,
+        }
+        return self.enforce(rule, target, caller)
 
     def is_same_as_ask(self, rule: str) -> bool:
         # str() of a check takes 2 µs, so its result is remembered; a changed file replaces the check.
@@ -131,23 +139,12 @@ class Policy:
             if self.broken:  # oslo.policy itself would use the rules from before the change
                 self.enforcer.load_rules(force_reload=True)
             allowed = bool(self.enforcer.enforce(rule, target, credentials(caller)))
-        except UNREADABLE as error:
+        except (ValueError, TypeError, AttributeError, cfg.Error) as error:  # unreadable, no YAML, or no mapping
             LOG.error("the policy file cannot be read: %s: %s", type(error).__name__, error)
             self.broken = True
             raise PolicyUnavailable("the server's policy file cannot be read") from None
         self.broken = False
         return allowed
-
-
-def target_of(request: VendordataRequest) -> dict[str, Any]:
-    # oslo.policy logs the target at debug level, so it holds neither user-data nor metadata.
-    return {
-        "instance_id": request.instance_id,
-        "project_id": request.project_id,
-        "image_id": request.image_id,
-        "hostname": request.hostname,
-        "boot_roles": request.boot_roles,
-    }
 
 
 def credentials(caller: Caller) -> dict[str, Any]:

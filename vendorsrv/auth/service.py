@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from typing import Final
 
 from keystoneauth1 import loading
 from keystoneauth1.session import Session
@@ -34,8 +34,6 @@ def account_options(conf: cfg.ConfigOpts, section: str) -> dict[str, list[cfg.Op
 def find_service_problems(conf: cfg.ConfigOpts, section: str) -> list[Problem]:
     """Return what is wrong with an account; empty when it can request a token."""
     problems: list[Problem] = []
-    values: dict[str, Any] = {}
-    shared = section
     for shared, options in account_options(conf, section).items():
         values, found = read(conf, shared, options)
         problems += found

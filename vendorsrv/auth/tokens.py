@@ -36,6 +36,7 @@ VALID_TOKENS: Final = 16_384
 INVALID_TOKENS: Final = 4_096
 #: Seconds for which a successful check of readiness is not repeated.
 READY_FOR: Final = 2.0
+NEVER: Final = float("-inf")
 NOT_READY: Final = "Keystone does not answer, or refuses the account in [keystone_authtoken]"
 #: Either role lets an account validate other accounts' tokens (Keystone's identity:validate_token).
 VALIDATORS: Final = frozenset({"service", "admin"})
@@ -81,8 +82,7 @@ class Authenticator:
         self.valid: dict[bytes, Validated] = {}
         self.invalid: TLRUCache[bytes, float] = TLRUCache(INVALID_TOKENS, lambda _, until, __: until, clock)
         self.refuse_for = settings.invalid_token_cache_time
-        self.ready_until = -1.0
-        self.may_validate: bool | None = None
+        self.ready_until = NEVER
 
     async def validate(self, token: str | None, path: str) -> Caller:
         """Return the token's owner.
@@ -175,24 +175,19 @@ class Authenticator:
         )
 
     async def check_ready(self) -> None:
-        """Check that tokens can be validated, by getting one for our own account and validating it.
-
-        :raises KeystoneUnavailable: they cannot.
-        """
+        """Raise KeystoneUnavailable unless a token of our own account can be requested and validated."""
         if self.clock() < self.ready_until:
             return
         try:
             own = await self.single_flight.run("ready", lambda: self.in_thread(self.validate_own_token), self.timeout)
         except (Unauthorized, TimeoutError):
             raise KeystoneUnavailable(NOT_READY) from None
+        if self.ready_until == NEVER and VALIDATORS.isdisjoint(own.caller.roles):
+            LOG.warning(
+                "the account in [keystone_authtoken] has neither the role service nor admin: "
+                "Keystone's default policy lets it validate its own tokens only"
+            )
         self.ready_until = self.clock() + READY_FOR
-        if self.may_validate is None:
-            self.may_validate = not VALIDATORS.isdisjoint(own.caller.roles)
-            if not self.may_validate:
-                LOG.warning(
-                    "the account in [keystone_authtoken] has neither the role service nor admin: "
-                    "Keystone's default policy lets it validate its own tokens only"
-                )
 
     def validate_own_token(self) -> Validated:
         try:

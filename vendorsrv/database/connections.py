@@ -38,8 +38,7 @@ class Connections:
         except BaseException:  # cancelled before the answer of the statement was read
             await asyncio.shield(asyncio.create_task(drop(connection)))
             raise
-        else:
-            self.idle.append(connection)
+        self.idle.append(connection)
 
     async def close(self) -> None:
         """Close the idle connections."""

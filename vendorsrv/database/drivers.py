@@ -39,10 +39,7 @@ class RowQuery:
             raise DriverError from error
 
     async def execute(self, connection: AsyncConnection, values: tuple[str, ...]) -> Any:
-        """Return the row, read by SQLAlchemy; None when there is none.
-
-        :raises DBAPIError: it cannot be read.
-        """
+        """Return the row, read by SQLAlchemy with its errors; None when there is none."""
         return (await connection.execute(self.statement, dict(zip(self.names, values, strict=True)))).first()
 
 

@@ -28,16 +28,13 @@ T = TypeVar("T")
 
 #: The extra of vendorsrv that installs a driver.
 EXTRAS: Final = {"aiosqlite": "", "asyncpg": "[postgresql]", "asyncmy": "[mysql]"}
-
 #: Connections of a worker. A statement takes less than a millisecond; PostgreSQL has 100 connections for everybody.
 POOL: Final = 5
-
 #: Attempts at a statement that a lost connection or a deadlock ended. Every statement may be repeated.
 ATTEMPTS: Final = 3
 #: MariaDB's ER_LOCK_DEADLOCK: two inserts of one key and its deletion can meet so; a Galera cluster gives it to
 #: whoever was second on another node.
 DEADLOCK: Final = 1213
-
 #: Seconds between two attempts to write to a SQLite file that another process is writing to.
 LOCKED_PAUSE: Final = (0.002, 0.01)
 

@@ -37,7 +37,14 @@ def async_url(connection: str) -> URL:
     if driver is None:
         raise ConfigError(f"[database] connection: {database} is not one of {', '.join(DRIVERS)}")
     url = url.set(drivername=f"{database}+{driver}").difference_update_query(NOT_NEEDED)
-    return url_for_asyncpg(url) if driver == "asyncpg" else refuse_unknown(url)
+    if driver == "asyncpg":
+        return url_for_asyncpg(url)
+    known = ASYNCMY if driver == "asyncmy" else frozenset()
+    for name in url.query:
+        if name not in known:
+            choice = f"known are {', '.join(sorted(known))}" if known else "SQLite takes none"
+            raise ConfigError(f"[database] connection: unknown option {name} in the URL; {choice}")
+    return url
 
 
 def url_for_asyncpg(url: URL) -> URL:
@@ -46,12 +53,3 @@ def url_for_asyncpg(url: URL) -> URL:
     if of_libpq:
         own["dsn"] = f"postgresql://?{urlencode(sorted(of_libpq.items()), doseq=True)}"
     return url.set(query=own)
-
-
-def refuse_unknown(url: URL) -> URL:
-    known = ASYNCMY if url.get_driver_name() == "asyncmy" else frozenset()
-    for name in url.query:
-        if name not in known:
-            choice = f"known are {', '.join(sorted(known))}" if known else "SQLite takes none"
-            raise ConfigError(f"[database] connection: unknown option {name} in the URL; {choice}")
-    return url

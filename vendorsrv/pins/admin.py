@@ -83,10 +83,7 @@ class PinAdmin:
             await self.store.forget(keys[start : start + PAGE])
 
     def answer(self, row: Row) -> str:
-        """Return the answer in a row.
-
-        :raises ConfigError: none of the keys decrypts it.
-        """
+        """Return the answer in a row; raise ConfigError if none of the keys decrypts it."""
         try:
             return self.cipher.decrypt(row.instance_id, row.handler, stored(row)).decode()
         except PinsUnavailable as error:
@@ -131,10 +128,7 @@ class PinAdmin:
         return row is not None and row.answer == encrypted
 
     async def rotate(self) -> Rotation:
-        """Encrypt every answer with the newest key.
-
-        :raises ConfigError: there is no key.
-        """
+        """Encrypt every answer with the newest key; raise ConfigError if there is none."""
         if self.cipher.newest is None:
             raise ConfigError("[pins] encryption_keys: required; the answers are encrypted with the first key")
         rotation = Rotation()

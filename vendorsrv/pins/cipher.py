@@ -61,10 +61,7 @@ class PinCipher:
         return plain[len(prefix) :]
 
     def reencrypt(self, instance_id: str, handler: str, stored: bytes) -> bytes | None:
-        """Return the bytes to store, encrypted with the newest key; None when they are already.
-
-        :raises PinsUnavailable: see :meth:`decrypt`.
-        """
+        """Return the bytes encrypted with the newest key, None when they are already; raise as :meth:`decrypt`."""
         body = self.decrypt(instance_id, handler, stored)
         with suppress(InvalidToken):
             if is_encrypted(stored) and self.newest:

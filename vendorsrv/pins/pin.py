@@ -71,8 +71,7 @@ class Pins:
         :raises PinsUnavailable: the store is unavailable, or another worker's run did not end in time.
         """
         row = await self.row_of(instance_id, handler)
-        found = self.answer_in(row)
-        if found is not None:
+        if (found := self.answer_in(row)) is not None:
             return found
         return await self.single_flight.run(
             (instance_id, handler), lambda: self.claim_and_create(instance_id, handler, create, deadline, row)
@@ -122,6 +121,4 @@ class Pins:
         )
 
     def answer_in(self, row: Row | None) -> bytes | None:
-        if row is None or row.answer is None:
-            return None
-        return self.cipher.decrypt(row.instance_id, row.handler, row.answer)
+        return self.cipher.decrypt(row.instance_id, row.handler, row.answer) if row and row.answer is not None else None

@@ -123,10 +123,7 @@ class PinStore:
 
 
 async def translate_errors(answer: Awaitable[T]) -> T:
-    """Return what the database answers.
-
-    :raises PinsUnavailable: in place of DatabaseUnavailable, which is its cause.
-    """
+    """Return what the database answers; raise PinsUnavailable in place of DatabaseUnavailable, which is its cause."""
     try:
         return await answer
     except DatabaseUnavailable as error:

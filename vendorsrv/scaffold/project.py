@@ -24,8 +24,6 @@ FILES: Final = {
     "handler.py": "$package/__init__.py",
     "test_handler.py": "tests/test_$module.py",
 }
-#: An empty file that marks the package as typed (PEP 561).
-TYPED: Final = "$package/py.typed"
 
 
 def write_package(name: str, directory: str | Path | None = None) -> list[Path]:
@@ -43,7 +41,7 @@ def write_package(name: str, directory: str | Path | None = None) -> list[Path]:
     written = []
     try:
         folder.mkdir(parents=True)
-        for to, text in {**files, TYPED: ""}.items():
+        for to, text in {**files, "$package/py.typed": ""}.items():  # PEP 561
             path = folder / Template(to).substitute(values)
             path.parent.mkdir(exist_ok=True)
             path.touch(0o600 if path.suffix == ".conf" else 0o666)  # the configuration will contain a password
