@@ -24,10 +24,8 @@ class Loopback:
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.context = context
-        self.port = 0
         self.over = threading.Event()
         self.server: Listening | None = None
-        self.keeper: socket.socket | None = None
 
     @property
     def base(self) -> str:
@@ -35,21 +33,23 @@ class Loopback:
         return f"{'https' if self.context else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
+        self.keeper = socket.socket()  # keeps the port while nobody listens there, so that no other process gets it
+        self.keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.keeper.bind(("127.0.0.1", 0))
+        self.port: int = self.keeper.getsockname()[1]
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.over.set()
         self.stop()
-        self.let_go()
+        self.keeper.close()
 
     def start(self) -> None:
         """Listen; after :meth:`stop`, on the same port as before."""
-        self.let_go()
         self.server = Listening(("127.0.0.1", self.port), type("Bound", (self.calls,), {"owner": self}))
         if self.context:
             self.server.socket = self.context.wrap_socket(self.server.socket, server_side=True)
-        self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
@@ -57,20 +57,8 @@ class Loopback:
         if self.server is not None:
             self.server.shutdown()
             self.server.server_close()
-            self.keep()
             self.server.hang_up()
             self.server = None
-
-    def keep(self) -> None:
-        """Keep the port while nobody listens there, so that no other process gets it."""
-        self.keeper = socket.socket()
-        self.keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.keeper.bind(("127.0.0.1", self.port))
-
-    def let_go(self) -> None:
-        """End :meth:`keep`."""
-        if self.keeper is not None:
-            self.keeper.close()
 
 
 class Listening(ThreadingHTTPServer):

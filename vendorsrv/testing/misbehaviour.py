@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Callable
 from typing import Final
 
@@ -14,6 +13,8 @@ Behaviour = Callable[[Callable[[bytes], object], Callable[[float], object]], obj
 SILENCE: Final = 60.0
 SLOW: Final = 6.0
 
+#: An error in the form that keystoneauth1 can read.
+ERROR: Final = '{"error": {"message": "no such rack"}}'
 #: Keystone's request for a second factor, which keystoneauth1 looks for in every 401.
 RECEIPT: Final = (
     '{"receipt": {"methods": ["password"], "expires_at": "2030-01-01T00:00:00.000000Z"}, '
@@ -41,11 +42,6 @@ def sends(response: bytes) -> Behaviour:
 def body(text: bytes | str, status: int = 200, content_type: str = "application/json", **headers: str) -> Behaviour:
     """Answer with this body; the headers are :func:`raw`'s."""
     return sends(raw(status, text, content_type, **headers))
-
-
-def error(status: int, **headers: str) -> Behaviour:
-    """Answer with an error in the form that keystoneauth1 can read."""
-    return body(json.dumps({"error": {"message": "no such rack"}}), status, **headers)
 
 
 def drips(response: bytes, seconds: float, times: int = 5) -> Behaviour:
@@ -111,9 +107,9 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "cloud-config": body("#cloud-config\nruncmd: []"),
     "long number": body("9" * 5000),
     "deep": body("[" * 100_000 + "]" * 100_000),
-    **{str(status): error(status) for status in (400, 401, 403, 404, 405, 409, 413, 422, 429, 499)},
-    **{str(status): error(status) for status in (500, 502, 503, 504, 599)},
-    "retry after": error(503, Retry_After="1"),
+    **{str(status): body(ERROR, status) for status in (400, 401, 403, 404, 405, 409, 413, 422, 429, 499)},
+    **{str(status): body(ERROR, status) for status in (500, 502, 503, 504, 599)},
+    "retry after": body(ERROR, 503, Retry_After="1"),
     "errors that are strings": body('{"errors": ["no"]}', 500),
     "receipt": body(RECEIPT, 401, Openstack_Auth_Receipt="x"),
     "bad receipt": body("{}", 401, Openstack_Auth_Receipt="x"),

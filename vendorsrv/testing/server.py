@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from typing_extensions import Unpack
 
@@ -22,9 +27,7 @@ from vendorsrv.server.app import Application
 from vendorsrv.settings import Settings
 from vendorsrv.testing.answers import Answer, request
 from vendorsrv.testing.bodies import Members, nova_body
-from vendorsrv.testing.given import naming
 from vendorsrv.testing.keystone import FakeKeystone
-from vendorsrv.testing.listening import listening
 from vendorsrv.testing.stores import StoreSwitch, SwitchedCache
 
 if TYPE_CHECKING:
@@ -87,7 +90,20 @@ class Server:
     @cached_property
     def url(self) -> str:
         """The URL for clients that use HTTP; the server listens from the first use of this property."""
-        return self.stack.enter_context(listening(self.app, self.portal))
+        # The lifespan runs already.
+        config = uvicorn.Config(
+            self.app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False
+        )
+        server = uvicorn.Server(config)
+        listener = self.stack.enter_context(socket.create_server(("127.0.0.1", 0)))  # clients may connect at once
+        serving = self.portal.start_task_soon(server.serve, [listener])
+
+        def stop() -> None:
+            server.should_exit = True
+            serving.result()
+
+        self.stack.callback(stop)
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     def ask(
         self,
@@ -167,6 +183,29 @@ def serve(
         for release in (keystone.let_go, app.pins_switch.release, app.cache_switch.release):
             stack.callback(release)
         yield Server(app, portal, keystone, stack)
+
+
+@contextmanager
+def naming(handlers: Sequence[type[Handler] | str]) -> Iterator[list[str]]:
+    """Yield the name of each handler for ``[vendorsrv] handlers``: ``module:Class`` for a class, a name as it is.
+
+    The classes may be defined anywhere, also in a function: they are attributes of a module that exists as long as the
+    context does.
+    """
+    module = ModuleType(f"vendorsrv_testing_{uuid.uuid4().hex}")
+    names = []
+    for number, handler in enumerate(handlers):
+        if isinstance(handler, str):
+            names.append(handler)
+        else:
+            name = f"{handler.__name__}_{number}"
+            setattr(module, name, handler)
+            names.append(f"{module.__name__}:{name}")
+    sys.modules[module.__name__] = module
+    try:
+        yield names
+    finally:
+        del sys.modules[module.__name__]
 
 
 def own_section(names: Sequence[str], options: Options) -> dict[str, Options]:

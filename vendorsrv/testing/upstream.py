@@ -12,10 +12,9 @@ from vendorsrv.testing.loopback import Loopback
 from vendorsrv.testing.misbehaviour import BEHAVIOURS, Behaviour, body, path
 
 REDIRECTS: Final = (301, 302, 303, 305, 307, 308)
-#: Names that need a server: redirects to its good answer, a redirect to itself, and a port where nobody listens.
-OF_A_SERVER: Final = (*map(str, REDIRECTS), "circle", "refused")
-#: Every name that :meth:`FakeUpstream.url_of` takes.
-NAMES: Final = (*BEHAVIOURS, *OF_A_SERVER)
+#: Every name that :meth:`FakeUpstream.url_of` takes: the behaviours, redirects to the server's good answer, a redirect
+#: to itself, and a port where nobody listens.
+NAMES: Final = (*BEHAVIOURS, *map(str, REDIRECTS), "circle", "refused")
 
 
 class Received(NamedTuple):
