@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vendorsrv.proxy.cache_control import read_cache_control
+from vendorsrv.proxy.handler import read_cache_control
 
 
 @pytest.mark.parametrize(

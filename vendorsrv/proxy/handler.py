@@ -7,6 +7,7 @@ import base64
 import codecs
 import hashlib
 import logging
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from vendorsrv.answer import HandlerAnswer
 from vendorsrv.auth.service import ServiceToken, service_session
 from vendorsrv.errors import HandlerTimeout, UpstreamError, UpstreamRefused, VendordataError
 from vendorsrv.handler import DEADLINE, NAME, RESERVED, Handler
-from vendorsrv.proxy.cache_control import read_cache_control
 from vendorsrv.proxy.client import CannotConnect, Reply, TooLarge, Upstream, UpstreamFailure
 from vendorsrv.proxy.options import PROXY_OPTIONS, tls_context
 from vendorsrv.request import VendordataRequest
@@ -43,6 +43,8 @@ UNAVAILABLE_FOR: Final = 10.0
 NOT_NOW: Final = {408, 425, 429}
 #: Charsets that are decoded. Nova decodes all that Python knows, some of which take a minute for a megabyte.
 CHARSETS: Final = {"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16", "utf-16-le", "utf-16-be"}
+#: A directive of Cache-Control: its name, and its value with or without quotes.
+DIRECTIVE: Final = re.compile(r"""([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?""", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -203,6 +205,23 @@ def charset_of(content_type: str) -> str:
     if found not in CHARSETS:
         raise LookupError(found)
     return found
+
+
+def read_cache_control(value: str) -> tuple[bool, float | None]:
+    """Read the value of ``Cache-Control`` (RFC 9111, 5.2.2); of a directive that is repeated, the first counts (4.2.1).
+
+    :returns: whether the answer may be stored, and its ``max-age`` in seconds: None without one, and 0 when it cannot
+        be read. ``no-cache`` forbids storing too: the answer would have to be revalidated, and has no validator.
+    """
+    directives: dict[str, str] = {}
+    for match in DIRECTIVE.finditer(value):
+        directives.setdefault(match[1].lower(), match[2] or match[3] or "")
+    may_store = not {"no-store", "no-cache"} & directives.keys()
+    if "max-age" not in directives:
+        return may_store, None
+    seconds = directives["max-age"]
+    # Larger numbers count as 2**31 (RFC 9111, 1.2.2).
+    return may_store, float(min(int(seconds[:10]), 2**31)) if re.fullmatch("[0-9]+", seconds) else 0.0
 
 
 def find_proxies(conf: cfg.ConfigOpts) -> tuple[list[type[Proxy]], list[str]]:
