@@ -112,7 +112,7 @@ class Application(FastAPI):
         """Route ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI."""
         if scope["type"] == "lifespan":
             await self.lifespan_without_traceback(scope, receive, send)
-        elif scope["type"] == "http" and self.endpoint.matches(scope["path"]):
+        elif scope["type"] == "http" and scope["path"].find("/", 1) == -1:
             await self.endpoint(scope, receive, send)
         elif scope["type"] == "http":
             await self.endpoint.forward(super().__call__, scope, receive, send)

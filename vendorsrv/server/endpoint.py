@@ -53,12 +53,8 @@ class Endpoint:
         self.body_timeout = settings.body_timeout
         self.challenge = challenge
 
-    def matches(self, path: str) -> bool:
-        """Whether a path is ``/`` or ``/{handler}``."""
-        return path.find("/", 1) == -1
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request whose path :meth:`matches`."""
+        """Answer one request for ``/`` or ``/{handler}``."""
         started = time.monotonic()
         path, headers = scope["path"], pick_headers(scope["headers"])
         request_id = new_request_id()

@@ -177,10 +177,7 @@ class Supervisor:
             old.process.join()
 
     def replace_dead_workers(self) -> None:
-        """Start a worker for each that has ended or is silent.
-
-        :raises ConfigError: a worker could not start.
-        """
+        """Start a worker for each that has ended or is silent; raise ConfigError if one could not start."""
         for index, worker in enumerate(self.workers):
             if worker.is_alive(self.patience):
                 continue
