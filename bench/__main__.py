@@ -1,4 +1,4 @@
-"""``python -m bench [NAME …]``, as ``make bench`` runs it: every benchmark, or some."""
+"""``python -m bench [NAME …]``, which ``make bench`` runs: all benchmarks, or those that are named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vendorsrv.tables import show_columns
 
 Rows = list[dict[str, object]]
 
-#: Each prints ratios, or what is counted; rows that something is asked of have ``goal`` and ``reached``.
+#: Each returns one row for a figure; a figure with a goal has it in ``goal``, and the verdict in ``reached``.
 BENCHMARKS: Final[dict[str, Callable[[], Rows]]] = {
     "throughput": throughput.report,
     "hot-path": hot_path.report,
@@ -36,13 +36,20 @@ BENCHMARKS: Final[dict[str, Callable[[], Rows]]] = {
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
-@click.option("--quick", is_flag=True, help="Some seconds of each, to see that it works; the figures say little.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for keeping.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print tables as docs/performance.md has them.")
-@click.option("--from", "kept", type=click.Path(exists=True, path_type=Path), help="Show a kept JSON; measure nothing.")
-def main(names: tuple[str, ...], quick: bool, as_json: bool, as_markdown: bool, kept: Path | None) -> None:
-    """Measure contenders in one run, and print what one costs in terms of another."""
-    found = json.loads(kept.read_text()) if kept else measured(names or tuple(BENCHMARKS), quick=quick)
+@click.option(
+    "--quick", is_flag=True, help="Run each for a few seconds, to check that it works; the figures are rough."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, to store the figures.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables of docs/performance.md.")
+@click.option(
+    "--from",
+    "stored",
+    type=click.Path(exists=True, path_type=Path),
+    help="Print the figures of a stored JSON file instead of measuring.",
+)
+def main(names: tuple[str, ...], quick: bool, as_json: bool, as_markdown: bool, stored: Path | None) -> None:
+    """Run benchmarks, and print their figures; contenders of one run are compared with each other."""
+    found = json.loads(stored.read_text()) if stored else run_benchmarks(names or tuple(BENCHMARKS), quick=quick)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     elif as_markdown:
@@ -51,18 +58,18 @@ def main(names: tuple[str, ...], quick: bool, as_json: bool, as_markdown: bool, 
         show(found)
 
 
-def measured(names: Sequence[str], *, quick: bool) -> dict[str, Any]:
-    """Run benchmarks one after the other, and give what is kept of them: the machine, and the rows of each."""
+def run_benchmarks(names: Sequence[str], *, quick: bool) -> dict[str, Any]:
+    """Run benchmarks one after the other, and return the machine's description and the rows of each."""
     if quick:
         EFFORT.set(QUICK)
     effort = EFFORT.get()
-    kind = {**machine.kind(), "effort": f"{effort.rounds} rounds of {effort.seconds} s"}
+    description = {**machine.describe(), "effort": f"{effort.rounds} rounds of {effort.seconds} s"}
     benchmarks = {name: rows_of(name) for name in names}
-    return {"machine": {**kind, "databases": peers.RAN}, "benchmarks": benchmarks}
+    return {"machine": {**description, "databases": peers.RAN}, "benchmarks": benchmarks}
 
 
 def rows_of(name: str) -> Rows:
-    """Run one benchmark. When it cannot be run its row says why: an hour's other figures are not lost for it."""
+    """Run one benchmark; when it fails, its only row says why, so that the other benchmarks' figures are kept."""
     click.echo(f"Measuring {name}", err=True)
     try:
         return BENCHMARKS[name]()
@@ -72,37 +79,37 @@ def rows_of(name: str) -> Rows:
 
 
 def show(found: dict[str, Any]) -> None:
-    """Print everything in columns that are never cut; what the storm printed, which has no machine, as well."""
+    """Print all figures in columns that are never cut."""
     for name, value in found.get("machine", {}).items():
-        click.echo(f"{name}: {shown(value)}")
+        click.echo(f"{name}: {to_text(value)}")
     for name, rows in found.get("benchmarks", found).items():
         click.echo(f"\n{name}")
         headings = columns(rows)
-        show_columns(headings, [[shown(row.get(each, "")) for each in headings] for row in rows], Console())
+        show_columns(headings, [[to_text(row.get(each, "")) for each in headings] for row in rows], Console())
 
 
 def markdown(found: dict[str, Any]) -> str:
-    """Give the same as the page has it."""
-    lines = [f"- {name}: {shown(value)}" for name, value in found.get("machine", {}).items()]
+    """Return all figures as Markdown."""
+    lines = [f"- {name}: {to_text(value)}" for name, value in found.get("machine", {}).items()]
     for name, rows in found.get("benchmarks", found).items():
         headings = columns(rows)
         lines += ["", f"### {name}", "", line(headings), f"|{'---|' * len(headings)}"]
-        lines += [line([shown(row.get(each, "")) for each in headings]) for row in rows]
+        lines += [line([to_text(row.get(each, "")) for each in headings]) for row in rows]
     return "\n".join(lines)
 
 
 def line(cells: Sequence[str]) -> str:
-    """Give a table's line."""
+    """Return a line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
 def columns(rows: Rows) -> list[str]:
-    """Give the columns that any of the rows has, in their order."""
+    """Return the names of all columns, in the order of their first use."""
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def shown(value: object) -> str:
-    """Give a value in one line."""
+def to_text(value: object) -> str:
+    """Return a value as one line of text."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {each}" for name, each in value.items())
     return str(value)

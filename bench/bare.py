@@ -1,6 +1,6 @@
-"""``python -m bench.bare CONFIG NAME``: contenders with nothing around them, on uvicorn as vendorsrv configures it.
+"""``python -m bench.bare CONFIG NAME``: applications without vendorsrv, on uvicorn as vendorsrv configures it.
 
-They have uvicorn's own protocol, which writes head and body of a response separately; vendorsrv's writes them at once.
+They use uvicorn's own protocol, which writes head and body of a response separately; vendorsrv's writes them at once.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from vendorsrv.server.serve import uvicorn_config
 from vendorsrv.settings import Settings
 
 LISTENING: Final = re.compile(r"Uvicorn running on (http://127\.0\.0\.1:\d+) ")
-#: The bytes that vendorsrv's answer has.
+#: The same bytes as vendorsrv's answer.
 BODY: Final = json.dumps(ANSWER, separators=(",", ":")).encode()
 HEADERS: Final = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
 
 
 async def floor(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the body, look at nothing, and answer: less cannot be done with this server."""
+    """Read the body and send a fixed answer: the least that an application on uvicorn can do."""
     if scope["type"] == "lifespan":
         await live(receive, send)
         return
@@ -42,7 +42,7 @@ async def floor(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def live(receive: Receive, send: Send) -> None:
-    """Start and stop when asked to."""
+    """Confirm the start and the stop of the server (the ASGI lifespan)."""
     for phase in ("startup", "shutdown"):
         await receive()
         await send({"type": f"lifespan.{phase}.complete"})
@@ -61,7 +61,7 @@ class Nova(BaseModel):
 
 
 def fastapi() -> FastAPI:
-    """Build what a tutorial leads to: one route with a model of the body, and nobody asked who he is."""
+    """Build the application of a FastAPI tutorial: one route with a model of the body, and no authentication."""
     application = FastAPI()
 
     @application.post("/mail")
@@ -80,9 +80,9 @@ def fastapi() -> FastAPI:
 
 @contextmanager
 def serving_bare(directory: Path, name: str) -> Iterator[str]:
-    """Run one of them in a process of its own, on a free loopback port, and give its URL.
+    """Run one application in a process of its own on a free loopback port, and yield its URL.
 
-    :param directory: gets its configuration and its log.
+    :param directory: for its configuration and its log.
     """
     directory.mkdir(exist_ok=True)
     config, log = directory / "bare.conf", directory / "bare.log"
@@ -92,14 +92,14 @@ def serving_bare(directory: Path, name: str) -> Iterator[str]:
 
 
 def serve_bare(settings: Settings, application: ASGIApp) -> None:
-    """Serve an application by uvicorn's own protocol until SIGTERM."""
+    """Serve an application with uvicorn's own protocol until SIGTERM."""
     config = uvicorn_config(settings, application, 1)
     config.http = "httptools"
     uvicorn.Server(config).run()
 
 
 def main(config_file: str, name: str) -> None:
-    """Serve until SIGTERM."""
+    """Serve the named application until SIGTERM."""
     logging.basicConfig(level=logging.INFO)
     serve_bare(Settings.from_file(config_file), floor if name == "floor" else fastapi())
 

@@ -1,4 +1,4 @@
-"""The contenders of the benchmarks, each started for real: a process of its own, on a core that they have in turn."""
+"""The contenders of the benchmarks: each is a real server process, and all of them share one core."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tests.support.peers.server import BODY, Options, Server
 from tests.support.pin_stores import make_table
 from tests.support.wsgi_server import serving_wsgi
 
-#: Instances that the benchmarks ask for in turn. With one alone, requests that meet would share a run.
+#: Instances that the requests are for, in turn. Concurrent requests for a single instance would share one run.
 INSTANCES: Final = 200
 
-#: Every contender, and what it is; docs/performance.md has the same words.
+#: Each contender and its description; docs/performance.md has the same table.
 CONTENDERS: Final = {
     "floor": "a bare ASGI function that reads the body and sends the same bytes; uvicorn's own protocol (two writes)",
     "fastapi": "a plain FastAPI route with a pydantic model of Nova's body and no authentication; the same protocol",
@@ -51,9 +51,9 @@ class Contender:
     """A server that answers Nova's requests.
 
     :ivar name: one of :data:`CONTENDERS`.
-    :ivar url: the whole URL that is posted to.
-    :ivar pid: of its process, which may have others below it; a database's are not among them.
-    :ivar is_right: says whether an answer, taken as JSON, is the right one.
+    :ivar url: the complete URL for POST.
+    :ivar pid: of its main process; the CPU of its children counts too, a database's does not.
+    :ivar is_right: whether an answer, parsed as JSON, is the expected one.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Contender:
     is_right: Callable[[Any], bool] = ANSWER.__eq__
 
     def check(self, token: str) -> None:
-        """Ask once for each instance, as the benchmark will, so that what is kept is there.
+        """Send one request for each instance, check the answers, and so fill caches and pins.
 
-        :raises AssertionError: it does not give the right answer.
+        :raises AssertionError: an answer is wrong.
         """
         headers = {**HEADERS, "X-Auth-Token": token}
         with httpx.Client(headers=headers, timeout=20) as client:
@@ -76,7 +76,7 @@ class Contender:
 
 
 def bodies(count: int) -> list[bytes]:
-    """Give Nova's bodies for so many instances, the same ones each time, booted by a mail administrator."""
+    """Return Nova's bodies for this many instances, always the same ones, booted by a mail administrator."""
     payload = {**json.loads(BODY), "boot-roles": "member,reader,mail-admin"}
     ids = (str(uuid.UUID(int=number + 2**64)) for number in range(count))
     return [json.dumps({**payload, "instance-id": each}).encode() for each in ids]
@@ -84,7 +84,7 @@ def bodies(count: int) -> list[bytes]:
 
 @contextmanager
 def keystone_and_token() -> Iterator[tuple[Keystone, str]]:
-    """Run a real Keystone with the accounts of tests/support/keystone.py, and give a token of Nova's."""
+    """Run a real Keystone with the accounts of tests/support/keystone.py; yield it and a token of Nova's."""
     with TemporaryDirectory() as folder, Keystone(log_file=Path(folder, "keystone.log")) as keystone:
         keystone.create_accounts()
         yield keystone, keystone.token(NOVA)
@@ -92,10 +92,10 @@ def keystone_and_token() -> Iterator[tuple[Keystone, str]]:
 
 @contextmanager
 def vendorsrv(directory: Path, keystone: Keystone, handlers: Sequence[str], options: Options) -> Iterator[Server]:
-    """Run our own server as it is shipped, ready to answer.
+    """Run ``vendorsrv serve`` on the contenders' core, and wait until it is ready.
 
     :param handlers: classes of bench/handlers.py.
-    :param options: that are added.
+    :param options: more options, by section.
     """
     names = ", ".join(f"bench.handlers:{name}" for name in handlers)
     own = {"handlers": names, **options.get("vendorsrv", {})}
@@ -105,9 +105,9 @@ def vendorsrv(directory: Path, keystone: Keystone, handlers: Sequence[str], opti
 
 @contextmanager
 def pinned(directory: Path, keystone: Keystone, kind: str) -> Iterator[Server]:
-    """Run our own server with pins on ``postgresql`` or ``mariadb``, in a database of its own.
+    """Run ``vendorsrv serve`` with pins on ``postgresql`` or ``mariadb``, in a new database.
 
-    :raises pytest.skip.Exception: there is no such database server.
+    :raises pytest.skip.Exception: the database server does not run.
     """
     with database(kind) as created:
         make_table(created.url)
@@ -117,7 +117,7 @@ def pinned(directory: Path, keystone: Keystone, kind: str) -> Iterator[Server]:
 
 @contextmanager
 def running(directory: Path, keystone: Keystone) -> Iterator[list[Contender]]:
-    """Run all of them, or all but those whose database is not there."""
+    """Run all contenders, except those whose database does not run."""
     with ExitStack() as stack:
         found = []
         with on_core(CONTENDER):
@@ -130,24 +130,24 @@ def running(directory: Path, keystone: Keystone) -> Iterator[list[Contender]]:
         upstream = {"proxy:upstream": {"url": found[0].url, "cache_for": 3600}}
         own = ["Trivial", "Cached", "Pinned", "Parts"]
         server = stack.enter_context(vendorsrv(directory / "vendorsrv", keystone, own, upstream))
-        found += paths_of(server)
+        found += contenders_of(server)
         for kind in NAMES:
             try:
                 server = stack.enter_context(pinned(directory / kind, keystone, kind))
             except (pytest.skip.Exception, pytest.fail.Exception) as missing:
-                click.echo(f"{NAMES[kind]} is left out: {missing}", err=True)
+                click.echo(f"{NAMES[kind]} is skipped: {missing}", err=True)
             else:
                 found.append(Contender(f"vendorsrv-pinned-{kind}", f"{server.url}/pinned", server.process.pid))
         yield sorted(found, key=lambda each: list(CONTENDERS).index(each.name))
 
 
 def newest_child() -> int:
-    """Give the process that this one started last."""
+    """Return the id of the process that this one started last."""
     return children_of(os.getpid())[-1]
 
 
-def paths_of(server: Server) -> list[Contender]:
-    """Give the contenders that are paths of one server."""
+def contenders_of(server: Server) -> list[Contender]:
+    """Return the contenders that one server answers on different paths."""
     url, pid = server.url, server.process.pid
     return [
         Contender("vendorsrv", f"{url}/trivial", pid),

@@ -1,4 +1,4 @@
-"""Which core a process runs on, so that who drives and who is driven do not take it from each other."""
+"""Pin processes to a core, so that wrk and the contenders do not compete for one."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-#: The place, among the cores that we may use, of the one that contenders have.
+#: The contenders' core: an index into the cores that this process may use.
 CONTENDER: Final = 0
-#: And of the one that has wrk.
+#: The core of wrk.
 DRIVER: Final = 1
 
 
 @contextmanager
-def on_core(place: int) -> Iterator[None]:
-    """Let the processes that are started meanwhile, by this thread, have one core; harmless where there is only one."""
+def on_core(index: int) -> Iterator[None]:
+    """Run processes that this thread starts meanwhile on one core; without effect if there are too few cores."""
     allowed = os.sched_getaffinity(0)
-    if len(allowed) > place and len(allowed) > 1:
-        os.sched_setaffinity(0, {sorted(allowed)[place]})
+    if len(allowed) > index and len(allowed) > 1:
+        os.sched_setaffinity(0, {sorted(allowed)[index]})
     try:
         yield
     finally:

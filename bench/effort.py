@@ -1,4 +1,4 @@
-"""How much a benchmark measures: all of it, or a few seconds' worth to see that it works."""
+"""How long benchmarks measure: in full, or for a few seconds to check that they work."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What benchmarks go by.
+    """The amount of measuring.
 
-    :ivar rounds: times that each contender is measured, in turn with the others.
-    :ivar seconds: that it is driven in a round; wrk takes whole ones.
-    :ivar connections: that it is driven over, each with one request at a time.
-    :ivar requests: that are sent where they are counted, and not timed.
-    :ivar many: instances that have an answer already, where there are to be many.
+    :ivar rounds: in each round all contenders are measured, one after the other.
+    :ivar seconds: of load for each contender in a round; wrk takes whole seconds.
+    :ivar connections: concurrent ones, each with one request at a time.
+    :ivar requests: sent by benchmarks that count instead of timing.
+    :ivar many: instances with a stored answer, in the benchmarks of growth.
     """
 
     rounds: int
@@ -28,5 +28,5 @@ class Effort:
 FULL: Final = Effort(rounds=5, seconds=3, connections=16, requests=1_000, many=1_000_000)
 QUICK: Final = Effort(rounds=2, seconds=1, connections=16, requests=200, many=20_000)
 
-#: What the running benchmark goes by; ``--quick`` sets it.
+#: The effort of this run; ``--quick`` sets it.
 EFFORT: Final[ContextVar[Effort]] = ContextVar("effort", default=FULL)

@@ -1,4 +1,4 @@
-"""What five handlers behind one target take, in terms of one of them."""
+"""The latency of ``POST /`` with five handlers, relative to one handler alone."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.support.peers.server import Server
 
 #: Each waits for 200 ms.
 HANDLERS: Final = ("Slow", "Second", "Third", "Fourth", "Fifth")
-#: What ``POST /`` may take, in terms of one handler.
+#: The most that ``POST /`` may take, relative to one handler.
 GOAL: Final = 1.3
 #: Requests of each kind in a round.
 EACH: Final = 3
 
 
 def milliseconds(server: Server, token: str, path: str) -> float:
-    """Give what one request takes, and make sure that it is answered well."""
+    """Send one request, check its answer, and return how long it took."""
     begun = time.perf_counter()
     response = server.post(path, token)
     taken = (time.perf_counter() - begun) * 1000
@@ -32,14 +32,14 @@ def milliseconds(server: Server, token: str, path: str) -> float:
 
 
 def report() -> list[dict[str, object]]:
-    """Ask one and all in turn, and give the row."""
+    """Request one handler and all handlers in turn; return one row."""
     taken: dict[str, list[float]] = {"/slow": [], "/": []}
     with (
         TemporaryDirectory() as folder,
         keystone_and_token() as (keystone, token),
         vendorsrv(Path(folder, "five"), keystone, HANDLERS, {}) as server,
     ):
-        server.post("/slow", token).raise_for_status()  # the token is known from here on
+        server.post("/slow", token).raise_for_status()  # from now on the token is known
         for _ in range(EFFORT.get().rounds * EACH):
             for path, found in taken.items():
                 found.append(milliseconds(server, token, path))
@@ -47,7 +47,7 @@ def report() -> list[dict[str, object]]:
 
 
 def row(one: list[float], five: list[float]) -> dict[str, object]:
-    """Give the row of these milliseconds."""
+    """Return the row for these latencies in milliseconds."""
     ratios = [all_of_them / alone for alone, all_of_them in zip(one, five, strict=True)]
     ratio = round(statistics.median(ratios), 3)
     return {

@@ -1,4 +1,4 @@
-"""Ten more handlers, to see what one more costs."""
+"""Ten more handlers, for measuring the cost of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is imported, and how long that takes: by the package, by the command's help, and by a server."""
+"""How long the package, the command's help and a server take to import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from tests.support.processes import ROOT
 
-#: What is imported, by the words of the report.
+#: The statements that are timed, by their names in the report.
 STATEMENTS: Final = {
     "import vendorsrv": "import vendorsrv",
     "vendorsrv --help": "import sys; sys.argv[1:] = ['--help']; from vendorsrv.cli.main import main; main()",
@@ -20,12 +20,12 @@ STATEMENTS: Final = {
     "the same for handlers that pin": "import gc; gc.disable(); import vendorsrv.server.app, vendorsrv.pins.service",
 }
 LINE: Final = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")
-#: Packages that are named, the slowest first.
+#: How many packages the report names, slowest first.
 TOP: Final = 8
 
 
 def milliseconds(statement: str) -> Counter[str]:
-    """Import in a new interpreter, and give what each package took by itself, without what it imports of others."""
+    """Run a statement in a new interpreter; return each package's own import time, without that of other packages."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", statement], cwd=ROOT, check=True, capture_output=True, text=True
     )
@@ -36,7 +36,7 @@ def milliseconds(statement: str) -> Counter[str]:
 
 
 def report(rounds: int) -> list[dict[str, object]]:
-    """Give a row for each: all of it, and the packages that take the most."""
+    """Return a row for each statement: the total time, and the slowest packages."""
     rows: list[dict[str, object]] = []
     for what, statement in STATEMENTS.items():
         found = [milliseconds(statement) for _ in range(rounds)]

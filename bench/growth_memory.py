@@ -1,4 +1,4 @@
-"""A worker's memory at rest, after half a million requests, and after a million."""
+"""A worker's memory at rest, after half of the requests and after all of them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bench.growth_start import started
 from bench.wrk import HEADERS, TIMEOUT, quoted
 from tests.support.keystone import Keystone
 
-#: Where requests go, in turn; most are for an instance that was never asked for.
+#: The paths of the requests, in turn; most are for a new instance.
 PATHS: Final = ("/trivial", "/cached", "/trivial", "/cached", "/pinned")
-#: Instances that are pinned, over and over again: new pins are written, and a million would take hours on some disks.
+#: Instances of the pinned requests, again and again: writing a million new pins takes hours on some disks.
 PINNED: Final = 10_000
-#: Bytes of the cache, so that it is full long before half of the requests; it would grow for as long as it may.
+#: Bytes of the cache: small, so that it is full long before the first half of the requests is over.
 CACHE: Final = 2**22
-#: Seconds that wrk drives the server at a time.
+#: Seconds of one run of wrk.
 SLICE: Final = 5
 
 SCRIPT: Final = """\
@@ -45,40 +45,40 @@ end
 
 
 @dataclass(frozen=True, slots=True)
-class Grown:
-    """A worker's memory along the way.
+class Growth:
+    """A worker's memory before, halfway and after.
 
-    :ivar requests: that were answered in all.
+    :ivar requests: answered in all.
     """
 
-    rest: Memory
-    half: Memory
-    whole: Memory
+    at_rest: Memory
+    halfway: Memory
+    at_end: Memory
     requests: int
 
     @property
     def growth(self) -> float:
-        """Percent that the second half has added."""
-        return round((self.whole.resident / self.half.resident - 1) * 100, 2)
+        """By how many percent the memory grew over the second half."""
+        return round((self.at_end.resident / self.halfway.resident - 1) * 100, 2)
 
 
-def grown(keystone: Keystone, token: str, requests: int) -> Grown:
-    """Drive a server with three handlers, which keep nothing, for some time, and for ever."""
+def measure_growth(keystone: Keystone, token: str, requests: int) -> Growth:
+    """Send this many requests to three handlers: one stores nothing, one caches and one pins."""
     handlers = ", ".join(f"bench.handlers:{name}" for name in ("Trivial", "Cached", "Pinned"))
     own = {"handlers": handlers, "cache_max_bytes": CACHE}
     with TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         server = stack.enter_context(started(folder, keystone, vendorsrv=own))
-        rest = memory_of(server.worker)
+        at_rest = memory_of(server.worker)
         sent = drive(folder, server.url, token, 0, requests // 2)
-        half = memory_of(server.worker)
+        halfway = memory_of(server.worker)
         sent = drive(folder, server.url, token, sent, requests)
         assert children_of(server.pid) == [server.worker], "the worker has been replaced"
-        return Grown(rest, half, memory_of(server.worker), sent)
+        return Growth(at_rest, halfway, memory_of(server.worker), sent)
 
 
 def drive(folder: Path, url: str, token: str, sent: int, wanted: int) -> int:
-    """Post until so many requests have been answered in all, and give how many it were."""
+    """Send requests until at least ``wanted`` are answered in all; return how many were."""
     path = folder / "grow.lua"
     path.touch(0o600)  # it holds the token
     command = ["wrk", "--threads=1", "--connections=16", f"--duration={SLICE}s", f"--timeout={TIMEOUT}s"]
@@ -93,7 +93,7 @@ def drive(folder: Path, url: str, token: str, sent: int, wanted: int) -> int:
 
 
 def script(token: str, first: int) -> str:
-    """Give the Lua that asks for one instance after the other, the first of them after this number."""
+    """Return the Lua script for wrk that requests one new instance after another, beginning after this number."""
     body = bodies(1)[0].decode("ascii")
     known = json.loads(body)["instance-id"]
     before, after = body.split(known)

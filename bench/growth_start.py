@@ -1,4 +1,4 @@
-"""What it takes to start a server, by the clock and by the processor, and what one more handler or worker adds."""
+"""How long ``vendorsrv serve`` takes to start, in seconds and in CPU seconds, and its memory then."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tests.support.processes import ROOT
 from tests.support.serving import free_port
 
 READY: Final = b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-#: Seconds between two looks whether it is ready, and until one gives up.
+#: Seconds between two checks whether the server is ready, and until the start counts as failed.
 LOOK: Final = 0.01
 PATIENCE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a start took, and what it left.
+    """The figures of a start.
 
     :ivar seconds: from the start of the process until ``/-/ready`` is 200.
-    :ivar processor: seconds that all of its processes were at work until then.
+    :ivar processor: CPU seconds of all its processes until then.
     :ivar worker: a worker's memory then.
-    :ivar everything: MB that all of its processes have together.
+    :ivar everything: memory of all its processes together, in MB.
     """
 
     seconds: float
@@ -44,8 +44,7 @@ class Start:
 class Started:
     """A server that has just become ready.
 
-    :ivar pid: of the supervisor.
-    :ivar url: of the server.
+    :ivar pid: the supervisor's.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, seconds: float) -> None:
@@ -57,7 +56,7 @@ class Started:
 
 @contextmanager
 def started(directory: Path, keystone: Keystone, **options: Mapping[str, object]) -> Iterator[Started]:
-    """Start ``vendorsrv serve`` as an operator does, and wait until it is ready.
+    """Run ``vendorsrv serve``, and wait until it is ready.
 
     :param options: by section, as tests/support/peers/server.py takes them.
     """
@@ -74,7 +73,7 @@ def started(directory: Path, keystone: Keystone, **options: Mapping[str, object]
     try:
         while not is_ready(port):
             assert process.poll() is None, (directory / "vendorsrv.log").read_text()[-2000:]
-            assert time.perf_counter() - begun < PATIENCE, "it does not become ready"
+            assert time.perf_counter() - begun < PATIENCE, "the server does not become ready"
             time.sleep(LOOK)
         yield Started(process, port, time.perf_counter() - begun)
     finally:
@@ -83,7 +82,7 @@ def started(directory: Path, keystone: Keystone, **options: Mapping[str, object]
 
 
 def is_ready(port: int) -> bool:
-    """Say whether a request would be answered now."""
+    """Whether ``/-/ready`` is 200."""
     try:
         with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
             connection.sendall(READY)
@@ -93,7 +92,7 @@ def is_ready(port: int) -> bool:
 
 
 def starts(directory: Path, keystone: Keystone, times: int, **options: Mapping[str, object]) -> Start:
-    """Start a server some times, and give the median of each figure."""
+    """Start a server several times, and return the median of each figure."""
     found = []
     for _ in range(times):
         with started(directory, keystone, **options) as server:

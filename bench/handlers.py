@@ -1,4 +1,4 @@
-"""What the contenders answer: the role of the mail-server example, by handlers that keep it in different ways."""
+"""The handlers of the benchmarks: the same answer, computed, cached or pinned."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any, Final
 
 from vendorsrv import CloudConfig, Handler, Script, VendordataRequest
 
-#: The answer to every body of the benchmarks, from every contender.
+#: The answer of every contender to every request.
 ANSWER: Final = {
     "role": "mail-server",
     "domain": "example.org",
     "hostname": "mail-1.example.org",
     "relayhost": "relay.example.org",
 }
-#: Seconds for which a cached answer is kept: longer than any benchmark.
-KEPT: Final = 3600.0
+#: Seconds that a cached answer stays: longer than any benchmark.
+CACHE_FOR: Final = 3600.0
 
 
 class Trivial(Handler):
-    """Look at the boot roles, and give four members; nothing is kept."""
+    """Check the boot roles, and return four members; nothing is stored."""
 
     async def handle(self, request: VendordataRequest) -> dict[str, str]:
-        """Give what tests/support/wsgi_server.py gives."""
+        """Return the same answer as tests/support/wsgi_server.py."""
         if "mail-admin" not in request.boot_roles:
             return {}
         return {
@@ -34,33 +34,33 @@ class Trivial(Handler):
 
 
 class Cached(Trivial):
-    """The same from the worker's memory."""
+    """The same answer from the worker's cache."""
 
-    cache_for = KEPT
+    cache_for = CACHE_FOR
 
 
 class Pinned(Trivial):
-    """The same from the pin store."""
+    """The same answer from the pin store."""
 
     pin = True
 
 
 class Parts(Handler):
-    """The same for cloud-init, from the worker's memory."""
+    """Parts for cloud-init, from the worker's cache."""
 
-    cache_for = KEPT
+    cache_for = CACHE_FOR
 
     async def cloud_init(self, request: VendordataRequest) -> Any:
-        """Give a cloud-config and a script."""
+        """Return a cloud-config and a script."""
         script = "#!/bin/sh\npostconf relayhost=relay.example.org\n"
         return [CloudConfig({"fqdn": f"{request.hostname}.example.org"}), Script(script, name="postfix")]
 
 
 class Slow(Handler):
-    """Wait for 200 ms, as for another server."""
+    """Wait for 200 ms, as for a backend."""
 
     async def handle(self, request: VendordataRequest) -> object:
-        """Wait, and give nothing."""
+        """Wait, and return an empty answer."""
         await asyncio.sleep(0.2)
         return {}
 

@@ -1,4 +1,4 @@
-"""What each part of a request costs, in this process: no network, no uvicorn, a known token."""
+"""The CPU time of each part of a request, in this process: no network, no uvicorn, a known token."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from vendorsrv.server.endpoint import pick_headers
 from vendorsrv.strictjson import parse
 from vendorsrv.telemetry.logs import Access, new_request_id, set_up_logging
 
-#: Calls in one batch, and batches in a round: short ones, of which the quickest met nobody else on this core.
+#: Calls in a batch, and batches in a round: the quickest short batch was not interrupted by other processes.
 BATCH: Final = 50
 BATCHES: Final = 20
-#: Microseconds that the check of a known token may take.
+#: The goal for the check of a known token, in microseconds.
 CHECK: Final = 5.0
 
-#: One body again and again.
+#: The same body for every request.
 SAME: Final = itertools.repeat(BODY)
 
 Call = Callable[[], Awaitable[object]]
@@ -41,9 +41,9 @@ Call = Callable[[], Awaitable[object]]
 
 @asynccontextmanager
 async def server(folder: Path, **sections: Mapping[str, object]) -> AsyncIterator[tuple[Application, str]]:
-    """Open the application as a worker has it, with its log in a file, and a token that it knows.
+    """Open the application as in a worker, with its log in a file; yield it and a valid token.
 
-    :param sections: options that are added, by section.
+    :param sections: more options, by section.
     """
     handlers = ", ".join(f"bench.handlers:{name}" for name in ("Trivial", "Cached", "Pinned"))
     root = logging.getLogger()
@@ -62,10 +62,10 @@ async def server(folder: Path, **sections: Mapping[str, object]) -> AsyncIterato
             root.handlers[:], root.level = before
 
 
-def asking(application: ASGIApp, path: str, token: str, bodies: Iterator[bytes] = SAME) -> Call:
-    """Give a call that is one request, as uvicorn hands it over, and gives the answer's body.
+def request_call(application: ASGIApp, path: str, token: str, bodies: Iterator[bytes] = SAME) -> Call:
+    """Return a call that sends one request through ASGI, as uvicorn does, and returns the answer's body.
 
-    :param bodies: of one length, for one request each.
+    :param bodies: of the requests, in turn; all of one length.
     """
     headers = [
         (b"host", b"vendordata:9090"),
@@ -97,8 +97,8 @@ def asking(application: ASGIApp, path: str, token: str, bodies: Iterator[bytes] 
     return call
 
 
-def done(function: Callable[[], Any]) -> Call:
-    """Give a call of a plain function."""
+def awaitable(function: Callable[[], Any]) -> Call:
+    """Return an awaitable call of a plain function."""
 
     async def call() -> None:
         function()
@@ -107,35 +107,37 @@ def done(function: Callable[[], Any]) -> Call:
 
 
 def parts(application: Application, token: str, request: VendordataRequest) -> dict[str, Call]:
-    """Give the parts of a request that can be had alone."""
+    """Return a call for each part of a request that can be measured alone."""
     caller = request.caller
     assert caller
     responders, policy = application.responders, application.policy
     access = Access("POST", "/trivial", caller.user_id, "trivial", request.instance_id)
     headers = [(b"content-type", b"application/json"), (b"x-auth-token", token.encode()), (b"accept", b"*/*")]
 
-    def may() -> None:
+    def check_policy() -> None:
         policy.admit(caller)
         policy.allows("trivial", request, caller)
 
-    def kept(name: str) -> Call:
+    def answer_of(name: str) -> Call:
         return lambda: responders[name].answer(request, time.monotonic() + 4.0)
 
     return {
-        "headers and request id": done(lambda: (pick_headers(headers), new_request_id())),
+        "headers and request id": awaitable(lambda: (pick_headers(headers), new_request_id())),
         "caller check": lambda: application.authenticator.validate(token, "/trivial"),
-        "policy": done(may),
-        "body, parsed for the first time": done(lambda: parse(BODY)),
-        "request, of a body that came before": done(lambda: VendordataRequest.from_json(BODY, caller, "req-1", token)),
-        "handler, nothing kept": kept("trivial"),
-        "answer from the cache": kept("cached"),
-        "answer from its pin": kept("pinned"),
-        "log line": done(lambda: access.log(200, 0.001)),
+        "policy": awaitable(check_policy),
+        "body, parsed for the first time": awaitable(lambda: parse(BODY)),
+        "request, of a body that came before": awaitable(
+            lambda: VendordataRequest.from_json(BODY, caller, "req-1", token)
+        ),
+        "handler, nothing kept": answer_of("trivial"),
+        "answer from the cache": answer_of("cached"),
+        "answer from its pin": answer_of("pinned"),
+        "log line": awaitable(lambda: access.log(200, 0.001)),
     }
 
 
 async def quickest(calls: Mapping[str, Call], rounds: int) -> dict[str, Cost]:
-    """Measure the CPU time of calls in turn; in each round, that of the quickest batch is taken."""
+    """Measure the CPU time of calls in turn; the quickest batch of each round counts."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -144,11 +146,11 @@ async def quickest(calls: Mapping[str, Call], rounds: int) -> dict[str, Cost]:
 
 
 async def batch(call: Call) -> float:
-    """Measure one batch, in seconds a call."""
-    began = time.thread_time()
+    """Return the CPU seconds of one call, measured over a batch."""
+    started = time.thread_time()
     for _ in range(BATCH):
         await call()
-    return (time.thread_time() - began) / BATCH
+    return (time.thread_time() - started) / BATCH
 
 
 async def measure() -> dict[str, Cost]:
@@ -161,8 +163,8 @@ async def measure() -> dict[str, Cost]:
             request = VendordataRequest.from_json(BODY, caller, new_request_id(), token)
             whole = {f"whole request: {name}": f"/{name}" for name in ("trivial", "cached", "pinned")}
             calls = {
-                "floor": asking(floor, "/", token),
-                **{name: asking(application, path, token) for name, path in whole.items()},
+                "floor": request_call(floor, "/", token),
+                **{name: request_call(application, path, token) for name, path in whole.items()},
                 **parts(application, token, request),
             }
             for call in calls.values():
@@ -172,7 +174,7 @@ async def measure() -> dict[str, Cost]:
 
 
 def report() -> list[dict[str, object]]:
-    """Give a row for each part: the CPU time that it takes on the loop, at best."""
+    """Return a row for each part: its CPU time on the event loop, at best."""
     costs = uvloop.run(measure())
     return [
         {

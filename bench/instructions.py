@@ -1,6 +1,6 @@
-"""How many instructions of the processor a request takes in the server's process, by callgrind.
+"""How many CPU instructions a request takes in the server's process, counted by callgrind.
 
-Other work on the machine hardly changes that. What goes by time instead of requests is off while they are counted.
+Other work on the machine hardly changes the count. The server's periodic work is off meanwhile.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from vendorsrv.server.serve import uvicorn_config
 from vendorsrv.server.supervisor import Server
 from vendorsrv.telemetry.logs import set_up_logging
 
-#: Requests that are counted, after as many that are not.
+#: Requests that are counted, after as many for warming up.
 REQUESTS: Final = 200
-#: Thousands of instructions that a request may take, with CPython 3.11: what it took when this was written, and 15 %.
+#: The goal in thousands of instructions, with CPython 3.11: the count when the goal was set, and 15 %.
 LIMITS: Final = {"floor": None, "trivial": 550, "cached": 385, "pinned": 395}
 COLLECTED: Final = re.compile(r"Collected : (\d+)")
 LENGTH: Final = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
@@ -37,7 +37,7 @@ HANDLERS: Final = ", ".join(f"bench.handlers:{name}" for name in ("Trivial", "Ca
 
 
 def serve(config_file: str, name: str) -> None:
-    """Serve until SIGTERM, with what goes by time turned off."""
+    """Serve until SIGTERM, without periodic work."""
     settings = Settings.from_file(config_file)
     set_up_logging(settings.conf)
     if name == "floor":
@@ -54,7 +54,7 @@ def serve(config_file: str, name: str) -> None:
 
 
 class Client:
-    """One connection that stays open, and sends each request at once, head and body."""
+    """One persistent connection; it sends head and body of a request in one write."""
 
     def __init__(self, url: str, name: str, token: str) -> None:
         address = urlsplit(url)
@@ -72,8 +72,8 @@ class Client:
         ]
         self.request = "\r\n".join([*head, "", ""]).encode() + BODY
 
-    def ask(self) -> None:
-        """Send a request, and read the whole response, which must be 200."""
+    def post(self) -> None:
+        """Send a request, and check that the response is 200 and complete."""
         self.connection.sendall(self.request)
         received = b""
         while not (length := LENGTH.search(received)) or not received.endswith(b"}"):
@@ -83,9 +83,8 @@ class Client:
 
 
 def count(name: str) -> float:
-    """Count the instructions of a request.
+    """Return the thousands of instructions of one request.
 
-    :returns: thousands.
     :raises AssertionError: valgrind cannot run this Python, or the server does not answer.
     """
     with TemporaryDirectory() as folder, FakeKeystone() as keystone:
@@ -96,7 +95,7 @@ def count(name: str) -> float:
             client = Client(url, name, keystone.issue("service"))
             for switch in ("on", "off"):
                 for _ in range(REQUESTS):
-                    client.ask()
+                    client.post()
                 control = ["callgrind_control", "-i", switch, str(newest_child())]
                 subprocess.run(control, cwd=ROOT, check=True, capture_output=True)
             client.connection.close()
@@ -104,7 +103,7 @@ def count(name: str) -> float:
 
 
 def report() -> list[dict[str, object]]:
-    """Return a row for each kind of request, or one that says why there is none."""
+    """Return a row for each kind of request; without valgrind, one that says so."""
     if which("callgrind_control") is None:
         return [{"what": "instructions", "reached": "not measured: no valgrind"}]
     counts = {name: count(name) for name in LIMITS}

@@ -1,4 +1,4 @@
-"""What a request for an answer that is kept costs when a thousand instances have one, and when a million have."""
+"""The time of a request for a stored answer, when a thousand instances have one and when a million have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from bench.effort import EFFORT
 from bench.goals import at_most
-from bench.hot_path import asking, server
+from bench.hot_path import request_call, server
 from bench.measure import Call, Cost, alternate
 from tests.support.databases import NAMES
 from tests.support.pin_stores import database_url, make_table, with_store
@@ -30,33 +30,33 @@ from vendorsrv.pins.table import PINS
 from vendorsrv.server.app import Application
 
 FEW: Final = 1_000
-#: What a request may cost with many instances, in terms of one with few.
+#: The most that a request may take with many instances, relative to few.
 GOAL: Final = 1.5
-#: Other than what the handlers would give.
+#: Differs from the handlers' own answer, so that a run of a handler is noticed.
 ANSWER: Final = b'{"role":"mail-server","domain":"example.org","hostname":"mx1.example.org","relayhost":null}'
 ROWS_AT_ONCE: Final = 5_000
 
 
 def instances(count: int) -> Iterator[str]:
-    """The same instances in each run."""
+    """Return this many instance ids, the same ones in each run."""
     numbers = random.Random(count)
     return (str(uuid.UUID(int=numbers.getrandbits(128))) for _ in range(count))
 
 
-def asked(count: int) -> Iterator[bytes]:
-    """Nova's bodies for some of them without end, in an order that no page cache can guess."""
+def shuffled_bodies(count: int) -> Iterator[bytes]:
+    """Return Nova's bodies for some of these instances, shuffled and without end."""
     chosen = list(itertools.islice(instances(count), 0, count, max(1, count // FEW)))
     random.Random(1).shuffle(chosen)
     return itertools.cycle([body_of(each) for each in chosen])
 
 
 def body_of(instance: str) -> bytes:
-    """Give the body in which Nova asks for it."""
+    """Return Nova's body for an instance."""
     return BODY.replace(INSTANCE.encode(), instance.encode())
 
 
-async def fill(store: PinStore, count: int) -> None:
-    """Pin an answer for so many instances."""
+async def fill_pins(store: PinStore, count: int) -> None:
+    """Pin an answer for this many instances."""
     rows = (
         {"instance_id": each, "handler": "pinned", "answer": b"0" + ANSWER, "claimed_at": 1.0, "pinned_at": 1.0}
         for each in instances(count)
@@ -68,8 +68,8 @@ async def fill(store: PinStore, count: int) -> None:
     await engine.dispose()
 
 
-async def keep(application: Application, count: int) -> None:
-    """Put an answer for so many instances into the cache of the process."""
+async def fill_cache(application: Application, count: int) -> None:
+    """Cache an answer for this many instances in the process."""
     responder = application.responders["cached"]
     for each in instances(count):
         request = VendordataRequest.from_json(body_of(each))
@@ -78,38 +78,38 @@ async def keep(application: Application, count: int) -> None:
 
 @asynccontextmanager
 async def serving(folder: Path, path: str, count: int, url: str | None) -> AsyncIterator[Call]:
-    """Open the application with so many answers, and give a call that asks for one of them.
+    """Open the application with this many stored answers, and yield a call that requests one of them.
 
-    :param url: of the pins, for those; the cache is filled here.
+    :param url: of a filled pin store; None to fill the cache instead.
     """
     database = {"connection": url or f"sqlite:///{folder}/pins.db"}
     async with server(folder, database=database, vendorsrv={"cache_max_bytes": 2**31}) as (app, token):
         if url is None:
-            await keep(app, count)
-        ask = asking(app, path, token, asked(count))
+            await fill_cache(app, count)
+        request = request_call(app, path, token, shuffled_bodies(count))
 
         async def call() -> None:
-            body = await ask()
+            body = await request()
             assert body == ANSWER, body
 
         yield call
 
 
 def pins_url(stack: ExitStack, kind: str, count: int) -> str:
-    """Make a store with so many pins.
+    """Create a store with this many pins, and return its URL.
 
-    :raises pytest.skip.Exception: there is no such database server.
+    :raises pytest.skip.Exception: the database server does not run.
     """
     url = stack.enter_context(database_url(kind, Path(stack.enter_context(TemporaryDirectory()))))
     make_table(url)
-    with_store(url, lambda store: fill(store, count), 600)
+    with_store(url, lambda store: fill_pins(store, count), 600)
     return url
 
 
 async def side_by_side(path: str, calls: int, urls: Mapping[int, str | None]) -> list[Cost]:
     """Measure requests with few and with many instances, in turn.
 
-    :param urls: of the pins, by how many there are.
+    :param urls: of the pin stores, by their number of pins.
     """
     async with AsyncExitStack() as stack:
         found: dict[str, Call] = {}
@@ -120,7 +120,7 @@ async def side_by_side(path: str, calls: int, urls: Mapping[int, str | None]) ->
 
 
 def measure() -> dict[str, list[Cost]]:
-    """Measure the cache and each store of pins that there is."""
+    """Measure the cache and each pin store whose database runs."""
     counts = FEW, EFFORT.get().many
     found = {"cache, in process": asyncio.run(side_by_side("/cached", 2_000, dict.fromkeys(counts)))}
     for kind in ("sqlite", *NAMES):
@@ -129,12 +129,12 @@ def measure() -> dict[str, list[Cost]]:
                 urls = {count: pins_url(stack, kind, count) for count in counts}
                 found[f"pin, {NAMES.get(kind, 'SQLite')}"] = asyncio.run(side_by_side("/pinned", 500, urls))
         except (pytest.skip.Exception, pytest.fail.Exception) as missing:
-            click.echo(f"{kind} is left out: {missing}", err=True)
+            click.echo(f"{kind} is skipped: {missing}", err=True)
     return found
 
 
 def report() -> list[dict[str, object]]:
-    """Give a row for each store: what a request costs with many instances, in terms of what it costs with few."""
+    """Return a row for each store: the time of a request with many instances, relative to few."""
     rows: list[dict[str, object]] = []
     for what, (few, many) in measure().items():
         ratio = round(many.median / few.median, 2)

@@ -1,4 +1,4 @@
-"""What kind of machine a benchmark ran on, and what of."""
+"""A description of the machine, and of the versions that were measured."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Final
 
 from tests.support.processes import ROOT
 
-#: What the contenders are made of.
+#: Packages whose versions are reported.
 PACKAGES: Final = ("uvicorn", "uvloop", "httptools", "fastapi", "pydantic", "sqlalchemy", "gunicorn", "waitress")
 OPENSTACK: Final = ("keystonemiddleware", "keystone")
 
 
-def kind() -> dict[str, object]:
-    """Describe this machine, the versions of what runs on it, the commit and the day."""
+def describe() -> dict[str, object]:
+    """Return the machine's hardware, the versions of the software, the commit and the date."""
     return {
         "cpu": model(Path("/proc/cpuinfo").read_text()),
         "cores": len(os.sched_getaffinity(0)),
@@ -34,24 +34,24 @@ def kind() -> dict[str, object]:
 
 
 def model(cpuinfo: str) -> str:
-    """Give the processor's name as the kernel has it."""
+    """Return the processor's name from ``/proc/cpuinfo``."""
     found = re.search(r"^model name\s*: (.*)$", cpuinfo, re.MULTILINE)
     return found[1] if found else platform.machine()
 
 
 def wrk_version() -> str:
-    """Give what wrk calls itself, without the name."""
-    found = re.search(r"\d[\d.]*", printed("wrk", "--version"))
+    """Return wrk's version, or ``none``."""
+    found = re.search(r"\d[\d.]*", output_of("wrk", "--version"))
     return found[0] if found else "none"
 
 
 def commit() -> str:
-    """Give the checkout's commit, with a mark when files were changed since."""
-    return printed("git", "describe", "--always", "--dirty=, changed").strip() or "unknown"
+    """Return the checkout's commit, marked if files have changed since."""
+    return output_of("git", "describe", "--always", "--dirty=, changed").strip() or "unknown"
 
 
-def printed(*command: str) -> str:
-    """Run a command in the checkout, and give what it prints; nothing when it is not there."""
+def output_of(*command: str) -> str:
+    """Return the output of a command in the checkout; empty if it is not installed."""
     try:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
     except FileNotFoundError:

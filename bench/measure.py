@@ -1,4 +1,4 @@
-"""Measure contenders side by side, and say what one costs in terms of another."""
+"""Measure the times of calls, in turn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Call = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one call takes: the median of the rounds and their spread, in microseconds."""
+    """The time of one call in microseconds: the median of the rounds, and their range."""
 
     median: float
     lowest: float
@@ -20,22 +20,22 @@ class Cost:
 
     @classmethod
     def of(cls, rounds: list[float]) -> Cost:
-        """Sum up rounds, each given in seconds a call."""
+        """Summarize rounds, each in seconds a call."""
         return cls(*(round(each * 1e6, 2) for each in (statistics.median(rounds), min(rounds), max(rounds))))
 
 
 async def alternate(contenders: Mapping[str, Call], calls: int, rounds: int = 9) -> dict[str, Cost]:
-    """Measure contenders in turn, round after round, so that a busy machine is busy for all of them.
+    """Measure contenders in turn, round after round, so that other work on the machine affects all of them alike.
 
-    :param calls: of each contender in a round.
+    :param calls: how many each contender makes in a round.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for call in contenders.values():
         await call()
     for _ in range(rounds):
         for name, call in contenders.items():
-            begun = time.perf_counter()
+            started = time.perf_counter()
             for _ in range(calls):
                 await call()
-            seconds[name].append((time.perf_counter() - begun) / calls)
+            seconds[name].append((time.perf_counter() - started) / calls)
     return {name: Cost.of(each) for name, each in seconds.items()}

@@ -1,4 +1,4 @@
-"""What a pinned answer costs its database, by the database's own counters: statements, and rows by which index."""
+"""The statements and row reads of a pinned answer, by the database's own counters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlalchemy import URL
 from bench.contenders import bodies, keystone_and_token, vendorsrv
 from bench.effort import EFFORT
 from bench.goals import exactly
-from bench.keeping import fill
+from bench.keeping import fill_pins
 from tests.support.databases import KINDS, NAMES, Database, database, execute
 from tests.support.keystone import Keystone
 from tests.support.pin_stores import make_table, with_store
@@ -25,13 +25,13 @@ from tests.support.waiting import wait_until
 from vendorsrv.database.url import async_url
 from vendorsrv.pins.store import LOOK_UP
 
-#: Instances that are asked for.
+#: Instances of the requests.
 ASKED: Final = 100
-#: And those that have a pin besides: enough for an index to be worth it.
+#: More instances with a pin: enough for the database to use the index.
 PINNED: Final = 5_000
 PASSWORD: Final = "counted"
 
-#: MariaDB's counters of a user, and of a table, whose name this is.
+#: MariaDB's counters of the user and of the table; the user has the database's name.
 STATEMENTS: Final = (
     "SELECT sum(select_commands + update_commands + other_commands + rollback_transactions) "
     "FROM information_schema.user_statistics WHERE user = '{}'"
@@ -46,11 +46,11 @@ ROWS: Final = (
 
 
 class Counts(NamedTuple):
-    """What a database has done for a server.
+    """What a database did.
 
-    :ivar statements: of any kind, each in a transaction of its own.
-    :ivar reads: of the table of pins by its primary key.
-    :ivar others: rows of it that were read in any other way.
+    :ivar statements: all kinds; each is a transaction of its own.
+    :ivar reads: lookups in the table of pins by its primary key.
+    :ivar others: its rows that were read in any other way.
     """
 
     statements: int
@@ -62,7 +62,7 @@ class Counts(NamedTuple):
 
 
 class PostgreSQL:
-    """Counters of a database; a session adds to them when it ends, those of our own among them."""
+    """PostgreSQL's counters of a database; each session, ours too, is added when it ends."""
 
     def __init__(self, created: Database) -> None:
         self.created = created
@@ -70,26 +70,28 @@ class PostgreSQL:
         self.name = created.at.database
 
     def counts(self) -> Counts:
-        """Give what was done so far, when all sessions have ended."""
-        wait_until(lambda: self.elsewhere("SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'") == 0)
-        statements = self.elsewhere("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{}'")
+        """Return the counts so far, once all sessions have ended."""
+        wait_until(lambda: self.query_elsewhere("SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'") == 0)
+        statements = self.query_elsewhere(
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{}'"
+        )
         [(reads,)] = self.created.execute("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'pins_pkey'")
         [(others,)] = self.created.execute("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'pins'")
         return Counts(statements, reads, others)
 
-    def elsewhere(self, statement: str) -> int:
-        """Ask from another database, where asking is not counted."""
+    def query_elsewhere(self, statement: str) -> int:
+        """Query from another database, where the query itself is not counted."""
         [(found,)] = asyncio.run(execute(self.created.at.set(database="postgres"), [statement.format(self.name)]))
         return int(found)
 
     def explain(self, statement: str) -> str:
-        """Say how it would find its rows."""
+        """Return the plan of a statement."""
         self.created.execute("ANALYZE pins")
         return str(self.created.execute(f"EXPLAIN {statement}")[0][0]).partition("  (")[0]
 
 
 class MariaDB:
-    """Counters of a user who is made for it, with the server's statistics on meanwhile (``userstat``)."""
+    """MariaDB's counters of a user of its own, with the server's statistics on meanwhile (``userstat``)."""
 
     def __init__(self, created: Database) -> None:
         self.created = created
@@ -99,7 +101,7 @@ class MariaDB:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Make the user, and let the server count."""
+        """Create the user, and turn the statistics on."""
         [(was_on,)] = self.created.execute("SELECT @@GLOBAL.userstat")
         user = f"{self.name}@'%'"
         self.created.execute(
@@ -113,32 +115,32 @@ class MariaDB:
             self.created.execute(f"SET GLOBAL userstat = {was_on}", f"DROP USER {user}")
 
     def counts(self) -> Counts:
-        """Give what was done so far."""
+        """Return the counts so far."""
         statements, reads, rows = (self.number(each) for each in (STATEMENTS, READS, ROWS))
         return Counts(statements, reads, rows - reads)
 
     def number(self, statement: str) -> int:
-        """Give the only value."""
+        """Return the single value of a query."""
         [(found,)] = self.created.execute(statement.format(self.name))
         return int(found or 0)
 
     def explain(self, statement: str) -> str:
-        """Say how it would find its rows."""
+        """Return the plan of a statement."""
         self.created.execute("ANALYZE TABLE pins")
         [plan] = self.created.execute(f"EXPLAIN {statement}")
         return f"{plan[3]} by {plan[5]}"  # the columns `type` and `key`
 
 
 def statement_for(url: str) -> str:
-    """Give the SQL with which a pinned answer is read, for an instance of the benchmarks."""
+    """Return the SQL that reads a pinned answer, for an instance of the benchmarks."""
     dialect: Any = async_url(url).get_dialect()
     instance_id = json.loads(bodies(1)[0])["instance-id"]
     statement = LOOK_UP.params(instance_id=instance_id, handler="pinned")
     return str(statement.compile(dialect=dialect(), compile_kwargs={"literal_binds": True}))
 
 
-def ask(keystone: Keystone, token: str, url: str, times: int) -> None:
-    """Start a server, let it answer for the same instances in turn, and stop it."""
+def send_requests(keystone: Keystone, token: str, url: str, times: int) -> None:
+    """Start a server, send requests for the same instances in turn, and stop it."""
     asked = bodies(ASKED)
     options = {"database": {"connection": url}}
     with TemporaryDirectory() as folder, vendorsrv(Path(folder, "server"), keystone, ["Pinned"], options) as server:
@@ -147,13 +149,13 @@ def ask(keystone: Keystone, token: str, url: str, times: int) -> None:
 
 
 def cost(counters: PostgreSQL | MariaDB, keystone: Keystone, token: str, requests: int) -> tuple[Counts, str]:
-    """Count what so many answers cost beyond what starting and stopping does; and say how they find their row."""
+    """Return the counts of this many answers, without those of a start and a stop, and the statement's plan."""
     make_table(counters.url)
-    with_store(counters.url, lambda store: fill(store, PINNED))
-    ask(keystone, token, counters.url, ASKED)
+    with_store(counters.url, lambda store: fill_pins(store, PINNED))
+    send_requests(keystone, token, counters.url, ASKED)
     counted = [counters.counts()]
     for times in (ASKED, ASKED + requests):
-        ask(keystone, token, counters.url, times)
+        send_requests(keystone, token, counters.url, times)
         counted.append(counters.counts())
     before, between, after = counted
     return (after - between) - (between - before), counters.explain(statement_for(counters.url))
@@ -162,7 +164,7 @@ def cost(counters: PostgreSQL | MariaDB, keystone: Keystone, token: str, request
 def measure(kind: str, keystone: Keystone, token: str, requests: int) -> tuple[Counts, str]:
     """Measure one database.
 
-    :raises pytest.skip.Exception: it is not there.
+    :raises pytest.skip.Exception: it does not run.
     """
     with database(kind) as created:
         if kind == "postgresql":
@@ -173,7 +175,7 @@ def measure(kind: str, keystone: Keystone, token: str, requests: int) -> tuple[C
 
 
 def report() -> list[dict[str, object]]:
-    """Give a row for each database: what one pinned answer costs it."""
+    """Return a row for each database: its work for one pinned answer."""
     requests = EFFORT.get().requests
     rows: list[dict[str, object]] = []
     with keystone_and_token() as (keystone, token):
@@ -181,7 +183,7 @@ def report() -> list[dict[str, object]]:
             try:
                 counts, plan = measure(kind, keystone, token, requests)
             except (pytest.skip.Exception, pytest.fail.Exception) as missing:
-                click.echo(f"{NAMES[kind]} is left out: {missing}", err=True)
+                click.echo(f"{NAMES[kind]} is skipped: {missing}", err=True)
                 continue
             reads = round(counts.reads / requests, 3)
             rows.append(

@@ -1,4 +1,4 @@
-"""The pinned handler that hosts are driven with, beside the one that counts its runs."""
+"""A second pinned handler, for throughput; the other one counts its runs."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from bench.handlers import Pinned
 
 
 class Bench(Pinned):
-    """The same under another name."""
+    """The same handler under another name."""

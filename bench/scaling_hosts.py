@@ -1,4 +1,4 @@
-"""Two hosts on this machine: network namespaces, a server in each, and HAProxy before them as the docs have it."""
+"""Two hosts on this machine: a server in each of two network namespaces, behind HAProxy as docs/scaling.md has it."""
 
 from __future__ import annotations
 
@@ -27,59 +27,59 @@ from tests.support.processes import ROOT
 from tests.support.serving import free_port
 from tests.support.waiting import wait_until
 
-#: What the kernel calls the hosts' namespaces and our ends of the wires to them.
+#: The names of the hosts' namespaces, and of our ends of their links.
 NAME: Final = "vendorsrv-bench{}"
-WIRE: Final = "vsbench{}"
-#: Addresses that are nobody's but benchmarks' (RFC 2544): ours is .1, the host's is .2.
+LINK: Final = "vsbench{}"
+#: The network of each host, reserved for benchmarks (RFC 2544): .1 is this machine, .2 is the host.
 NETWORK: Final = "198.18.{}."
 HOSTS: Final = (1, 2)
 PORT: Final = 9090
-#: Where the first host has the server that HAProxy asks alone.
+#: The port of the first host's second server, which is measured alone.
 ALONE: Final = 9091
-#: A place that no core has: no core is chosen.
+#: No core of this index exists, so none is chosen.
 ANY: Final = 2**16
-#: What docs/scaling.md recommends, and what is replaced in it here.
+#: The recommended configuration in docs/scaling.md, and the parts of it that are removed here.
 PAGE: Final = ROOT / "docs/scaling.md"
 BLOCK: Final = re.compile(r"^```text haproxy.cfg\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TLS: Final = (" ssl crt /etc/haproxy/vendordata.pem", " ssl verify required ca-file /etc/haproxy/ca.pem")
-#: How HAProxy passes on what is no HTTP.
+#: Settings for relaying TCP.
 TCP: Final = "\n    mode tcp\n    timeout connect 1s\n    timeout client 1h\n    timeout server 1h\n"
-#: How it ends with us, however we end; what runs in a namespace is found there by the next run.
+#: Ends HAProxy when this process ends; processes in a namespace are ended by the next run.
 WITH_US: Final = ("setpriv", "--pdeathsig", "KILL")
 SERVED_BY: Final = "X-Served-By"
 
 
-def why_not() -> str | None:
-    """Say what is missing for hosts on this machine; None when nothing is."""
+def missing_requirement() -> str | None:
+    """Return why hosts cannot run on this machine; None if they can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     missing = [program for program in ("ip", "haproxy", "setpriv") if which(program) is None]
     if missing:
         return f"no {' and no '.join(missing)}: sh scripts/debian-packages.sh test"
-    if ip("link", "add", WIRE.format(0), "type", "veth", check=False).returncode:
-        return "the kernel lets us make no network interface"
-    ip("link", "del", WIRE.format(0))
+    if ip("link", "add", LINK.format(0), "type", "veth", check=False).returncode:
+        return "the kernel does not allow creating a network interface"
+    ip("link", "del", LINK.format(0))
     return None
 
 
 def ip(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Call iproute2."""
+    """Run iproute2."""
     return subprocess.run(["ip", *words], check=check, capture_output=True, text=True)
 
 
 @contextmanager
-def wired() -> Iterator[None]:
-    """Make the hosts' namespaces and the wires to them; what an earlier run has left is removed before."""
+def network_of_hosts() -> Iterator[None]:
+    """Create the hosts' namespaces and links; remnants of an earlier run are removed first."""
     with Path(tempfile.gettempdir(), "vendorsrv-bench.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # their names are the machine's
         remove()
         try:
             for number in HOSTS:
-                name, wire, network = (each.format(number) for each in (NAME, WIRE, NETWORK))
+                name, link, network = (each.format(number) for each in (NAME, LINK, NETWORK))
                 ip("netns", "add", name)
-                ip("link", "add", wire, "type", "veth", "peer", "name", "eth0", "netns", name)
-                ip("address", "add", f"{network}1/30", "dev", wire)
-                ip("link", "set", wire, "up")
+                ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
+                ip("address", "add", f"{network}1/30", "dev", link)
+                ip("link", "set", link, "up")
                 ip("-n", name, "address", "add", f"{network}2/30", "dev", "eth0")
                 ip("-n", name, "link", "set", "lo", "up")
                 ip("-n", name, "link", "set", "eth0", "up")
@@ -89,13 +89,13 @@ def wired() -> Iterator[None]:
 
 
 def remove() -> None:
-    """End what runs in the namespaces, and remove them with their wires."""
+    """End the processes in the namespaces, and remove the namespaces and links."""
     for number in HOSTS:
         name = NAME.format(number)
         for pid in ip("netns", "pids", name, check=False).stdout.split():
             os.kill(int(pid), signal.SIGKILL)
         ip("netns", "del", name, check=False)
-        ip("link", "del", WIRE.format(number), check=False)
+        ip("link", "del", LINK.format(number), check=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +110,15 @@ class Host:
     pid: int
 
     def seconds(self) -> float:
-        """Give the processor time that its server has taken."""
+        """Return the CPU seconds of its server."""
         return seconds_of_all(self.pid)
 
-    def cut_off(self) -> None:
-        """Pull its wire: nobody reaches it, and it reaches neither Keystone nor the database."""
+    def disconnect(self) -> None:
+        """Take its link down: it cannot be reached, and reaches neither Keystone nor the database."""
         ip("-n", NAME.format(self.number), "link", "set", "eth0", "down")
 
-    def join(self) -> None:
-        """Put the wire back."""
+    def reconnect(self) -> None:
+        """Bring its link up again."""
         ip("-n", NAME.format(self.number), "link", "set", "eth0", "up")
 
 
@@ -126,11 +126,11 @@ class Host:
 class Cloud:
     """Hosts behind one address.
 
-    :ivar hosts: with a worker each.
-    :ivar alone: the first one, with a server of its own for being asked alone: as many workers as all that share its
-        core otherwise, since processes take the processor's caches from each other wherever they belong to.
-    :ivar one: the URL at which HAProxy asks that one.
-    :ivar two: and the one at which it asks both.
+    :ivar hosts: both hosts, with a worker each.
+    :ivar alone: the first host's second server, for measuring one host. On a shared core it has two workers: as many
+        processes compete for the processor's caches as with two hosts.
+    :ivar one: HAProxy's URL for one host.
+    :ivar two: HAProxy's URL for both hosts.
     """
 
     hosts: Sequence[Host]
@@ -143,21 +143,21 @@ class Cloud:
 def cloud(
     folder: Path, keystone_url: str, database_url: str, options: Options, *, shared_core: bool = False
 ) -> Iterator[Cloud]:
-    """Run two hosts behind HAProxy, through which they reach Keystone and the database, too.
+    """Run two hosts behind HAProxy; they reach Keystone and the database through HAProxy as well.
 
-    :param database_url: of a PostgreSQL on a port of this machine, which has our table.
+    :param database_url: of a PostgreSQL on this machine that has the table of pins.
     :param options: of both servers, by section.
-    :param shared_core: the servers have the core that contenders have, and HAProxy that of wrk.
+    :param shared_core: run the servers on the contenders' core, and HAProxy on that of wrk.
     """
     keystone = urlsplit(keystone_url).port or 5000
     database = urlsplit(database_url).port or 5432
     ports = free_port(), free_port()
     with ExitStack() as stack:
-        stack.enter_context(wired())
+        stack.enter_context(network_of_hosts())
         with on_core(DRIVER if shared_core else ANY):
             stack.enter_context(haproxy(folder / "haproxy.cfg", haproxy_config(ports, {keystone, database})))
         for number in HOSTS:
-            # Keystone's catalog says that it is on loopback, whoever asks.
+            # Keystone's catalog has its loopback address, for hosts too.
             relay = "defaults" + TCP + listen(keystone, ["127.0.0.1"], f"{NETWORK.format(number)}1")
             within = ("ip", "netns", "exec", NAME.format(number))
             stack.enter_context(haproxy(folder / f"relay{number}.cfg", relay, within=within))
@@ -175,7 +175,7 @@ def cloud(
 
 
 def served_by(url: str) -> set[str]:
-    """Ask HAProxy who answers."""
+    """Return the host that answers one request, by its name in HAProxy; empty if none does."""
     try:
         return {httpx.get(f"{url}/-/live", timeout=10).headers.get(SERVED_BY, "")}
     except httpx.TransportError:
@@ -184,7 +184,7 @@ def served_by(url: str) -> set[str]:
 
 @contextmanager
 def serving(folder: Path, number: int, keystone_url: str, options: Options) -> Iterator[Host]:
-    """Run ``vendorsrv serve`` on a host."""
+    """Run ``vendorsrv serve`` in a host's namespace."""
     folder.mkdir()
     path = folder / "vendorsrv.conf"
     path.touch(0o600)
@@ -209,7 +209,7 @@ def serving(folder: Path, number: int, keystone_url: str, options: Options) -> I
 def haproxy(path: Path, text: str, *, within: Sequence[str] = WITH_US) -> Iterator[None]:
     """Run HAProxy with a configuration.
 
-    :param within: the words of the command that runs it elsewhere.
+    :param within: the command to run it with.
     """
     path.write_text(text)
     command = [*within, "haproxy", "-db", "-f", str(path)]
@@ -224,14 +224,14 @@ def haproxy(path: Path, text: str, *, within: Sequence[str] = WITH_US) -> Iterat
 
 
 def recommended() -> str:
-    """Give the configuration that docs/scaling.md has."""
+    """Return the configuration of docs/scaling.md."""
     found = BLOCK.search(PAGE.read_text())
     assert found, "docs/scaling.md has no haproxy.cfg"
     return found[1]
 
 
 def haproxy_config(ports: tuple[int, int], relayed: set[int]) -> str:
-    """Give the recommended configuration, without TLS and for these hosts, and what only a benchmark needs."""
+    """Return the recommended configuration for these hosts, without TLS, and with the sections of the benchmark."""
     text = recommended()
     for each in TLS:
         text = text.replace(each, "")
@@ -249,6 +249,6 @@ def haproxy_config(ports: tuple[int, int], relayed: set[int]) -> str:
 
 
 def listen(port: int, addresses: Sequence[str], target: str) -> str:
-    """Give the section that passes on a port."""
+    """Return a section that relays a TCP port."""
     binds = ",".join(f"{address}:{port}" for address in addresses)
     return f"\nlisten relay{port}{TCP}    bind {binds}\n    server there {target}:{port}\n"

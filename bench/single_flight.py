@@ -1,4 +1,4 @@
-"""How often Keystone is asked about one new token that comes with many requests at once."""
+"""How many calls Keystone gets for one new token in many concurrent requests."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tests.support.keystone import NOVA, VENDORSRV, Keystone
 from tests.support.waiting import wait_until
 from tests.support.wsgi_server import serving_wsgi
 
-#: Requests at once.
+#: Concurrent requests.
 AT_ONCE: Final = 100
 
 
 def calls(keystone: Keystone, url: str) -> tuple[int, str]:
-    """Post with a new token, all at once, each for an instance of its own.
+    """Send concurrent requests with one new token, each for another instance.
 
-    :returns: Keystone's validations, and how the requests ended: ``100 x 200``.
+    :returns: Keystone's validations, and the statuses: ``100 x 200``.
     """
     token = keystone.token(NOVA)
     before = keystone.requests("GET", "/v3/auth/tokens")
     with httpx.Client(timeout=30, limits=httpx.Limits(max_connections=AT_ONCE)) as client:
-        client.get(url)  # refused; what is loaded late is loaded
+        client.get(url)  # refused; lazy imports are done now
 
         def post(body: bytes) -> int:
             return client.post(url, content=body, headers={**HEADERS, "X-Auth-Token": token}).status_code
@@ -44,14 +44,14 @@ def calls(keystone: Keystone, url: str) -> tuple[int, str]:
 def row(
     name: str, found: tuple[int, str], goal: Callable[[int], dict[str, str]] = lambda _: NO_GOAL
 ) -> dict[str, object]:
-    """Give the row of a contender."""
+    """Return the row of a contender."""
     count, ended = found
     what = f"Keystone's calls for {AT_ONCE} requests at once with one new token, {name}"
     return {"what": what, "calls": count, **goal(count), "answers": ended}
 
 
 def report() -> list[dict[str, object]]:
-    """Give a row for vendorsrv, and for what the field runs."""
+    """Return a row for vendorsrv and one for the WSGI contender."""
     with TemporaryDirectory() as folder, keystone_and_token() as (keystone, _):
         with vendorsrv(Path(folder, "vendorsrv"), keystone, ["Trivial"], {}) as server:
             wait_until(server.ready)

@@ -1,4 +1,4 @@
-"""Nova's side of a boot storm: hosts that ask with kept connections and give up after five seconds."""
+"""Nova's side of a boot storm: hosts with persistent connections and a read timeout of five seconds."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import httptools
 
 from bench.storm_model import BUILDS, Build, Storm, builds
 
-#: Seconds after which Nova gives up (``[api] vendordata_dynamic_read_timeout``).
+#: Nova's read timeout in seconds (``[api] vendordata_dynamic_read_timeout``).
 PATIENCE: Final = 5.0
 TOO_LATE: Final = "too late"
 BROKEN: Final = "broken"
 
 
 class Reply(NamedTuple):
-    """What became of one call.
+    """The result of one call.
 
-    :ivar number: of the call, for its instance; 0 is the first.
-    :ivar outcome: the status, or :data:`TOO_LATE`, or :data:`BROKEN` when the connection was.
-    :ivar seconds: until the whole answer was there, connecting included.
+    :ivar number: of the call for its instance; 0 is the first.
+    :ivar outcome: the status, :data:`TOO_LATE`, or :data:`BROKEN` if the connection broke.
+    :ivar seconds: until the answer was complete, connecting included.
     """
 
     instance: str
@@ -33,11 +33,11 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class Blown(NamedTuple):
-    """A storm that is over.
+class Result(NamedTuple):
+    """The result of a storm.
 
-    :ivar seconds: that it took.
-    :ivar driver: seconds of CPU that this side of it took.
+    :ivar seconds: its duration.
+    :ivar driver: CPU seconds of the simulated hosts.
     """
 
     replies: Sequence[Reply]
@@ -46,26 +46,26 @@ class Blown(NamedTuple):
 
 
 class Connection(asyncio.Protocol):
-    """A kept connection with one request at a time; methods beginning with ``on_`` are for httptools."""
+    """A persistent connection with one request at a time; httptools calls the methods beginning with ``on_``."""
 
     def __init__(self) -> None:
         self.is_open = False
         self.answered: asyncio.Future[tuple[int, bytes]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note that it is there."""
+        """Note that the connection is open."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.is_open = True
 
     def connection_lost(self, _: Exception | None) -> None:
-        """End the request that waits, if one does."""
+        """Fail the request that waits for an answer."""
         self.is_open = False
         if self.answered and not self.answered.done():
             self.answered.set_exception(ConnectionResetError())
 
     def data_received(self, data: bytes) -> None:
-        """Parse some of an answer."""
+        """Parse a part of an answer."""
         self.parser.feed_data(data)
 
     def on_body(self, part: bytes) -> None:
@@ -73,16 +73,16 @@ class Connection(asyncio.Protocol):
         self.body += part
 
     def on_message_complete(self) -> None:
-        """Hand out the answer."""
+        """Complete the answer."""
         if not self.parser.should_keep_alive():
             self.close()
         if self.answered and not self.answered.done():
             self.answered.set_result((self.parser.get_status_code(), self.body))
 
-    async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Send a request, and give status and body of its answer.
+    async def send(self, request: bytes) -> tuple[int, bytes]:
+        """Send a request, and return the status and body of its answer.
 
-        :raises ConnectionError: it broke before.
+        :raises ConnectionError: the connection broke before the answer.
         """
         self.body = b""
         self.parser = httptools.HttpResponseParser(self)
@@ -91,13 +91,13 @@ class Connection(asyncio.Protocol):
         return await self.answered
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         self.is_open = False
         self.transport.close()
 
 
 class Host:
-    """A nova-compute: one token, and connections that all its builds share, the last used first."""
+    """A nova-compute: one token, and connections that its builds share, most recently used first."""
 
     def __init__(self, url: str, token: str) -> None:
         address = urlsplit(url)
@@ -110,34 +110,34 @@ class Host:
             f"Content-Type: application/json\r\nX-Auth-Token: {token}\r\nContent-Length: "
         )
         self.idle: list[Connection] = []
-        self.places = asyncio.Semaphore(BUILDS)
+        self.build_slots = asyncio.Semaphore(BUILDS)
         self.replies: list[Reply] = []
 
-    async def build(self, build: Build, begun: float, calls: int) -> None:
-        """Make one config drive, when its time has come; ``begun`` is the storm's, on the loop's clock."""
-        await asyncio.sleep(begun + build.begins - asyncio.get_running_loop().time())
-        async with self.places:
+    async def build(self, build: Build, started: float, calls: int) -> None:
+        """Build one config drive at its time; ``started`` is the storm's start on the event loop's clock."""
+        await asyncio.sleep(started + build.begins - asyncio.get_running_loop().time())
+        async with self.build_slots:
             for number in range(calls):
                 self.replies.append(await self.call(build, number))
 
     async def call(self, build: Build, number: int) -> Reply:
-        """Ask once; what goes wrong is an outcome, as it is for Nova."""
-        begun = time.perf_counter()
+        """Make one call; a failure is an outcome."""
+        started = time.perf_counter()
         outcome, body = BROKEN, b""
         try:
             async with asyncio.timeout(PATIENCE):
-                outcome, body = await self.ask(f"{self.head}{len(build.body)}\r\n\r\n".encode() + build.body)
+                outcome, body = await self.send(f"{self.head}{len(build.body)}\r\n\r\n".encode() + build.body)
         except TimeoutError:
             outcome = TOO_LATE
         except OSError:
             pass
-        return Reply(build.instance, number, outcome, time.perf_counter() - begun, body)
+        return Reply(build.instance, number, outcome, time.perf_counter() - started, body)
 
-    async def ask(self, request: bytes) -> tuple[str, bytes]:
-        """Ask on a kept connection, or a new one; it is closed when there is no answer on it."""
+    async def send(self, request: bytes) -> tuple[str, bytes]:
+        """Send a request on an idle or a new connection, which is closed if there is no answer."""
         connection = await self.connection()
         try:
-            status, body = await connection.ask(request)
+            status, body = await connection.send(request)
         except BaseException:
             connection.close()
             raise
@@ -146,27 +146,26 @@ class Host:
         return str(status), body
 
     async def connection(self) -> Connection:
-        """Give one that nobody uses."""
+        """Return an idle connection, or a new one."""
         while self.idle:
-            kept = self.idle.pop()
-            if kept.is_open:
-                return kept
-        _, made = await asyncio.get_running_loop().create_connection(Connection, *self.at)
-        return made
+            idle = self.idle.pop()
+            if idle.is_open:
+                return idle
+        _, new = await asyncio.get_running_loop().create_connection(Connection, *self.at)
+        return new
 
 
-async def blow(storm: Storm, url: str, tokens: Sequence[str]) -> Blown:
-    """Let a storm blow, from first to last call.
+async def run_storm(storm: Storm, url: str, tokens: Sequence[str]) -> Result:
+    """Run a storm from its first to its last call.
 
-    :param url: of the target.
     :param tokens: one for each host.
     """
     hosts = [Host(url, token) for token in tokens]
     planned = builds(storm)
-    begun, cpu = asyncio.get_running_loop().time(), time.process_time()
-    await asyncio.gather(*(hosts[build.host].build(build, begun, storm.calls) for build in planned))
-    seconds, driver = asyncio.get_running_loop().time() - begun, time.process_time() - cpu
+    started, cpu = asyncio.get_running_loop().time(), time.process_time()
+    await asyncio.gather(*(hosts[build.host].build(build, started, storm.calls) for build in planned))
+    seconds, driver = asyncio.get_running_loop().time() - started, time.process_time() - cpu
     for host in hosts:
         for connection in host.idle:
             connection.close()
-    return Blown([reply for host in hosts for reply in host.replies], seconds, driver)
+    return Result([reply for host in hosts for reply in host.replies], seconds, driver)

@@ -1,4 +1,4 @@
-"""When a boot storm asks for what: hosts that start at about the same time, and the instances that each one builds."""
+"""The plan of a boot storm: hosts that start at about the same time, and the instances that each one builds."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import uuid
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-#: Builds that a nova-compute has under way at the same time (``[DEFAULT] max_concurrent_builds`` of Nova).
+#: Concurrent builds of a nova-compute (Nova's ``[DEFAULT] max_concurrent_builds``).
 BUILDS: Final = 10
-#: Of the storm's window, the share in which the hosts themselves start.
+#: The share of the storm's window in which the hosts start.
 STARTING: Final = 0.2
 USER_DATA: Final = base64.b64encode(b"#cloud-config\n" + b"# a line as every cloud-config has them\n" * 25).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """How much is asked for.
+    """The size of a storm.
 
     :ivar hosts: nova-computes, each with a token of its own.
-    :ivar instances: that they build in all; the scheduler spreads them evenly.
-    :ivar calls: for each instance, one after the other; Nova's config drive takes six.
-    :ivar window: seconds in which the builds begin, more or less; 0 is all at once.
-    :ivar seed: of the random times; the same storm for each contender.
+    :ivar instances: in all, spread evenly over the hosts.
+    :ivar calls: for each instance, in sequence; Nova makes six for a config drive.
+    :ivar window: seconds in which about all builds start; 0 starts all at once.
+    :ivar seed: of the random times; every contender gets the same storm.
     """
 
     hosts: int = 50
@@ -38,8 +38,8 @@ class Build(NamedTuple):
     """One instance's config drive.
 
     :ivar host: the number of its host.
-    :ivar begins: seconds after the storm's beginning; later when its host has :data:`BUILDS` under way.
-    :ivar body: what Nova posts, each time.
+    :ivar begins: earliest start in seconds of the storm; it waits while its host has :data:`BUILDS` running.
+    :ivar body: Nova's body, the same for each call.
     """
 
     host: int
@@ -49,11 +49,11 @@ class Build(NamedTuple):
 
 
 def builds(storm: Storm) -> list[Build]:
-    """Give all builds, in the order of their beginnings.
+    """Return all builds, in the order of their start.
 
-    Each host starts at a random time in the first :data:`STARTING` of the window. From then on its config drives
-    begin at random, as many in a second as fit them into the rest of the window (exponential times in between):
-    before its config drive each instance has waited for networks, volumes and images.
+    Each host starts at a random time in the first :data:`STARTING` of the window. Its config drives then start at
+    exponential intervals that fit them into the rest of the window: before its config drive, an instance waits for
+    networks, volumes and images.
     """
     numbers = random.Random(storm.seed)
     starts = [numbers.uniform(0, storm.window * STARTING) for _ in range(storm.hosts)]
@@ -68,7 +68,7 @@ def builds(storm: Storm) -> list[Build]:
 
 
 def body(instance: str, number: int) -> bytes:
-    """Give what Nova posts for an instance, byte for byte as its JSON module writes it."""
+    """Return Nova's body for an instance, byte for byte."""
     fields = {
         "project-id": f"{number % 7:032x}",
         "instance-id": instance,

@@ -1,4 +1,4 @@
-"""What a boot storm meets: a real Keystone that issued a token for each host, and servers with several workers."""
+"""The servers of a boot storm: a real Keystone with a token for each host, and contenders with several workers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.support.pin_stores import make_table
 from tests.support.waiting import wait_until
 from tests.support.wsgi_server import serving_wsgi
 
-#: ThreadBudget of each of gunicorn's workers.
+#: Threads of each of gunicorn's workers.
 THREADS: Final = 8
 
 
 class Target(NamedTuple):
     """A server that is ready for a storm.
 
-    :ivar url: that Nova would have for its target.
+    :ivar url: Nova's target.
     :ivar runs: a directory with a file for each run of its backend.
     :ivar pids: of its processes.
     """
@@ -34,7 +34,7 @@ class Target(NamedTuple):
 
 @contextmanager
 def cloud(directory: Path, hosts: int) -> Iterator[tuple[Keystone, list[str]]]:
-    """Start a Keystone, and issue a token of Nova's for each host; they share the account, as nova-computes do."""
+    """Run a Keystone, and yield it and a token for each host, all of Nova's one account."""
     with Keystone(log_file=directory / "keystone.log") as keystone:
         keystone.create_accounts()
         yield keystone, [keystone.token(NOVA) for _ in range(hosts)]
@@ -59,8 +59,8 @@ def serving_vendorsrv(directory: Path, keystone: Keystone, workers: int, delay: 
 
 
 @contextmanager
-def serving_field(directory: Path, keystone: Keystone, workers: int, delay: float) -> Iterator[Target]:
-    """Run what the field runs, with the same backend: keystonemiddleware around WSGI, under gunicorn's threads."""
+def serving_wsgi_contender(directory: Path, keystone: Keystone, workers: int, delay: float) -> Iterator[Target]:
+    """Run keystonemiddleware around a WSGI application in gunicorn's threads, with the same backend."""
     runs = directory / "runs"
     runs.mkdir(parents=True)
     before = descendants()
@@ -72,7 +72,7 @@ def serving_field(directory: Path, keystone: Keystone, workers: int, delay: floa
 
 
 def descendants() -> frozenset[int]:
-    """Give the processes that this one has started, directly or not."""
+    """Return the ids of all descendants of this process."""
     found = {1}
     waiting = [Path("/proc/self/task")]
     while waiting:
@@ -84,12 +84,12 @@ def descendants() -> frozenset[int]:
 
 
 def cpu_of(pids: frozenset[int]) -> float:
-    """Give the seconds of CPU that processes have taken so far; one that has ended counts as none."""
+    """Return the CPU seconds of processes so far; an ended process counts as zero."""
     return sum(map(ticks, pids)) / os.sysconf("SC_CLK_TCK")
 
 
 def ticks(pid: int) -> int:
-    """Give utime and stime of a process, see proc(5)."""
+    """Return a process's utime and stime (proc(5)); zero if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

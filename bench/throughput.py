@@ -1,4 +1,4 @@
-"""How many requests a second each contender answers, on one core, in terms of what a bare function does."""
+"""The rate of each contender on one core, relative to the floor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.goals import NO_GOAL, at_least
 from bench.growth_footprint import seconds_of_all
 from bench.wrk import Run, drive
 
-#: What is asked of a contender, in terms of another one.
+#: The least rate of the first contender relative to the second.
 GOALS: Final = {
     ("vendorsrv", "floor"): 0.50,
     ("vendorsrv", "fastapi"): 2.0,
@@ -25,14 +25,14 @@ GOALS: Final = {
     ("vendorsrv-cached", "floor"): 0.40,
     ("vendorsrv-pinned-sqlite", "floor"): 0.20,
 }
-#: Of no interest but beside vendorsrv.
+#: More pairs to compare, without a goal.
 ALSO: Final = (("vendorsrv", "wsgi-waitress"),)
 
 Runs = Mapping[str, Sequence[Run]]
 
 
 class Ratio(NamedTuple):
-    """What one contender does in terms of another in the same round: the median of the rounds and their spread."""
+    """The rate of one contender relative to another in the same round: the median of the rounds and their range."""
 
     median: float
     lowest: float
@@ -43,7 +43,7 @@ class Ratio(NamedTuple):
 
 
 def report() -> list[dict[str, object]]:
-    """Give a row for each contender, in terms of the floor, and for each other pair that something is asked of."""
+    """Return a row for each contender relative to the floor, and for each other pair with a goal."""
     with (
         TemporaryDirectory() as folder,
         keystone_and_token() as (keystone, token),
@@ -53,9 +53,9 @@ def report() -> list[dict[str, object]]:
 
 
 def alternate(contenders: Sequence[Contender], token: str) -> dict[str, list[Run]]:
-    """Drive each contender in turn, round after round, every second time backwards.
+    """Measure the contenders in turn, round after round, every second round in reverse.
 
-    Before, its answers are checked, and it gets warm.
+    First each contender's answers are checked, and it is warmed up.
     """
     effort = EFFORT.get()
     asked = bodies(INSTANCES)
@@ -66,12 +66,12 @@ def alternate(contenders: Sequence[Contender], token: str) -> dict[str, list[Run
     for number in range(effort.rounds):
         click.echo(f"  round {number + 1} of {effort.rounds}", err=True)
         for each in contenders if number % 2 == 0 else reversed(contenders):
-            runs[each.name].append(drive_and_weigh(each, token, asked))
+            runs[each.name].append(measure(each, token, asked))
     return runs
 
 
-def drive_and_weigh(contender: Contender, token: str, asked: Sequence[bytes]) -> Run:
-    """Drive a contender, and find out what it computed meanwhile."""
+def measure(contender: Contender, token: str, asked: Sequence[bytes]) -> Run:
+    """Run wrk against a contender, and measure its CPU time."""
     effort = EFFORT.get()
     before = seconds_of_all(contender.pid)
     run = drive(contender.url, token, asked, seconds=effort.seconds, connections=effort.connections)
@@ -79,7 +79,7 @@ def drive_and_weigh(contender: Contender, token: str, asked: Sequence[bytes]) ->
 
 
 def rows(runs: Runs) -> list[dict[str, object]]:
-    """Give the rows of the report."""
+    """Return the rows of the report."""
     names = [name for name in runs if name != "floor"]
     pairs = [("floor", "floor"), *((name, "floor") for name in names)]
     pairs += [pair for pair in (*GOALS, *ALSO) if pair not in pairs and {*pair} <= {*runs}]
@@ -87,7 +87,7 @@ def rows(runs: Runs) -> list[dict[str, object]]:
 
 
 def row(pair: tuple[str, str], runs: Runs) -> dict[str, object]:
-    """Give the row of one contender in terms of another."""
+    """Return the row of one contender relative to another."""
     name, of = pair
     own = runs[name]
     errors = failures([*own, *runs[of]])
@@ -107,12 +107,12 @@ def row(pair: tuple[str, str], runs: Runs) -> dict[str, object]:
 
 
 def compare(own: Sequence[Run], others: Sequence[Run]) -> Ratio:
-    """Compare rates within each round: what slows the machine down slows down both."""
+    """Compare rates within each round: other work on the machine slows both down."""
     ratios = [mine.rate / theirs.rate for mine, theirs in zip(own, others, strict=True)]
     return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
 
 def failures(runs: Sequence[Run]) -> str:
-    """Give what went wrong in any of the runs, or nothing: a run with errors is no result."""
+    """Return the errors of all runs as text; empty if there are none."""
     kinds = sorted({kind for run in runs for kind in run.errors})
     return ", ".join(f"{sum(run.errors.get(kind, 0) for run in runs)} {kind}" for kind in kinds)

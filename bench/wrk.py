@@ -1,4 +1,4 @@
-"""Drive a server with wrk, by POSTs as Nova makes them: its headers, a real token, and bodies of many instances."""
+"""Run wrk with Nova's requests: its headers, a real token, and the bodies of many instances."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import which
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench.cores import DRIVER, on_core
 
-#: What Nova sends besides Host, Content-Length and its token.
+#: Nova's headers, without Host, Content-Length and its token.
 HEADERS: Final = {
     "User-Agent": "openstack-nova-vendordata",
     "Accept": "application/json",
@@ -21,10 +20,10 @@ HEADERS: Final = {
     "Content-Type": "application/json",
     "Connection": "keep-alive",
 }
-#: Seconds after which wrk counts a request as lost; Nova's own read timeout.
+#: Seconds after which wrk counts a request as failed: Nova's read timeout.
 TIMEOUT: Final = 5
 
-# The requests are made before the clock starts. Its own report rounds, and says nothing of errors when there are none.
+# The requests are built before the clock starts. The JSON has exact figures; wrk's own report rounds them.
 SCRIPT: Final = """\
 wrk.method = "POST"
 %(headers)s
@@ -52,15 +51,14 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of driving a server for some seconds.
+    """The result of a run of wrk.
 
     :ivar rate: answered requests a second.
-    :ivar p50: milliseconds that half of them took at most.
-    :ivar p99: and that 99 of 100 took at most.
-    :ivar errors: what went wrong, by kind, how often; of answers ``status``, which is any above 399. A run that has
-        some is no result.
-    :ivar requests: that were answered.
-    :ivar processor: microseconds that the server computed for one of them, in all of its processes.
+    :ivar p50: median latency in milliseconds.
+    :ivar p99: 99th percentile of the latency in milliseconds.
+    :ivar errors: how many, by kind; ``status`` is any status above 399. A run with errors is no result.
+    :ivar requests: answered in all.
+    :ivar processor: the server's CPU microseconds for a request, of all its processes.
     """
 
     rate: float
@@ -71,15 +69,10 @@ class Run:
     processor: float = 0.0
 
 
-def is_there() -> bool:
-    """Say whether wrk is installed."""
-    return which("wrk") is not None
-
-
 def drive(url: str, token: str, bodies: Sequence[bytes], *, seconds: int, connections: int) -> Run:
-    """Post the bodies in turn, over kept connections with one request each at a time, as fast as answers come.
+    """Send the bodies in turn over persistent connections, each with one request at a time.
 
-    :param seconds: a whole number, as wrk takes it.
+    :param seconds: a whole number.
     :raises subprocess.CalledProcessError: wrk cannot reach the server.
     """
     with TemporaryDirectory() as folder, on_core(DRIVER):
@@ -90,12 +83,12 @@ def drive(url: str, token: str, bodies: Sequence[bytes], *, seconds: int, connec
         done = subprocess.run(
             [*command, f"--timeout={TIMEOUT}s", f"--script={path}", url], check=True, capture_output=True, text=True
         )
-    assert not done.stderr, done.stderr[:2000]  # of Lua, after which wrk goes on with something else
+    assert not done.stderr, done.stderr[:2000]  # an error of the script, after which wrk sends other requests
     return parse(done.stdout)
 
 
 def script(token: str, bodies: Sequence[bytes]) -> str:
-    """Give the Lua that makes wrk ask as Nova does, and print what it found as JSON."""
+    """Return the Lua script that makes wrk send Nova's requests, and print its figures as JSON."""
     headers = {**HEADERS, "X-Auth-Token": token}
     return SCRIPT % {
         "headers": "\n".join(f"wrk.headers[ {quoted(name)} ] = {quoted(value)}" for name, value in headers.items()),
@@ -104,12 +97,12 @@ def script(token: str, bodies: Sequence[bytes]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Give a string of ASCII as Lua writes it; neither a token nor JSON has what ends this form, ``]==]``."""
+    """Return ASCII text as a Lua string; neither a token nor JSON contains its end, ``]==]``."""
     return f"[==[{text}]==]"
 
 
 def parse(output: str) -> Run:
-    """Read what the script has printed below wrk's own report."""
+    """Return the figures that the script printed below wrk's own report."""
     found = json.loads(output.strip().splitlines()[-1])
     return Run(
         rate=found["requests"] / found["microseconds"] * 1e6,

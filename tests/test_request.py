@@ -1,4 +1,4 @@
-"""Nova's JSON in, frozen values out, and one clear message for everything else."""
+"""Requests: parsing Nova's body, refusing others, and values that cannot be changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vendorsrv import BadRequest, BootRoles, Caller, VendordataRequest
 
 INSTANCE = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
 
-#: As Nova 34 sends it.
+#: The body of Nova 34.
 NOVA = {
     "project-id": "39dc322ce86c40d1a0e7e7a4d6a0b1c2",
     "instance-id": INSTANCE,
@@ -25,20 +25,20 @@ NOVA = {
 
 
 def parsed(**changes: object) -> VendordataRequest:
-    """Parse Nova's body with some members changed, hyphens written as underscores."""
+    """Return the request of Nova's body with some members changed; underscores stand for hyphens."""
     body = {**NOVA, **{name.replace("_", "-"): value for name, value in changes.items()}}
     return VendordataRequest.from_json(json.dumps(body).encode())
 
 
 def refusal(body: bytes) -> str:
-    """Give the message with which a body is refused."""
+    """Return the message of the error for a body."""
     with pytest.raises(BadRequest) as caught:
         VendordataRequest.from_json(body)
     return caught.value.message
 
 
 def test_nova_s_body_becomes_a_request() -> None:
-    """Every field of Nova's has its attribute."""
+    """Each member of Nova's body is an attribute of the request, beside the caller, the id and the token."""
     caller = Caller(user_id="nova")
     request = VendordataRequest.from_json(json.dumps(NOVA).encode(), caller, "req-1", "token")
     assert (
@@ -58,30 +58,30 @@ def test_nova_s_body_becomes_a_request() -> None:
 
 
 def fields() -> list[dataclasses.Field[Any]]:
-    """The fields in the order of Nova's body."""
+    """Return the fields in the order of Nova's body."""
     found = {each.name: each for each in dataclasses.fields(VendordataRequest)}
     return [found.pop("project_id"), *found.values()]
 
 
-def test_only_the_instance_is_always_there() -> None:
-    """A body of nothing but the id is that of an old Nova."""
+def test_only_the_instance_id_is_required() -> None:
+    """A body with only the instance's id is accepted; all other members have defaults."""
     request = VendordataRequest.from_json(b'{"instance-id": "%s"}' % INSTANCE.encode())
     assert VendordataRequest(instance_id=INSTANCE) == request
 
 
 @pytest.mark.parametrize("name", ["project_id", "image_id", "user_data", "hostname"])
-def test_what_nova_lets_be_null_may_be_null(name: str) -> None:
-    """Nova's instance object has these four nullable."""
+def test_members_that_nova_sends_as_null_may_be_null(name: str) -> None:
+    """The four members that are nullable in Nova's instance object may be null."""
     assert None is getattr(parsed(**{name: None}), name)
 
 
 def test_an_instance_booted_from_a_volume_has_an_empty_image() -> None:
-    """Empty is not null: Nova says that there is no image."""
+    """The empty image id of an instance booted from a volume stays an empty string."""
     assert "" == parsed(image_id="").image_id
 
 
 def test_unknown_members_are_kept() -> None:
-    """A newer Nova breaks nothing."""
+    """Unknown members, as of a newer Nova, are accepted and kept in extra."""
     assert {"flavor": {"vcpus": 2}} == parsed(flavor={"vcpus": 2}).extra
 
 
@@ -102,8 +102,8 @@ def test_unknown_members_are_kept() -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_body_that_is_not_nova_s_is_refused(body: bytes, message: str) -> None:
-    """Each has one clear message."""
+def test_a_body_that_is_not_a_valid_request_is_refused(body: bytes, message: str) -> None:
+    """A body that is not strict JSON, no object or without the instance's id is refused with the reason."""
     assert message == refusal(body)
 
 
@@ -143,8 +143,8 @@ def test_a_body_that_is_not_nova_s_is_refused(body: bytes, message: str) -> None
         ("boot-roles", ["member"], "boot-roles must be a string"),
     ],
 )
-def test_a_field_that_is_wrong_is_named(name: str, value: object, message: str) -> None:
-    """The message names the field, and never its value."""
+def test_a_wrong_member_is_named(name: str, value: object, message: str) -> None:
+    """A member of a wrong type or form is refused; the message has its name and not its value."""
     assert message == refusal(json.dumps({**NOVA, name: value}).encode())
 
 
@@ -159,8 +159,8 @@ def test_a_field_that_is_wrong_is_named(name: str, value: object, message: str) 
         ("a role, another", ("a role", " another")),
     ],
 )
-def test_boot_roles_are_one_string(joined: str, roles: tuple[str, ...]) -> None:
-    """Names keep their case, their order and their spaces; an empty string gives none."""
+def test_boot_roles_are_split_at_commas(joined: str, roles: tuple[str, ...]) -> None:
+    """Role names keep their case, order and spaces; empty names are dropped."""
     assert roles == parsed(boot_roles=joined).boot_roles
 
 
@@ -168,8 +168,8 @@ def test_boot_roles_are_one_string(joined: str, roles: tuple[str, ...]) -> None:
     ("role", "there"),
     [("mail-admin", True), ("MAIL-ADMIN", True), ("Mail-Admin", True), ("mail", False), ("", False), (5, False)],
 )
-def test_boot_roles_are_compared_without_case(role: object, there: bool) -> None:
-    """As Keystone compares them."""
+def test_boot_roles_ignore_case(role: object, there: bool) -> None:
+    """Role names are compared case-insensitively, as in Keystone."""
     assert there is (role in BootRoles(["member", "Mail-Admin"]))
 
 
@@ -183,14 +183,14 @@ def test_boot_roles_are_compared_without_case(role: object, there: bool) -> None
         ("/+8=", b"\xff\xef"),
     ],
 )
-def test_user_data_is_decoded_on_demand(user_data: str | None, decoded: bytes | None) -> None:
-    """Line breaks are legal in base64 of users."""
+def test_user_data_is_decoded(user_data: str | None, decoded: bytes | None) -> None:
+    """decoded_user_data returns the bytes; line breaks in the base64 are ignored."""
     assert decoded == parsed(user_data=user_data).decoded_user_data()
 
 
 @pytest.mark.parametrize("user_data", ["a", "#cloud-config", "aGVsbG8", "aGVsbG8=ä", "_-8="])
-def test_user_data_that_is_no_base64_is_an_error(user_data: str) -> None:
-    """The message holds nothing of it."""
+def test_user_data_that_is_not_base64_is_an_error(user_data: str) -> None:
+    """Decoding user-data that is not base64 raises an error whose message has nothing of it."""
     with pytest.raises(BadRequest) as caught:
         parsed(user_data=user_data).decoded_user_data()
     assert "user-data is not base64" == caught.value.message
@@ -198,41 +198,41 @@ def test_user_data_that_is_no_base64_is_an_error(user_data: str) -> None:
 
 @pytest.mark.parametrize("name", [each.name for each in dataclasses.fields(VendordataRequest)])
 def test_no_attribute_can_be_changed(name: str) -> None:
-    """A handler cannot change what the next one is given."""
+    """Assigning to any attribute of a request raises FrozenInstanceError."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(parsed(), name, None)
 
 
 @pytest.mark.parametrize("name", ["metadata", "extra"])
 def test_no_mapping_can_be_changed(name: str) -> None:
-    """Neither can what is in it."""
+    """Assigning to an item of metadata or extra raises TypeError."""
     with pytest.raises(TypeError):
         getattr(parsed(flavor=1), name)["new"] = "1"
 
 
-def test_repr_holds_no_user_s_data() -> None:
-    """A request that ends up in a log line gives nothing away."""
+def test_repr_has_no_user_data() -> None:
+    """repr() of a request has no user-data, no metadata and no unknown member."""
     text = repr(parsed(user_data="cGxhbnRlZA==", metadata={"key": "planted"}, flavor="planted"))
     assert (False, False) == ("planted" in text, "cGxhbnRlZA" in text)
 
 
-def test_a_body_that_comes_again_is_the_same_request_of_somebody_else() -> None:
-    """Nova asks six times with the same bytes; whose call it is differs."""
+def test_a_repeated_body_has_the_same_digest_and_its_own_token() -> None:
+    """Two requests with the same body have the same digest, and each has its own id and token."""
     body = json.dumps(NOVA).encode()
     first, second = (VendordataRequest.from_json(body, request_id=each, token=each) for each in ("req-1", "req-2"))
     assert ("req-1", "req-2", "req-1", "req-2") == (first.request_id, second.request_id, first.token, second.token)
     assert first.digest == second.digest
 
 
-def test_what_a_handler_changes_is_not_changed_for_the_next_one() -> None:
-    """Lists among the members that this version does not know, say."""
+def test_a_change_to_extra_does_not_reach_the_next_request() -> None:
+    """A list in extra that a handler changes is unchanged in the next request with the same body."""
     body = json.dumps({**NOVA, "tags": ["a"]}).encode()
     VendordataRequest.from_json(body).extra["tags"].append("b")
     assert ["a"] == VendordataRequest.from_json(body).extra["tags"]
 
 
 @pytest.mark.parametrize("length", [100, 5000])
-def test_a_large_body_is_a_request_like_any_other(length: int) -> None:
-    """It is parsed each time, so that large ones do not fill the memory."""
+def test_a_large_body_is_parsed(length: int) -> None:
+    """Large bodies, which are not kept for reuse, give the same request as small ones."""
     body = json.dumps({**NOVA, "user-data": "a" * length}).encode()
     assert "a" * length == VendordataRequest.from_json(body).user_data

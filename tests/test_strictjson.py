@@ -1,4 +1,4 @@
-"""Strict JSON: what is refused, where the message says that it is, and what goes through unchanged."""
+"""Strict JSON: refused bodies and values, the place in the message, and accepted ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vendorsrv.strictjson import StrictJSONError, encode, parse
 
 
 class Weekday(IntEnum):
-    """A number with a name."""
+    """An integer type of its own."""
 
     SUNDAY = 7
 
@@ -44,8 +44,8 @@ class Weekday(IntEnum):
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_parsers_disagree_on_is_refused(body: bytes, message: str) -> None:
-    """Each has one message, which says where and never what."""
+def test_json_that_parsers_read_differently_is_refused(body: bytes, message: str) -> None:
+    """Invalid or ambiguous JSON is refused; the message has the place and not the value."""
     with pytest.raises(StrictJSONError) as caught:
         parse(body)
     assert message == str(caught.value)
@@ -62,8 +62,8 @@ def test_what_parsers_disagree_on_is_refused(body: bytes, message: str) -> None:
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_all_parsers_read_is_taken(body: bytes, value: object) -> None:
-    """Depth up to the limit, pairs of surrogates, and numbers that a float holds are no error."""
+def test_json_that_all_parsers_read_alike_is_accepted(body: bytes, value: object) -> None:
+    """Nesting up to 64 levels, surrogate pairs and numbers in the range of a float are accepted."""
     assert value == parse(body)
 
 
@@ -81,15 +81,15 @@ def test_what_all_parsers_read_is_taken(body: bytes, value: object) -> None:
         ({"a" * 200: {1}}, "a" * 80 + " is of type set, which is not JSON"),
     ],
 )
-def test_a_value_that_is_no_json_is_refused(value: object, message: str) -> None:
-    """The message names the place, on one short line."""
+def test_a_value_that_is_not_json_is_refused(value: object, message: str) -> None:
+    """Encoding a value that JSON cannot express is an error; the message has its place in one short line."""
     with pytest.raises(StrictJSONError) as caught:
         encode(value)
     assert message == str(caught.value)
 
 
-def test_a_value_that_holds_itself_is_refused() -> None:
-    """A circle is too deep, and no endless loop."""
+def test_a_value_that_contains_itself_is_refused() -> None:
+    """Encoding a list that contains itself is refused as nested too deeply."""
     value: list[object] = []
     value.append(value)
     with pytest.raises(StrictJSONError, match="is nested deeper than 64 levels"):
@@ -105,13 +105,13 @@ def test_a_value_that_holds_itself_is_refused() -> None:
         ([True, None, 1e300], b"[true,null,1e+300]"),
     ],
 )
-def test_a_value_becomes_compact_utf_8(value: object, body: bytes) -> None:
-    """Tuples are lists, and text stays readable."""
+def test_a_value_is_encoded_as_compact_utf_8(value: object, body: bytes) -> None:
+    """Values are encoded without spaces and without escapes; tuples become lists."""
     assert body == encode(value)
 
 
 def test_long_names_cost_no_time() -> None:
-    """A megabyte with one long name over many values is checked in a moment: its place is not spelt out for each."""
+    """A megabyte with many values below one long name is checked in less than a second."""
     body = b'{"' + b"a" * 800_000 + b'": ["\\u0041"' + b", 1" * 50_000 + b"]}"
     started = time.process_time()
     parse(body)

@@ -1,4 +1,4 @@
-"""Two hosts behind HAProxy: the configuration that is recommended, and answers that stay single when one is cut off."""
+"""Two hosts behind HAProxy: the recommended configuration, and the outage of one host."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import trustme
 
 from bench.contenders import keystone_and_token
 from bench.scaling import HANDLERS
-from bench.scaling_cut import ASKING, cut_and_join
-from bench.scaling_hosts import cloud, recommended, why_not
+from bench.scaling_hosts import cloud, missing_requirement, recommended
+from bench.scaling_outage import CLIENTS, disconnect_and_reconnect
 from tests.support.databases import database
 from tests.support.peers.server import Options
 from tests.support.pin_stores import make_table
 from tests.support.real_peers import missing, require_program, skip_if_unit
 
 
-def test_haproxy_accepts_what_the_page_recommends(tmp_path: Path) -> None:
-    """With certificates where it names some."""
+def test_haproxy_accepts_the_recommended_configuration(tmp_path: Path) -> None:
+    """HAProxy accepts the configuration of docs/scaling.md, with certificates in the places that it names."""
     require_program("haproxy")
     authority = trustme.CA()
     authority.issue_cert("vendordata.example.org").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "own"))
@@ -30,10 +30,10 @@ def test_haproxy_accepts_what_the_page_recommends(tmp_path: Path) -> None:
     assert (0, "") == (done.returncode, done.stderr)
 
 
-def test_answers_stay_single_when_a_host_is_cut_off(tmp_path: Path) -> None:
-    """What was on its way to it fails, everything else goes on, and it serves again when it is back."""
+def test_an_instance_keeps_one_answer_when_a_host_is_disconnected(tmp_path: Path) -> None:
+    """When a host is disconnected for a time, few requests fail, and each instance keeps one answer."""
     skip_if_unit()
-    if reason := why_not():
+    if reason := missing_requirement():
         missing(f"no hosts: {reason}")
     runs = tmp_path / "runs"
     runs.mkdir()
@@ -41,8 +41,8 @@ def test_answers_stay_single_when_a_host_is_cut_off(tmp_path: Path) -> None:
         make_table(pins.url)
         options: Options = {"vendorsrv": {"handlers": HANDLERS}, "handler:pinned": {"runs": runs}}
         with cloud(tmp_path, keystone.url, pins.url, options) as hosts:
-            found = cut_and_join(hosts, token, runs, 1)
+            found = disconnect_and_reconnect(hosts, token, runs, 1)
     assert 1 == found.most_answers
-    assert found.instances <= found.runs <= found.instances + ASKING
+    assert found.instances <= found.runs <= found.instances + CLIENTS
     assert found.instances > 0
-    assert 4 * ASKING >= sum(found.failed.values())
+    assert 4 * CLIENTS >= sum(found.failed.values())

@@ -1,4 +1,4 @@
-"""make bench-storm, with a storm of a few seconds: real servers, a real Keystone, a real PostgreSQL."""
+"""A boot storm of a few seconds, against real servers with a real Keystone and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL = ["--hosts=3", "--instances=6", "--workers=2", "--window=0.5", "--delay=0
 
 @pytest.fixture
 def needed() -> None:
-    """Skip where a peer is missing, with the reason."""
+    """Skip the test if a peer is missing."""
     peers.require("keystone", "no keystone: make test installs it")
     peers.require("gunicorn", "no gunicorn: make test installs it")
     with database("postgresql"):
@@ -25,8 +25,8 @@ def needed() -> None:
 
 
 @pytest.mark.usefixtures("needed")
-def test_a_small_storm_reaches_every_figure() -> None:
-    """And the other kind of server runs its backend for each call, with another answer each time."""
+def test_a_small_storm_reaches_every_goal() -> None:
+    """A small storm reaches every goal of vendorsrv; the WSGI server runs its backend for each call."""
     result = CliRunner().invoke(main, SMALL)
     tables = json.loads(result.output)["benchmarks"]
     assert [("yes", 6), ("yes", 6), ("yes", 0)] == [(row["reached"], row["measured"]) for row in tables["figures"][:3]]
@@ -38,8 +38,8 @@ def test_a_small_storm_reaches_every_figure() -> None:
     assert (1, 6) == measured["different answers for one instance, at most"]
 
 
-def test_a_storm_is_the_same_each_time() -> None:
-    """As much is asked for as was ordered, by every host, in the order of the times."""
+def test_a_storm_is_reproducible() -> None:
+    """The same seed gives the same builds, evenly spread over the hosts and in the order of their times."""
     planned = builds(Storm(hosts=5, instances=50, window=2.0))
     assert planned == builds(Storm(hosts=5, instances=50, window=2.0))
     assert (50, [10] * 5) == (

@@ -1,4 +1,4 @@
-"""A host that is cut off while Nova asks, and comes back: what fails, for how long, and whether answers stay single."""
+"""The outage of one host under load: which requests fail and for how long, and whether instances keep one answer."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from bench.wrk import HEADERS
 from tests.support.serving import BODY, INSTANCE
 from tests.support.waiting import wait_until
 
-#: Those who ask at once, and seconds that each waits for an answer, as Nova does.
-ASKING: Final = 8
+#: Concurrent clients, and the seconds that each waits for an answer (Nova's read timeout).
+CLIENTS: Final = 8
 PATIENCE: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request.
+class Sent:
+    """One request and its result.
 
-    :ivar at: when it was sent, in seconds on the monotonic clock.
-    :ivar status: 0 when there was no answer.
-    :ivar host: who answered, by HAProxy's name.
+    :ivar at: when it was sent, in seconds of the monotonic clock.
+    :ivar status: 0 if there was no answer.
+    :ivar host: the host that answered, by its name in HAProxy.
     """
 
     at: float
@@ -45,63 +45,63 @@ class Asked:
 
 
 class Load:
-    """Requests without a pause, half of them for instances that were never asked for."""
+    """A constant load; half of the requests are for new instances."""
 
     def __init__(self, url: str, token: str) -> None:
-        self.asked: list[Asked] = []
+        self.sent: list[Sent] = []
         self.known: list[str] = []
         self.numbers = itertools.count(1)
         self.ended = threading.Event()
         self.client = httpx.Client(base_url=url, timeout=PATIENCE, headers={**HEADERS, "X-Auth-Token": token})
 
     @contextmanager
-    def flowing(self) -> Iterator[None]:
-        """Ask meanwhile."""
-        with self.client, ThreadPoolExecutor(ASKING) as pool:
-            asking = [pool.submit(self.go_on) for _ in range(ASKING)]
+    def running(self) -> Iterator[None]:
+        """Send requests meanwhile."""
+        with self.client, ThreadPoolExecutor(CLIENTS) as pool:
+            sending = [pool.submit(self.send_requests) for _ in range(CLIENTS)]
             try:
                 yield
             finally:
                 self.ended.set()
-        for each in asking:
+        for each in sending:
             each.result()
 
-    def go_on(self) -> None:
-        """Ask until the end."""
+    def send_requests(self) -> None:
+        """Send requests until the load ends."""
         while not self.ended.is_set():
             if self.known and random.random() < 0.5:
                 instance = random.choice(self.known)
             else:
                 instance = str(UUID(int=next(self.numbers)))
                 self.known.append(instance)
-            self.ask(instance)
+            self.send(instance)
 
-    def ask(self, instance: str) -> None:
-        """Ask for one instance."""
-        begun = time.monotonic()
+    def send(self, instance: str) -> None:
+        """Send one request."""
+        started = time.monotonic()
         try:
             response = self.client.post("/pinned", content=BODY.replace(INSTANCE.encode(), instance.encode()))
             status, body, host = response.status_code, response.content, response.headers.get(SERVED_BY, "")
         except httpx.TransportError:
             status, body, host = 0, b"", ""
-        self.asked.append(Asked(begun, time.monotonic() - begun, instance, status, body, host))
+        self.sent.append(Sent(started, time.monotonic() - started, instance, status, body, host))
 
     def answered_by(self, host: str, since: float) -> int:
-        """Count the good answers that a host has given to what was sent since then."""
-        return sum(each.host == host and each.status == 200 and each.at >= since for each in [*self.asked])
+        """Return how many requests that were sent since then got 200 from a host."""
+        return sum(each.host == host and each.status == 200 and each.at >= since for each in [*self.sent])
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of it.
+    """The result of the outage.
 
-    :ivar instances: that got an answer.
-    :ivar most_answers: different ones that any of them got.
+    :ivar instances: with at least one answer.
+    :ivar most_answers: the most different answers of one instance.
     :ivar runs: of the handler, on both hosts.
-    :ivar failed: requests without an answer, by what came instead.
-    :ivar last_failure: seconds from the cut until the last request was sent that failed, or 0.
-    :ivar slowest: seconds that the slowest answer took.
-    :ivar back_after: seconds from its return until the host had answered again.
+    :ivar failed: requests that failed, by status; 0 is no answer.
+    :ivar last_failure: seconds from the cut until the last failing request was sent; 0 if none failed.
+    :ivar slowest: seconds of the slowest 200.
+    :ivar back_after: seconds from the reconnection until the host answered again.
     """
 
     requests: int
@@ -114,36 +114,36 @@ class Outcome:
     back_after: float
 
 
-def cut_and_join(cloud: Cloud, token: str, runs: Path, seconds: float) -> Outcome:
-    """Ask both hosts, cut the second one off for a time, and let it come back.
+def disconnect_and_reconnect(cloud: Cloud, token: str, runs: Path, seconds: float) -> Outcome:
+    """Send requests to both hosts while the second one is disconnected for a time.
 
-    :param runs: where the handlers leave a file for each run.
-    :param seconds: before, during and after the cut.
+    :param runs: the directory with a file for each run of a handler.
+    :param seconds: of load before, during and after the outage.
     """
     load = Load(cloud.two, token)
     second = cloud.hosts[1]
-    with load.flowing():
+    with load.running():
         time.sleep(seconds)
         cut = time.monotonic()
-        second.cut_off()
+        second.disconnect()
         time.sleep(max(seconds, PATIENCE + 1))
         back = time.monotonic()
-        second.join()
+        second.reconnect()
         wait_until(lambda: load.answered_by("two", back), 60)
         back_after = time.monotonic() - back
         time.sleep(seconds)
     bodies = defaultdict(set)
-    for each in load.asked:
+    for each in load.sent:
         if each.status == 200:
             bodies[each.instance].add(each.body)
-    failed = [each for each in load.asked if each.status != 200]
+    failed = [each for each in load.sent if each.status != 200]
     return Outcome(
-        requests=len(load.asked),
+        requests=len(load.sent),
         instances=len(bodies),
         most_answers=max(map(len, bodies.values())),
         runs=len(list(runs.glob("*.*"))),
         failed={status: sum(each.status == status for each in failed) for status in {each.status for each in failed}},
         last_failure=round(max((each.at for each in failed), default=cut) - cut, 2),
-        slowest=round(max(each.seconds for each in load.asked if each.status == 200), 2),
+        slowest=round(max(each.seconds for each in load.sent if each.status == 200), 2),
         back_after=round(back_after, 1),
     )
