@@ -10,7 +10,7 @@ import pytest
 from tests.support.pages import page, rows, section
 from vendorsrv import testing
 from vendorsrv.testing import NAMES, VARIANTS
-from vendorsrv.testing.stores import StoreSwitch
+from vendorsrv.testing.switches import StoreSwitch
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,6 @@ from vendorsrv.errors import ConfigError
 #: The distribution's Python, for which its cloud-init package is installed.
 PYTHON: Final = "/usr/bin/python3"
 PROBE: Final = Path(__file__).with_name("dry_run_probe.py")
-#: Seconds; a dry run takes half a second, with a megabyte of cloud-config a few seconds.
-TIMEOUT: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,9 @@ def dry_run(answer: str | None, user_data: bytes = b"", static: str = "", python
     with tempfile.TemporaryDirectory() as folder:
         write_drive(Path(folder) / "drive", answer, user_data, static)
         try:
-            done = subprocess.run(
-                [python, "-I", str(PROBE), folder], capture_output=True, check=False, timeout=TIMEOUT, cwd=folder
-            )
+            command = [python, "-I", str(PROBE), folder]
+            # A dry run takes half a second, with a megabyte of cloud-config a few seconds.
+            done = subprocess.run(command, capture_output=True, check=False, timeout=60.0, cwd=folder)
             seen = json.loads(done.stdout)
         except (OSError, ValueError):
             raise ConfigError("--check requires cloud-init; install your distribution's package") from None

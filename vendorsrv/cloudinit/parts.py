@@ -33,13 +33,8 @@ ALTERNATIVES: Final = {
     "users": "create them in a Script",
     "ssh_authorized_keys": "add them in a Script",
 }
-#: The class for each media type.
-CLASSES: Final = {
-    "text/cloud-config": "CloudConfig",
-    "text/cloud-boothook": "Boothook",
-    "text/jinja2": "Jinja",
-    "text/x-shellscript": "Script",
-}
+#: The class for each media type that a Script cannot have.
+OTHER_CLASSES: Final = {"text/cloud-config": "CloudConfig", "text/cloud-boothook": "Boothook", "text/jinja2": "Jinja"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +103,8 @@ class Script(Part):
 
     def __init__(self, text: str, name: str | None = None) -> None:
         text = clean(text, "a Script")
-        other = type_of(text)
-        if other in CLASSES and other != "text/x-shellscript":
-            raise CloudInitError(f"a Script cannot begin with this header; use {CLASSES[other]}")
+        if other := OTHER_CLASSES.get(type_of(text) or ""):
+            raise CloudInitError(f"a Script cannot begin with this header; use {other}")
         check_script(text, "a Script")
         Part.__init__(self, "text/x-shellscript", name or "script", text)
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import uvicorn
 from keystoneauth1.session import Session
@@ -83,7 +83,10 @@ def run_demo(say: Say, booted: Booted, *, once: bool) -> None:
     """
     with ended_by_sigterm(), LocalKeystone() as keystone:
         say(f"A real Keystone answers at {keystone.url}.")
-        passwords = add_accounts(keystone)
+        keystone.create_project("service")
+        passwords = {name: secrets.token_urlsafe(12) for name in ("nova", "vendorsrv")}
+        for name, password in passwords.items():
+            keystone.create_user(name, password, "service", ["service"])
         config = in_memory("vendorsrv.conf", CONFIGURATION.format(url=keystone.url, password=passwords["vendorsrv"]))
         clouds = in_memory("clouds.yaml", CLOUDS.format(url=keystone.url, password=passwords["nova"]))
         settings = Settings.from_file(config)
@@ -93,15 +96,6 @@ def run_demo(say: Say, booted: Booted, *, once: bool) -> None:
         end = asyncio.run(serve_and_boot(server, nova, say, booted, None if once else clouds))
         if end:
             raise end
-
-
-def add_accounts(keystone: LocalKeystone) -> dict[str, str]:
-    """Create the project ``service`` and the accounts of Nova and vendorsrv; return their passwords by name."""
-    keystone.create_project("service")
-    passwords = {name: secrets.token_urlsafe(12) for name in ("nova", "vendorsrv")}
-    for name, password in passwords.items():
-        keystone.create_user(name, password, "service", ["service"])
-    return passwords
 
 
 async def serve_and_boot(
@@ -176,11 +170,7 @@ def in_memory(name: str, text: str) -> str:
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
     """Let SIGTERM raise an exception, as Ctrl-C does, so that all context managers end."""
-
-    def leave(*_: object) -> NoReturn:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, leave)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
     finally:

@@ -11,8 +11,6 @@ from typing import Final, TextIO
 from oslo_context import context
 from oslo_log.formatters import ContextFormatter
 
-#: Seconds between two checks whether a log file was moved.
-CHECK_INTERVAL: Final = 0.1
 #: Fields that oslo.log's formatter computes for each line.
 COMPUTED: Final = ("isotime", "project", "version", "instance", "error_summary")
 #: Fields that oslo.log's formatter leaves empty when the record does not have them.
@@ -86,12 +84,8 @@ class LineFormatter(WithoutSummary):
 
 def filled_in(text: str, formatter: ContextFormatter) -> str:
     """Return one of oslo.log's formats with the fields filled in that are the same in every line."""
-    for name, value in (
-        ("project", formatter.project),
-        ("version", formatter.version),
-        ("instance", ""),
-        ("error_summary", "-"),
-    ):
+    constants = {"project": formatter.project, "version": formatter.version, "instance": "", "error_summary": "-"}
+    for name, value in constants.items():
         text = text.replace(f"%({name})s", value.replace("%", "%%"))
     return text
 
@@ -146,9 +140,9 @@ class LogFile(LogStream, WatchedFileHandler):
     next_check = 0.0
 
     def reopenIfNeeded(self) -> None:  # noqa: N802 - Python's name
-        """Reopen the file if it was moved, checking that at most once in :data:`CHECK_INTERVAL`."""
+        """Reopen the file if it was moved, checking that at most ten times a second."""
         if time.monotonic() >= self.next_check:
-            self.next_check = time.monotonic() + CHECK_INTERVAL
+            self.next_check = time.monotonic() + 0.1
             super().reopenIfNeeded()
 
 

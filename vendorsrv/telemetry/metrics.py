@@ -6,9 +6,9 @@ import logging
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from vendorsrv.errors import HandlerTimeout, NotYet, Unauthorized, UpstreamRefused, VendordataError, all_errors
@@ -115,22 +115,17 @@ class Histogram:
         values[self.sum] += seconds
 
 
+@dataclass(frozen=True, slots=True)
 class Operation:
     """The metrics of an operation: its outcomes, its durations and how many are in progress.
 
-    :param outcomes: by the class of the exception, None when there is none; an exception of another class counts as
+    :ivar outcomes: by the class of the exception, None when there is none; an exception of another class counts as
         its nearest base class.
     """
 
-    def __init__(
-        self,
-        outcomes: Mapping[type[BaseException] | None, Counter],
-        durations: Histogram,
-        in_progress: Gauge | None = None,
-    ) -> None:
-        self.outcomes = outcomes
-        self.durations = durations
-        self.in_progress = in_progress
+    outcomes: Mapping[type[BaseException] | None, Counter]
+    durations: Histogram
+    in_progress: Gauge | None = None
 
     def measure(self) -> Measurement:
         """Return the context in which the operation is done once."""
@@ -150,9 +145,7 @@ class Measurement:
         if self.operation.in_progress is not None:
             self.operation.in_progress.inc()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
         operation = self.operation
         operation.durations.observe(time.monotonic() - self.started)
         (operation.outcomes.get(kind) or nearest(operation.outcomes, kind)).inc()

@@ -63,9 +63,5 @@ class Watchdog:
         self.blocked.inc()
         frame = sys._current_frames().get(self.thread_id)  # noqa: SLF001 - documented, and the only way
         task = asyncio.current_task(self.loop)
-        LOG.error(
-            "%s has blocked the event loop of this worker for %.1f s: %s",
-            task.get_name() if task else "a callback",
-            late,
-            stack_of(frame) if frame else "",
-        )
+        name, place = task.get_name() if task else "a callback", stack_of(frame) if frame else ""
+        LOG.error("%s has blocked the event loop of this worker for %.1f s: %s", name, late, place)

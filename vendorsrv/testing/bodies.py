@@ -10,12 +10,9 @@ from typing_extensions import Unpack
 
 from vendorsrv.nova.payload import build_payload
 
-#: The instance of every body unless a test names another, so that a second request is for the same instance.
-INSTANCE: Final = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
-
 USUAL: Final[dict[str, Any]] = {
     "project-id": "0b9d1c2f4c2e4a6b8d5e7f3a1c9b2d4e",
-    "instance-id": INSTANCE,
+    "instance-id": "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d",
     "image-id": "a1b2c3d4-e5f6-4a7b-8c9d-0e1f2a3b4c5d",
     "user-data": "I2Nsb3VkLWNvbmZpZwo=",
     "hostname": "web-1",

@@ -7,20 +7,17 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
 from keystoneauth1.exceptions import ConnectFailure, ConnectTimeout
 
-from vendorsrv.testing.switch import Switch
+from vendorsrv.testing.switches import Switch
 
 try:
     from keystoneauth1.fixture import V3Token
     from keystonemiddleware.fixture import AuthTokenFixture
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"{error.name} is not installed: pip install 'vendorsrv[testing]'") from None
-
-#: The most seconds that a call hangs: longer than Nova waits for an answer.
-HANGING: Final = 6.0
 
 
 class FakeKeystone(Switch):
@@ -101,11 +98,10 @@ class Tokens(AuthTokenFixture):  # type: ignore[misc]
         if self.keystone.behaviour == "unavailable":
             raise ConnectFailure("the test has made Keystone unavailable")
         if self.keystone.behaviour == "hanging":
-            self.keystone.over.wait(HANGING)
+            self.keystone.over.wait(6.0)  # longer than Nova waits for an answer
             raise ConnectTimeout("the test has made Keystone hang")
         found: Mapping[str, Any] = super().fetch_token(token, **options)
         return found
 
     def forget(self, token: str) -> None:
-        """Forget a token."""
         del self._token_data[token]

@@ -9,9 +9,8 @@ from typing import Final
 #: Answers one request, with two functions: one sends bytes, one waits for some seconds or until the test is over.
 Behaviour = Callable[[Callable[[bytes], object], Callable[[float], object]], object]
 
-#: Seconds of silence, and seconds before a slow answer: Nova gives up after 5.
+#: Seconds; Nova gives up after 5.
 SILENCE: Final = 60.0
-SLOW: Final = 6.0
 
 #: An error in the form that keystoneauth1 can read.
 ERROR: Final = '{"error": {"message": "no such rack"}}'
@@ -58,7 +57,7 @@ def drips(response: bytes, seconds: float, times: int = 5) -> Behaviour:
 
 def slow(send: Callable[[bytes], object], wait: Callable[[float], object]) -> None:
     """Send a good answer after Nova has given up."""
-    wait(SLOW)
+    wait(6.0)
     send(raw(200, '{"a": "late"}'))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from vendorsrv.database.engine import Database
 from vendorsrv.pins.store import PinStore
 from vendorsrv.pins.table import Row
-from vendorsrv.testing.stores import StoreSwitch
+from vendorsrv.testing.switches import StoreSwitch
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,11 +21,7 @@ def vendordata() -> Iterator[Callable[..., Server]]:
     from vendorsrv.testing.server import serve
 
     with ExitStack() as stack:
-
-        def start(*handlers: Any, **keywords: Any) -> Server:
-            return stack.enter_context(serve(*handlers, **keywords))
-
-        yield start
+        yield lambda *handlers, **keywords: stack.enter_context(serve(*handlers, **keywords))
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -23,24 +23,16 @@ from vendorsrv.database.url import async_url
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import Handler
 from vendorsrv.handlers.registry import find
+from vendorsrv.nova.client import HEADERS
 from vendorsrv.server.app import Application
 from vendorsrv.settings import Settings
 from vendorsrv.testing.answers import Answer, request
 from vendorsrv.testing.bodies import Members, nova_body
 from vendorsrv.testing.keystone import FakeKeystone
-from vendorsrv.testing.stores import StoreSwitch, SwitchedCache
+from vendorsrv.testing.switches import StoreSwitch, SwitchedCache
 
 if TYPE_CHECKING:
     from vendorsrv.pins.service import PinService
-
-#: The headers of every call of Nova's (``DynamicVendorData``), without the token.
-HEADERS: Final = {
-    "User-Agent": "openstack-nova-vendordata",
-    "Accept": "application/json",
-    "Content-Type": "application/json",
-}
-#: Nova calls once for each version of the metadata in a config drive.
-CONFIG_DRIVE: Final = 6
 
 #: Options by name; None leaves one out, and a list is a line for each of its values.
 Options = Mapping[str, object]
@@ -128,14 +120,13 @@ class Server:
         return self.portal.call(request, self.app, "POST", self.path(path), sent, content)
 
     def config_drive(self, path: str | None = None, **members: Unpack[Members]) -> list[Answer]:
-        """Post the six requests that Nova makes for one config drive, one after the other."""
-        return [self.ask(path, **members) for _ in range(CONFIG_DRIVE)]
+        """Post the six requests that Nova makes for one config drive, one for each version of its metadata."""
+        return [self.ask(path, **members) for _ in range(6)]
 
     def ask_at_once(self, bodies: Sequence[bytes], path: str | None = None) -> list[Answer]:
         """Post several bodies at the same time, as several compute hosts do."""
-        headers = {**HEADERS, "X-Auth-Token": self.token}
-        where = self.path(path)
-        asked = [self.portal.start_task_soon(request, self.app, "POST", where, headers, body) for body in bodies]
+        call = partial(request, self.app, "POST", self.path(path), {**HEADERS, "X-Auth-Token": self.token})
+        asked = [self.portal.start_task_soon(call, body) for body in bodies]
         return [each.result() for each in asked]
 
     def get(self, path: str) -> Answer:

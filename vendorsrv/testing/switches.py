@@ -1,15 +1,37 @@
-"""A cache that fails on demand, as stores fail."""
+"""Switches with which a test lets a fake or a store fail, and work again, at any time; and a cache behind one."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from dataclasses import dataclass
+from typing import ClassVar
 
 from vendorsrv.cache.answers import STORE_TIMEOUT, Cache, CachedAnswer
-from vendorsrv.testing.switch import Switch
 
-#: Seconds between two looks at whether a store still hangs.
-LOOK: Final = 0.02
+
+class Switch:
+    """Something with several behaviours, of which it has the first at first."""
+
+    behaviours: ClassVar[tuple[str, ...]]
+    current = "available"
+
+    @property
+    def behaviour(self) -> str:
+        """The behaviour now; may be set to any of :attr:`behaviours`.
+
+        :raises ValueError: it is set to something else, which would not fail at all.
+        """
+        return self.current
+
+    @behaviour.setter
+    def behaviour(self, wanted: str) -> None:
+        if wanted not in self.behaviours:
+            raise ValueError(f"{wanted!r} is not one of {', '.join(self.behaviours)}")
+        self.current = wanted
+
+    def release(self) -> None:
+        """Work again: what hangs goes on."""
+        self.current = "available"
 
 
 class StoreSwitch(Switch):
@@ -20,20 +42,16 @@ class StoreSwitch(Switch):
     async def hang(self) -> None:
         """Wait until the store no longer hangs."""
         while self.behaviour == "hanging":  # noqa: ASYNC110 - it is turned from another thread
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(0.02)
 
 
+@dataclass
 class SwitchedCache:
-    """A cache behind a switch (:class:`vendorsrv.cache.answers.Cache`); while it fails or hangs it has no answers.
+    """A cache behind a switch (:class:`vendorsrv.cache.answers.Cache`); while it fails or hangs it has no answers."""
 
-    :param cache: the cache behind the switch.
-    """
-
-    timeout = STORE_TIMEOUT
-
-    def __init__(self, cache: Cache, switch: StoreSwitch) -> None:
-        self.cache = cache
-        self.switch = switch
+    cache: Cache
+    switch: StoreSwitch
+    timeout: float = STORE_TIMEOUT
 
     def peek(self, key: bytes) -> CachedAnswer | None:
         """Return an answer, however old, if that needs no waiting."""
