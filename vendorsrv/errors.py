@@ -22,7 +22,8 @@
     +-- ServiceUnavailable       503  temporarily unavailable; a handler may raise it
     |   +-- KeystoneUnavailable  503  tokens cannot be validated
     |   +-- PolicyUnavailable    503  the policy cannot be read
-    |   +-- Busy                 503  the handler's concurrency limit and queue are full
+    |   +-- Busy                 503  the handler's concurrency limit and queue are full, no slot became free in time,
+    |   |                             or all its threads are busy
     |   +-- CircuitOpen          503  the handler keeps failing, so its circuit breaker is open
     |   +-- PinsUnavailable      503  the pin store is unavailable, or another worker is running the handler
     +-- HandlerTimeout           504  the handler overran its deadline
@@ -177,7 +178,7 @@ class PolicyUnavailable(ServiceUnavailable):
 
 
 class Busy(ServiceUnavailable):
-    """The handler's concurrency limit and queue are full."""
+    """The handler's limit and queue are full, no slot became free in time, or all its threads are busy."""
 
     code = "busy"
 
