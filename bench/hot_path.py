@@ -25,7 +25,7 @@ from vendorsrv import Settings, VendordataRequest
 from vendorsrv.server.app import Application, create_app
 from vendorsrv.server.endpoint import pick_headers
 from vendorsrv.strictjson import parse
-from vendorsrv.telemetry.logs import Access, new_request_id, set_up_logging
+from vendorsrv.telemetry.logs import AccessLine, new_request_id, set_up_logging
 
 #: Calls in a batch, and batches in a round: the quickest short batch was not interrupted by other processes.
 BATCH: Final = 50
@@ -111,7 +111,7 @@ def parts(application: Application, token: str, request: VendordataRequest) -> d
     caller = request.caller
     assert caller
     responders, policy = application.responders, application.policy
-    access = Access("POST", "/trivial", caller.user_id, "trivial", request.instance_id)
+    access = AccessLine("POST", "/trivial", caller.user_id, "trivial", request.instance_id)
     headers = [(b"content-type", b"application/json"), (b"x-auth-token", token.encode()), (b"accept", b"*/*")]
 
     def check_policy() -> None:

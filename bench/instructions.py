@@ -24,7 +24,7 @@ from tests.support.serving import BODY, write_config
 from vendorsrv import Settings
 from vendorsrv.server.app import create_app
 from vendorsrv.server.serve import uvicorn_config
-from vendorsrv.server.supervisor import Server
+from vendorsrv.server.supervisor import WorkerServer
 from vendorsrv.telemetry.logs import set_up_logging
 
 #: Requests that are counted, after as many for warming up.
@@ -50,7 +50,7 @@ def serve(config_file: str, name: str) -> None:
     # Under callgrind the first read takes longer than a reader may, which would have pins read in a thread.
     reader.clock = float
     config = uvicorn_config(settings, application, 1)
-    Server(config, on_started=lambda: application.watchdog.stop()).run()  # noqa: PLW0108 - there is none yet
+    WorkerServer(config, on_started=lambda: application.watchdog.stop()).run()  # noqa: PLW0108 - there is none yet
 
 
 class Client:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tests.support import real_peers as peers
 from tests.support.handlers.checked import Guarded
-from vendorsrv.check.sample import render
+from vendorsrv.check.sample import render_sample
 
 
 def test_an_option_is_explained_above_its_default() -> None:
     """Help, type, limits and choices stand above each option, and required options are not commented out."""
-    lines = list(render({"tests.support.handlers.checked:Guarded": Guarded}))
+    lines = list(render_sample({"tests.support.handlers.checked:Guarded": Guarded}))
     start = lines.index("[handler:guarded]")
     assert [
         "[handler:guarded]",
@@ -34,7 +34,7 @@ def test_an_option_is_explained_above_its_default() -> None:
 
 def test_a_sample_without_handlers_shows_the_common_options_as_comments() -> None:
     """Without handlers, the options that every handler has are in a section that is commented out."""
-    lines = list(render({}))
+    lines = list(render_sample({}))
     start = lines.index("# [handler:NAME]")
     assert "# # Seconds for one answer; by default the value that the handler's class declares." in lines[start + 2]
 

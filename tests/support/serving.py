@@ -24,7 +24,7 @@ from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
 from vendorsrv import Settings, create_app
 from vendorsrv.server.serve import uvicorn_config
-from vendorsrv.server.supervisor import Server as Uvicorn
+from vendorsrv.server.supervisor import WorkerServer
 
 T = TypeVar("T")
 INSTANCE: Final = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
@@ -96,7 +96,7 @@ class Server:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.app = create_app(settings, clock)
-        self.uvicorn = Uvicorn(uvicorn_config(settings, self.app, 1))
+        self.uvicorn = WorkerServer(uvicorn_config(settings, self.app, 1))
         self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
         self.thread.start()
         wait_until(lambda: self.uvicorn.started or not self.thread.is_alive())

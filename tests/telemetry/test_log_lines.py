@@ -22,7 +22,7 @@ from oslo_log.formatters import ContextFormatter, JSONFormatter
 from tests.support.serving import run
 from tests.support.waiting import wait_until
 from vendorsrv.telemetry.log_lines import LogFile, WithoutSummary, faster_formatter, faster_handler
-from vendorsrv.telemetry.logs import AddRequestIds, begin
+from vendorsrv.telemetry.logs import AddRequestIds, set_request_ids
 
 DATE = "%Y-%m-%d %H:%M:%S"
 #: Formats that operators use; the first one is similar to oslo.log's default.
@@ -39,9 +39,9 @@ FORMATS = (
 @pytest.fixture(autouse=True)
 def request_id() -> Iterator[None]:
     """Set the request id, and clear it afterwards."""
-    begin("req-1", None)
+    set_request_ids("req-1", None)
     yield
-    begin("", None)
+    set_request_ids("", None)
 
 
 def oslo(text: str = FORMATS[0], datefmt: str = DATE) -> ContextFormatter:
@@ -76,7 +76,7 @@ def formatted(formatter: ContextFormatter, **fields: Any) -> str:
 @pytest.mark.parametrize("request_id", ["", "req-1"])
 def test_a_line_equals_oslo_log_s(text: str, level: int, request_id: str) -> None:
     """Each format at each level gives oslo.log's line, within a request and outside."""
-    begin(request_id, None)
+    set_request_ids(request_id, None)
     assert "one and 'two'" in formatted(oslo(text), level=level)
 
 

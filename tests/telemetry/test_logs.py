@@ -24,7 +24,7 @@ from tests.support.fake_keystone import PASSWORD, FakeKeystone
 from tests.support.processes import ROOT
 from tests.support.serving import INSTANCE, JSON, free_port, section, serving, write_config
 from vendorsrv.telemetry.log_lines import faster_formatter, faster_handler
-from vendorsrv.telemetry.logs import GLOBAL_REQUEST_ID, Access, AddRequestIds, begin, new_request_id
+from vendorsrv.telemetry.logs import GLOBAL_REQUEST_ID, AccessLine, AddRequestIds, new_request_id, set_request_ids
 
 GLOBAL = "req-11111111-2222-3333-4444-555555555555"
 #: The token of the requests, and one that Keystone rejects and repeats in its answer.
@@ -179,8 +179,8 @@ def test_a_successful_poll_is_logged_at_debug_level(text: Logged) -> None:
 def test_a_poll_that_fails_is_logged_at_info_level(caplog: pytest.LogCaptureFixture) -> None:
     """A 404 is logged at info level, so that a mistyped target in nova.conf is visible."""
     with caplog.at_level("DEBUG", "vendorsrv.access"):
-        Access("POST", "/mail/", polled=True).log(404, 0.001)
-        Access("GET", "/-/live", polled=True).log(200, 0.001)
+        AccessLine("POST", "/mail/", polled=True).log(404, 0.001)
+        AccessLine("GET", "/-/live", polled=True).log(200, 0.001)
     assert ["INFO", "DEBUG"] == [record.levelname for record in caplog.records]
 
 
@@ -216,21 +216,21 @@ def test_json_lines_have_fields(as_json: Logged) -> None:
 @pytest.mark.parametrize("sent", ["planted", "req-1", GLOBAL.upper(), f"{GLOBAL}\n", f"{GLOBAL} {GLOBAL}"])
 def test_a_malformed_global_request_id_is_ignored(sent: str) -> None:
     """A header that is not a request id is not logged."""
-    begin("req-1", sent)
+    set_request_ids("req-1", sent)
     assert "" == GLOBAL_REQUEST_ID.get()
 
 
 def test_a_disabled_level_makes_no_record(caplog: pytest.LogCaptureFixture) -> None:
     """A poll makes no record when the debug level is off."""
     caplog.set_level("INFO", "vendorsrv.access")
-    Access("GET", "/-/live", polled=True).log(200, 0.001)
+    AccessLine("GET", "/-/live", polled=True).log(200, 0.001)
     assert [] == caplog.records
 
 
 def test_a_long_path_is_truncated(caplog: pytest.LogCaptureFixture) -> None:
     """An access line contains at most the first 200 characters of the path."""
     caplog.set_level("INFO", "vendorsrv.access")
-    Access("GET", "/" + "a" * 10_000).log(404, 0.001)
+    AccessLine("GET", "/" + "a" * 10_000).log(404, 0.001)
     assert 400 > len(caplog.records[0].getMessage())
 
 
@@ -264,9 +264,9 @@ def logging_ascii() -> Iterator[io.BytesIO]:
 
 def test_an_access_line_has_oslo_log_s_fields() -> None:
     """An access line has the level, the logger, both request ids and the values of the request."""
-    begin("req-1", GLOBAL)
+    set_request_ids("req-1", GLOBAL)
     with logging_ascii() as lines:
-        Access("POST", "/mail", caller="nova").log(200, 0.0123)
+        AccessLine("POST", "/mail", caller="nova").log(200, 0.0123)
         line = lines.getvalue().decode()
     assert f"INFO vendorsrv.access [{GLOBAL} req-1 -] POST '/mail' 200 12.3 ms caller=nova handler=None" in line
 
@@ -274,6 +274,6 @@ def test_an_access_line_has_oslo_log_s_fields() -> None:
 def test_a_line_that_cannot_be_written_does_not_raise(capsys: pytest.CaptureFixture[str]) -> None:
     """A line that the file cannot encode is reported on standard error, and the request goes on."""
     with logging_ascii() as lines:
-        Access("POST", "/caf\u00e9").log(200, 0.001)
+        AccessLine("POST", "/caf\u00e9").log(200, 0.001)
         assert b"" == lines.getvalue()
     assert "UnicodeEncodeError" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Nova's side of the configuration: the pitfalls that a nova.conf shows."""
+"""Check a nova.conf: its options for vendordata, its account, and its targets against this server's configuration."""
 
 from __future__ import annotations
 
@@ -67,11 +67,12 @@ class NovaConf:
         return float(self.values.get(READ_TIMEOUT, 5))
 
     def find(
-        self, settings: Settings, enabled: Sequence[str], *, usable_tls: bool, guarded: Collection[str] = ()
+        self, settings: Settings, enabled: Sequence[str], *, usable_tls: bool, for_cloud_init: Collection[str] = ()
     ) -> Iterator[Finding]:
         """Yield every finding.
 
-        :param enabled: the names of the enabled handlers; ``guarded`` has those whose answers are for cloud-init.
+        :param enabled: the names of the enabled handlers.
+        :param for_cloud_init: the names of those whose answers are for cloud-init.
         :param usable_tls: whether vendorsrv's own certificates can be loaded.
         """
         yield from self.findings
@@ -89,7 +90,7 @@ class NovaConf:
         else:
             certificate = session.cert
             yield from self.find_account(session.auth)
-        yield from Targets(self, settings, enabled, guarded, certificate, usable_tls).find()
+        yield from Targets(self, settings, enabled, for_cloud_init, certificate, usable_tls).find()
 
     def find_misplaced(self) -> Iterator[Finding]:
         names = [option.dest for option in OPTIONS]
@@ -141,7 +142,7 @@ class Targets:
     nova: NovaConf
     settings: Settings
     enabled: Sequence[str]
-    guarded: Collection[str]
+    for_cloud_init: Collection[str]
     certificate: str | tuple[str, str] | None
     usable_tls: bool
     point_here: bool = False
@@ -154,10 +155,10 @@ class Targets:
                 reason = f"{one_line(target)} has no name, and Nova skips it; a comma in a URL must be written as %2C"
                 yield self.error(reason)
                 continue
-            for reason in self.of_name(name, names):
+            for reason in self.check_name(name, names):
                 yield self.error(f"target {name} {reason}")
             names.add(name)
-            yield from self.of_url(name, url)
+            yield from self.check_url(name, url)
         if TARGETS in self.nova.values and not self.point_here:
             where = f"{self.settings.host} port {self.settings.port}"
             yield self.nova.ini.warning(f"no target points to this server ({where})", API, TARGETS)
@@ -165,7 +166,7 @@ class Targets:
     def error(self, reason: str) -> Finding:
         return self.nova.ini.error(reason, API, TARGETS)
 
-    def of_name(self, name: str, before: set[str]) -> Iterator[str]:
+    def check_name(self, name: str, before: set[str]) -> Iterator[str]:
         if not name:
             yield "has an empty name"
         if name == "static":
@@ -173,7 +174,7 @@ class Targets:
         if name in before:
             yield "is configured twice; Nova skips the second one"
 
-    def of_url(self, name: str, url: str) -> Iterator[Finding]:
+    def check_url(self, name: str, url: str) -> Iterator[Finding]:
         parts = split(url)
         if parts is None:
             yield self.error(f"target {name} has no http:// or https:// URL")
@@ -183,42 +184,42 @@ class Targets:
         if not direct and handler not in (*self.enabled, CLOUD_INIT):
             return
         self.point_here = True
-        for reason in self.of_path(parts.path, handler):
+        for reason in self.check_path(parts.path, handler):
             yield self.error(f"target {name}: {reason}")
-        yield from self.of_cloud_init(name, handler)
+        yield from self.check_cloud_init(name, handler)
         if direct:
-            for option, reason in self.of_scheme(parts):
+            for option, reason in self.check_scheme(parts):
                 yield self.nova.ini.error(f"target {name}: {reason}", API, option)
 
     def is_ours(self, parts: SplitResult) -> bool:
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        return port == self.settings.port and may_be(parts.hostname or "", self.settings.host)
+        return port == self.settings.port and may_be_our_host(parts.hostname or "", self.settings.host)
 
-    def of_path(self, path: str, handler: str) -> Iterator[str]:
+    def check_path(self, path: str, handler: str) -> Iterator[str]:
         if handler and handler not in (*self.enabled, CLOUD_INIT):
             yield f"no handler {handler} is enabled here{did_you_mean(handler, self.enabled)}"
         elif path not in ("", "/", f"/{handler}"):
             yield f"its path must be /{handler}, without a slash at the end"
 
-    def of_cloud_init(self, name: str, handler: str) -> Iterator[Finding]:
+    def check_cloud_init(self, name: str, handler: str) -> Iterator[Finding]:
         if name != CLOUD_INIT and handler == CLOUD_INIT:
             reason = f"target {name}: an instance's cloud-init reads only the target named cloud-init"
             yield self.nova.ini.warning(reason, API, TARGETS)
         elif name == CLOUD_INIT and not handler:
             yield self.error("target cloud-init: / answers with an object, and cloud-init accepts only a string")
-        elif name == CLOUD_INIT and handler not in (*self.guarded, CLOUD_INIT):
+        elif name == CLOUD_INIT and handler not in (*self.for_cloud_init, CLOUD_INIT):
             reason = "target cloud-init: cloud-init accepts only a string, so the handler must answer with one"
             yield self.nova.ini.warning(reason, API, TARGETS)
 
-    def of_scheme(self, parts: SplitResult) -> Iterator[tuple[str, str]]:
+    def check_scheme(self, parts: SplitResult) -> Iterator[tuple[str, str]]:
         if parts.scheme == "http" and self.settings.cert_file:
             yield TARGETS, "the URL is http, but this server speaks https"
         elif parts.scheme == "https" and not self.settings.cert_file:
             yield TARGETS, "the URL is https, but this server speaks http (cert_file is not set)"
         elif self.settings.cert_file and self.usable_tls:
-            yield from self.of_certificates(parts.hostname or "")
+            yield from self.check_certificates(parts.hostname or "")
 
-    def of_certificates(self, host: str) -> Iterator[tuple[str, str]]:
+    def check_certificates(self, host: str) -> Iterator[tuple[str, str]]:
         bundle = self.nova.values.get(CERTFILE)
         if bundle and not Path(bundle).exists():
             yield CERTFILE, f"{bundle} does not exist here; boots fail without it, although failures are not fatal"
@@ -238,7 +239,7 @@ def split(url: str) -> SplitResult | None:
     return parts if usable else None
 
 
-def may_be(host: str, ours: str) -> bool:
+def may_be_our_host(host: str, ours: str) -> bool:
     """Whether a URL's host can be the address that the server listens on; a name can be any address."""
     try:
         return ip_address(host) == ip_address(ours) or ours in ANY_ADDRESS

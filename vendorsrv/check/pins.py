@@ -63,7 +63,9 @@ def is_writable(path: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
-def find_in_keeping(ini: IniFile, handler: type[Handler], overrides: Mapping[str, Any]) -> Iterator[Finding]:
+def find_contradictory_overrides(
+    ini: IniFile, handler: type[Handler], overrides: Mapping[str, Any]
+) -> Iterator[Finding]:
     """Yield the overrides of a handler's section that contradict each other or the class."""
     names = ("pin", "cache_for", "on_error")
     holds = {name: overrides.get(name, getattr(handler, name)) for name in names}

@@ -12,13 +12,13 @@ from vendorsrv.auth.options import AUTHTOKEN, declared, find_problems
 from vendorsrv.auth.service import account_options
 from vendorsrv.cache.answers import build_cache, find_cache_problems
 from vendorsrv.check.findings import Declared, Finding, IniFile
-from vendorsrv.check.pins import find_in_keeping, find_in_pins
+from vendorsrv.check.pins import find_contradictory_overrides, find_in_pins
 from vendorsrv.check.policy import find_in_policy
 from vendorsrv.check.sample import library_sections
 from vendorsrv.check.tls import find_in_tls, readable_by_others
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import COMMON_OPTIONS, defines_handle
-from vendorsrv.handlers.registry import Found, build, find_clashes, find_enabled, read_options
+from vendorsrv.handlers.registry import FoundHandler, build, find_clashes, find_enabled, read_options
 from vendorsrv.proxy.handler import Proxy
 from vendorsrv.proxy.options import find_exposed
 from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
@@ -53,7 +53,7 @@ def find_all(config_file: str | Path, nova_conf: str | Path | None = None) -> li
     return in_order(ini, found)
 
 
-class Verdict(NamedTuple):
+class StartCheck(NamedTuple):
     """What a server needs to know of its configuration before it starts.
 
     :ivar errors: the findings that prevent a start.
@@ -64,7 +64,7 @@ class Verdict(NamedTuple):
     pins: bool
 
 
-def before_start(config_file: str | Path) -> Verdict:
+def before_start(config_file: str | Path) -> StartCheck:
     """Check a configuration as :func:`find_all` does, for a server that is about to start.
 
     :raises ConfigError: the file cannot be read.
@@ -72,10 +72,10 @@ def before_start(config_file: str | Path) -> Verdict:
     ini = IniFile(config_file)
     with quiet():
         if ini.broken:
-            return Verdict(ini.broken, pins=False)
+            return StartCheck(ini.broken, pins=False)
         check = Check(ini, None)
         errors = [finding for finding in check.find() if finding.severity == "error"]
-    return Verdict(in_order(ini, errors), bool(check.pinning))
+    return StartCheck(in_order(ini, errors), bool(check.pinning))
 
 
 def in_order(ini: IniFile, found: Iterable[Finding]) -> list[Finding]:
@@ -117,9 +117,11 @@ class Check:
         yield from find_in_policy(self.ini, self.conf, names)
         if self.nova:
             usable = not any(finding.severity == "error" for finding in tls)
-            yield from self.nova.find(self.settings, names, usable_tls=usable, guarded=self.guarded())
+            yield from self.nova.find(
+                self.settings, names, usable_tls=usable, for_cloud_init=self.names_for_cloud_init()
+            )
 
-    def guarded(self) -> list[str]:
+    def names_for_cloud_init(self) -> list[str]:
         """Return the names of the handlers whose answers are for cloud-init."""
         return [
             each.handler.name
@@ -139,7 +141,7 @@ class Check:
                     sections[section] = [*sections.get(section, ()), *options]
         return sections
 
-    def has_account(self, found: Found) -> bool:
+    def has_account(self, found: FoundHandler) -> bool:
         """Whether this handler sends tokens of vendorsrv's own account."""
         values = read_handler(self.conf, found.handler)[0]
         return issubclass(found.handler, Proxy) and getattr(values, "auth", None) == "service"
@@ -197,12 +199,12 @@ class Check:
             yield from self.find_in_timeout(found.handler.section, "timeout", timeout)
             if overrides.get("pin", found.handler.pin):
                 self.pinning.append(found.handler.name)
-            contradictions = list(find_in_keeping(self.ini, found.handler, overrides))
+            contradictions = list(find_contradictory_overrides(self.ini, found.handler, overrides))
             yield from contradictions
             if not problems and not contradictions:
                 yield from self.try_to_build(found)
 
-    def try_to_build(self, found: Found) -> Iterator[Finding]:
+    def try_to_build(self, found: FoundHandler) -> Iterator[Finding]:
         try:
             build(self.settings, found)
         except ConfigError as error:
@@ -216,9 +218,9 @@ class Check:
             reason = f"{seconds:g} s must be less than {novas}"
             yield self.ini.finding("error" if self.nova else "warning", reason, section, option)
         elif option == "timeout":
-            yield from self.find_in_share(section, option, seconds)
+            yield from self.find_longer_than_request(section, option, seconds)
 
-    def find_in_share(self, section: str, option: str, seconds: float) -> Iterator[Finding]:
+    def find_longer_than_request(self, section: str, option: str, seconds: float) -> Iterator[Finding]:
         """Compare the timeout of a part of a request with that of the whole request."""
         if seconds >= self.settings.request_timeout:
             reason = f"{seconds:g} s must be less than request_timeout ({self.settings.request_timeout:g} s)"
@@ -227,8 +229,8 @@ class Check:
     def find_in_limits(self) -> Iterator[Finding]:
         if not self.nova:  # the check of nova.conf compares it as well
             yield from self.find_in_timeout(GROUP, "request_timeout", self.settings.request_timeout)
-        yield from self.find_in_share(GROUP, "auth_timeout", self.settings.auth_timeout)
-        yield from self.find_in_share(GROUP, "body_timeout", self.settings.body_timeout)
+        yield from self.find_longer_than_request(GROUP, "auth_timeout", self.settings.auth_timeout)
+        yield from self.find_longer_than_request(GROUP, "body_timeout", self.settings.body_timeout)
         if self.settings.max_body_bytes < LARGEST_REQUEST:
             reason = f"Nova's requests can have up to {LARGEST_REQUEST} bytes"
             yield self.ini.warning(reason, GROUP, "max_body_bytes")

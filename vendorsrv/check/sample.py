@@ -31,7 +31,7 @@ CHANGE_ME: Final = "CHANGE-ME"
 WIDTH: Final = 100
 
 
-def render(handlers: Mapping[str, type[Handler]]) -> Iterator[str]:
+def render_sample(handlers: Mapping[str, type[Handler]]) -> Iterator[str]:
     """Yield the lines of a sample; the options that are not commented out must be set.
 
     :param handlers: the handlers that get a section, by the name or ``module:Class`` that enables them.

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vendorsrv.check.sample import render
+from vendorsrv.check.sample import render_sample
 from vendorsrv.errors import ConfigError
-from vendorsrv.handlers.registry import DECLARED, Enabled, Registry, find
+from vendorsrv.handlers.registry import DECLARED, EnabledHandler, Registry, find
 from vendorsrv.nova.outcomes import table
 from vendorsrv.settings import Settings
 from vendorsrv.tables import show_columns, show_table
@@ -50,10 +50,10 @@ def config(names: tuple[str, ...]) -> None:
     found, problems = find(names)
     if problems:
         raise ConfigError("\n".join(problems))
-    click.echo("\n".join(render({name: each.handler for name, each in zip(names, found, strict=True)})).rstrip())
+    click.echo("\n".join(render_sample({name: each.handler for name, each in zip(names, found, strict=True)})).rstrip())
 
 
-def describe(enabled: Enabled) -> dict[str, Any]:
+def describe(enabled: EnabledHandler) -> dict[str, Any]:
     declared = {name: getattr(enabled, name) for name in DECLARED}
     overridden = [name for name in DECLARED if declared[name] != getattr(enabled.handler, name)]
     return {

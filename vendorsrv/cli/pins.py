@@ -18,7 +18,7 @@ from rich.console import Console
 
 from vendorsrv.database.schema import SCHEMA
 from vendorsrv.errors import ConfigError
-from vendorsrv.pins.admin import PinAdmin, Rotation, describe, open_pins, upgrade_pins
+from vendorsrv.pins.admin import PinAdmin, Rotation, describe, open_admin, upgrade_pins
 from vendorsrv.pins.service import purge as purge_pins
 from vendorsrv.pins.table import Row
 from vendorsrv.settings import Settings
@@ -184,7 +184,7 @@ def work(config_file: str, task: Callable[[PinAdmin], Awaitable[T]]) -> T:
     settings = Settings.from_file(config_file)
 
     async def run() -> T:
-        async with open_pins(settings) as admin:
+        async with open_admin(settings) as admin:
             return await task(admin)
 
     with quiet():

@@ -22,7 +22,7 @@ from vendorsrv.cloudinit.parts import Part
 from vendorsrv.cloudinit.render import Rendered, static_text
 from vendorsrv.cloudinit.render import render as render_answer
 from vendorsrv.errors import ConfigError, VendordataError
-from vendorsrv.handlers.registry import Enabled, Registry, find
+from vendorsrv.handlers.registry import EnabledHandler, Registry, find
 from vendorsrv.nova.payload import build_payload, read_file, read_payload
 from vendorsrv.request import VendordataRequest
 from vendorsrv.settings import Settings, open_config
@@ -83,7 +83,7 @@ async def answer_of(names: Sequence[str], config_file: str | None, payload: byte
         return await ask(list(registry.handlers.values()), Guard(settings.include_hosts), request)
 
 
-async def ask(handlers: Sequence[Enabled], guard: Guard, request: VendordataRequest) -> str | None:
+async def ask(handlers: Sequence[EnabledHandler], guard: Guard, request: VendordataRequest) -> str | None:
     """Run open handlers for one instance, and return what ``/cloud-init`` would answer, or None.
 
     :raises VendordataError: a handler failed; the message names it.

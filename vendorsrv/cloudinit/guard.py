@@ -115,7 +115,7 @@ class Guard:
                     "an instance that cannot reach it loses its user-data"
                 )
         else:
-            raise CloudInitError(f"{what} {why_not(part)}")
+            raise CloudInitError(f"{what} {explain_refusal(part)}")
 
 
 def described(value: Any) -> str:
@@ -137,7 +137,7 @@ def host_of(url: str) -> str | None:
     return parts.hostname if parts.scheme in ("http", "https") else None
 
 
-def why_not(part: Part) -> str:
+def explain_refusal(part: Part) -> str:
     if part.media_type in REJECTED:
         return REJECTED[part.media_type]
     if part.media_type != UNKNOWN and not part.media_type.startswith("text/plain"):

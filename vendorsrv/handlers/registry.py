@@ -39,7 +39,7 @@ DECLARED: Final = tuple(option.dest for option in COMMON_OPTIONS)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundHandler:
     """A handler class and its source: a distribution's name and version, or ``module:Class``."""
 
     handler: type[Handler]
@@ -47,7 +47,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Enabled:
+class EnabledHandler:
     """A handler as it is served: the declarations of its class, with the operator's overrides.
 
     :ivar source: the distribution or the module that provides it.
@@ -74,7 +74,7 @@ class Enabled:
     for_cloud_init: bool
     runner: Runner
     routes: Mapping[str, Runner]
-    cloud_init: Enabled | None = None
+    cloud_init: EnabledHandler | None = None
     suffix: str = ""
 
     @property
@@ -96,7 +96,7 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         found, problems = find_enabled(settings)
-        self.handlers: dict[str, Enabled] = {}
+        self.handlers: dict[str, EnabledHandler] = {}
         for each in found:
             try:
                 self.handlers[each.handler.name] = build(settings, each)
@@ -120,13 +120,13 @@ class Registry:
             yield
 
 
-def find(wanted: Sequence[str]) -> tuple[list[Found], list[str]]:
+def find(wanted: Sequence[str]) -> tuple[list[FoundHandler], list[str]]:
     """Load the classes of some handlers, without building them.
 
     :param wanted: names of entry points in the group ``vendorsrv.handlers``, or ``module:Class``.
     :returns: the handlers that were found, and a sentence for each that was not.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, FoundHandler] = {}
     problems = []
     for name in wanted:
         try:
@@ -143,7 +143,7 @@ def find(wanted: Sequence[str]) -> tuple[list[Found], list[str]]:
     return list(found.values()), problems
 
 
-def find_enabled(settings: Settings) -> tuple[list[Found], list[str]]:
+def find_enabled(settings: Settings) -> tuple[list[FoundHandler], list[str]]:
     """Load the classes of the configured handlers, and create those of the ``[proxy:<name>]`` sections."""
     found, problems = find(settings.handlers)
     proxies, wrong = find_proxies(settings.conf)
@@ -152,7 +152,7 @@ def find_enabled(settings: Settings) -> tuple[list[Found], list[str]]:
         if source := sources.get(proxy.name):
             problems.append(f"handler {proxy.name} is enabled twice: from {source} and from [{proxy.section}]")
         else:
-            found.append(Found(proxy, f"[{proxy.section}]"))
+            found.append(FoundHandler(proxy, f"[{proxy.section}]"))
     return found, problems + wrong
 
 
@@ -164,7 +164,7 @@ def read_options(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Map
     return values, overrides, problems
 
 
-def from_module(path: str) -> Found:
+def from_module(path: str) -> FoundHandler:
     module_name, _, class_name = path.partition(":")
     with vendor_code(f"handler {path}: import of {module_name}"):
         module = importlib.import_module(module_name)
@@ -172,10 +172,10 @@ def from_module(path: str) -> Found:
     if class_name not in handlers:
         hint = did_you_mean_or_list(class_name, handlers)
         raise ConfigError(f"handler {path}: {module_name} has no Handler {class_name!r}{hint}")
-    return Found(getattr(module, class_name), path)
+    return FoundHandler(getattr(module, class_name), path)
 
 
-def from_entry_point(name: str) -> Found:
+def from_entry_point(name: str) -> FoundHandler:
     # Not stevedore: its cache forgets the distribution, and it does not catch an AssertionError or sys.exit().
     there = entry_points(group=ENTRY_POINTS, name=name)
     if not there:
@@ -193,10 +193,10 @@ def from_entry_point(name: str) -> Found:
     if handler.name != name:
         reason = f"loads a class named {handler.name!r}; the names must be equal"
         raise ConfigError(f"handler {name}: the entry point of {source} {reason}")
-    return Found(handler, source)
+    return FoundHandler(handler, source)
 
 
-def build(settings: Settings, found: Found) -> Enabled:
+def build(settings: Settings, found: FoundHandler) -> EnabledHandler:
     """Build one handler with its settings.
 
     :raises ConfigError: an option is missing or wrong, or the class refuses its settings.
@@ -221,15 +221,15 @@ def build(settings: Settings, found: Found) -> Enabled:
     unlimited = isinstance(handler, Proxy) and not declared["cache_for"] and "cache_for" not in overrides
     declared["cache_limit"] = math.inf if unlimited else declared["cache_for"]
     method = "handle" if defines_handle(found.handler) else "cloud_init"
-    enabled = Enabled(handler, found.source, version, **declared, runner=runner(method), routes=routes)
+    enabled = EnabledHandler(handler, found.source, version, **declared, runner=runner(method), routes=routes)
     if defines_cloud_init(found.handler):
         contributes = runner("cloud_init", CLOUD_INIT_SUFFIX)
         contribution = replace(enabled, runner=contributes, routes={}, suffix=CLOUD_INIT_SUFFIX)
-        enabled = replace(enabled, cloud_init=bounded(contribution))
-    return bounded(enabled)
+        enabled = replace(enabled, cloud_init=limit_to_threads(contribution))
+    return limit_to_threads(enabled)
 
 
-def bounded(enabled: Enabled) -> Enabled:
+def limit_to_threads(enabled: EnabledHandler) -> EnabledHandler:
     """Lower the concurrency of a plain method to its threads."""
     if inspect.iscoroutinefunction(enabled.runner.method):
         return enabled

@@ -19,7 +19,7 @@ from vendorsrv.concurrency import SingleFlight
 from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, VendordataError
 from vendorsrv.handler import OnError
 from vendorsrv.handlers.limiter import Limiter
-from vendorsrv.handlers.registry import Enabled
+from vendorsrv.handlers.registry import EnabledHandler
 from vendorsrv.request import VendordataRequest
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
 
@@ -55,7 +55,7 @@ class Responder:
 
     def __init__(
         self,
-        enabled: Enabled,
+        enabled: EnabledHandler,
         cache: Cache,
         pins: Pins | None,
         max_answer_bytes: int,

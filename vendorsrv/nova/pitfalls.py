@@ -1,4 +1,4 @@
-"""Pitfalls of Nova's calls: what a call or an answer does that few people expect, one sentence each."""
+"""What a target's URL or its answer does to Nova's client, for ``vendorsrv call`` and the contract to report."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class PinAdmin:
 
 
 @asynccontextmanager
-async def open_pins(settings: Settings) -> AsyncIterator[PinAdmin]:
+async def open_admin(settings: Settings) -> AsyncIterator[PinAdmin]:
     """Open the existing store that a configuration names, and close it at the end.
 
     :raises ConfigError: it does not exist, its schema is of another version, or it does not answer, now or later.

@@ -48,7 +48,7 @@ DIRECTIVE: Final = re.compile(r"""([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:"((?:[^"\\]|
 
 
 @dataclass(slots=True)
-class Server:
+class UpstreamServer:
     """One of a proxy's URLs.
 
     :ivar number: its place in the configuration, from 0.
@@ -71,7 +71,7 @@ class Proxy(Handler):
 
     def __init__(self, settings: Any = None) -> None:
         super().__init__(settings)
-        self.servers = [Server(number, url) for number, url in enumerate(settings.url)]
+        self.servers = [UpstreamServer(number, url) for number, url in enumerate(settings.url)]
         self.per_caller = settings.auth == "relay"
         self.version = hashlib.sha256("\n".join(settings.url).encode()).hexdigest()
         self.account: ServiceToken | None = None
@@ -127,7 +127,7 @@ class Proxy(Handler):
                 failure = error
         raise failure
 
-    async def ask(self, server: Server, request: VendordataRequest, seconds: float) -> HandlerAnswer:
+    async def ask(self, server: UpstreamServer, request: VendordataRequest, seconds: float) -> HandlerAnswer:
         """Return the answer of one server, checked."""
         try:
             async with asyncio.timeout(seconds):
@@ -142,7 +142,7 @@ class Proxy(Handler):
             raise error(f"upstream {self.name} answered with status {reply.status}")
         return HandlerAnswer(self.read(reply), *read_cache_control(reply.headers.get("cache-control", "")))
 
-    async def send(self, server: Server, request: VendordataRequest) -> Reply:
+    async def send(self, server: UpstreamServer, request: VendordataRequest) -> Reply:
         """Send the request; with a token of our own that is refused, once more with a new one."""
         headers = {**HEADERS, "X-Openstack-Request-Id": request.request_id, **self.credentials(request)}
         if self.account is None:

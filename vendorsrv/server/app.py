@@ -25,7 +25,7 @@ from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.cache.answers import Cache, build_cache
 from vendorsrv.cloudinit.guard import Guard
 from vendorsrv.errors import ConfigError, MethodNotAllowed, NotFound, ServerError, ServiceUnavailable, VendordataError
-from vendorsrv.handlers.registry import Enabled, Registry
+from vendorsrv.handlers.registry import EnabledHandler, Registry
 from vendorsrv.handlers.responder import Responder
 from vendorsrv.proxy.handler import Proxy
 from vendorsrv.server.endpoint import ERROR_TYPE, Endpoint, error_body
@@ -62,7 +62,7 @@ class Application(FastAPI):
             openapi_url="/-/openapi.json",
             redirect_slashes=False,  # Nova would follow, with body and token
             lifespan=self.run_handlers,
-            exception_handlers={HTTPException: render, VendordataError: render, Exception: render},
+            exception_handlers={HTTPException: render_error, VendordataError: render_error, Exception: render_error},
         )
         self.registry = Registry(settings)
         self.metrics = Metrics()
@@ -103,7 +103,7 @@ class Application(FastAPI):
 
         return PinService(settings, metrics=self.metrics)
 
-    def responder(self, enabled: Enabled, clock: Callable[[], float]) -> Responder:
+    def responder(self, enabled: EnabledHandler, clock: Callable[[], float]) -> Responder:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
         metrics = HandlerMetrics(self.metrics, enabled.name)
         return Responder(enabled, self.cache, pins, self.max_answer_bytes, clock, guard=self.guard, metrics=metrics)
@@ -171,7 +171,7 @@ class Application(FastAPI):
         # A control plane has no way out to the host that FastAPI's own docs page loads its scripts from.
         self.mount("/-/docs/assets", StaticFiles(packages=[("fastapi_offline", "static")]))
 
-    def add_public_route(self, enabled: Enabled, path: str) -> None:
+    def add_public_route(self, enabled: EnabledHandler, path: str) -> None:
         runner = enabled.routes[path]
 
         async def answer() -> Response:
@@ -216,7 +216,7 @@ class Application(FastAPI):
         )
 
 
-async def render(request: Request, error: Exception) -> Response:
+async def render_error(request: Request, error: Exception) -> Response:
     """Render an error in the one shape; the endpoint logs where an unexpected one was raised."""
     headers: Mapping[str, str] = {}
     if isinstance(error, VendordataError):

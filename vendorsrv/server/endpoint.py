@@ -25,7 +25,7 @@ from vendorsrv.errors import (
 )
 from vendorsrv.server.pipeline import Pipeline
 from vendorsrv.settings import Settings
-from vendorsrv.telemetry.logs import Access, begin, new_request_id
+from vendorsrv.telemetry.logs import AccessLine, new_request_id, set_request_ids
 from vendorsrv.telemetry.metrics import RequestMetrics
 from vendorsrv.telemetry.tracebacks import raised_at
 
@@ -58,8 +58,8 @@ class Endpoint:
         started = time.monotonic()
         path, headers = scope["path"], pick_headers(scope["headers"])
         request_id = new_request_id()
-        begin(request_id, headers.get(REQUEST_ID_HEADER))
-        access = Access(scope["method"], path)
+        set_request_ids(request_id, headers.get(REQUEST_ID_HEADER))
+        access = AccessLine(scope["method"], path)
         outcome: int | type[BaseException]
         self.metrics.in_progress.inc()
         try:
@@ -95,7 +95,7 @@ class Endpoint:
         """Let the framework's application answer, with a request id and a log line as for all requests."""
         started = time.monotonic()
         request_id = new_request_id()
-        begin(request_id, pick_headers(scope["headers"]).get(REQUEST_ID_HEADER))
+        set_request_ids(request_id, pick_headers(scope["headers"]).get(REQUEST_ID_HEADER))
         statuses: list[int] = []
 
         async def send_with_id(message: Message) -> None:
@@ -110,7 +110,7 @@ class Endpoint:
             LOG.error("%s %s", type(error).__name__, raised_at(error))
         own = scope["path"].startswith("/-/")
         seconds = time.monotonic() - started
-        Access(scope["method"], scope["path"], polled=own).log(statuses[0], seconds)
+        AccessLine(scope["method"], scope["path"], polled=own).log(statuses[0], seconds)
         if not own:
             self.metrics.ended(scope["path"], scope.get(ERROR_TYPE, 200), seconds)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from vendorsrv.errors import all_errors
-from vendorsrv.handlers.registry import Enabled
+from vendorsrv.handlers.registry import EnabledHandler
 from vendorsrv.request import NOVA_BODY
 
 TOKEN_SCHEME: Final = "X-Auth-Token"
@@ -17,7 +17,7 @@ ERROR: Final = {"type": "object", "required": MEMBERS, "properties": {name: {"ty
 ERROR_SCHEMA: Final = {"type": "object", "required": ["error"], "properties": {"error": ERROR}}
 
 
-def add_handlers(schema: dict[str, Any], handlers: Iterable[Enabled]) -> None:
+def add_handlers(schema: dict[str, Any], handlers: Iterable[EnabledHandler]) -> None:
     """Add the POST routes to an OpenAPI document; FastAPI does not know them, since they bypass its routing.
 
     :param schema: FastAPI's own document; changed in place.

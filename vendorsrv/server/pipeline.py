@@ -16,7 +16,7 @@ from vendorsrv.errors import Forbidden, NotFound, VendordataError
 from vendorsrv.handlers.responder import Responder
 from vendorsrv.request import Caller, VendordataRequest
 from vendorsrv.settings import Settings
-from vendorsrv.telemetry.logs import Access
+from vendorsrv.telemetry.logs import AccessLine
 
 #: The path of the parts of all handlers for cloud-init, joined; no handler can have this name.
 CLOUD_INIT: Final = "cloud-init"
@@ -50,7 +50,7 @@ class Pipeline:
         self.contributors = contributors
         self.guard = guard
 
-    async def answer(self, path: str, token: str | None, read: Read, request_id: str, access: Access) -> Answer:
+    async def answer(self, path: str, token: str | None, read: Read, request_id: str, access: AccessLine) -> Answer:
         """Take a request through its whole life.
 
         The body is read after the caller is known: a caller without a valid token costs no memory.

@@ -13,7 +13,7 @@ from typing import Final
 
 import uvicorn
 
-from vendorsrv.check.run import Verdict, before_start
+from vendorsrv.check.run import StartCheck, before_start
 from vendorsrv.errors import ConfigError
 from vendorsrv.server.protocol import Protocol
 from vendorsrv.server.supervisor import FORK, Supervisor
@@ -55,7 +55,7 @@ def uvicorn_config(settings: Settings, application: object, workers: int) -> uvi
     )
 
 
-def check_apart(config_file: str) -> Verdict:
+def check_apart(config_file: str) -> StartCheck:
     """Check a configuration in a process of its own: each worker shall import the vendor's code anew.
 
     :raises ConfigError: the file cannot be read, or a handler ended the process.
@@ -68,7 +68,7 @@ def check_apart(config_file: str) -> Verdict:
     import_module("vendorsrv.server.app")
     try:
         with ours:
-            found: Verdict | ConfigError = ours.recv()
+            found: StartCheck | ConfigError = ours.recv()
     except EOFError:
         raise ConfigError(f"{config_file}: a handler ended the process that checks it") from None
     finally:

@@ -35,8 +35,8 @@ OTHERS: Final = {signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, 
 FORK: Final = multiprocessing.get_context("fork")
 
 
-class Server(uvicorn.Server):
-    """uvicorn's, which also answers requests that are on their way when it stops.
+class WorkerServer(uvicorn.Server):
+    """uvicorn's server in a worker, which also answers requests that are on their way when it stops.
 
     :param on_started: called when requests are accepted.
     """
@@ -93,7 +93,7 @@ class Worker:
         gc.enable()
         threading.Thread(target=self.beat, name="beat", daemon=True).start()
         with suppress(KeyboardInterrupt):  # of SIGINT, which uvicorn raises again when it has stopped
-            Server(self.config, self.has_started).run(self.sockets)
+            WorkerServer(self.config, self.has_started).run(self.sockets)
 
     def beat(self) -> None:
         while True:

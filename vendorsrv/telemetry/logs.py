@@ -41,7 +41,7 @@ def new_request_id() -> str:
     return f"req-{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
 
 
-def begin(request_id: str, global_request_id: str | None) -> None:
+def set_request_ids(request_id: str, global_request_id: str | None) -> None:
     """Set the request ids for all log lines of this task and of the threads that it starts.
 
     :param global_request_id: the request's header ``X-Openstack-Request-Id``; ignored if it is malformed.
@@ -74,7 +74,7 @@ def set_up_logging(conf: cfg.ConfigOpts) -> None:
 
 
 @dataclass(slots=True)
-class Access:
+class AccessLine:
     """The values of one request's line in the access log, filled in while the request is handled.
 
     :ivar error: the error's code and message.

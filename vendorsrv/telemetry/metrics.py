@@ -148,7 +148,7 @@ class Measurement:
     def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
         operation = self.operation
         operation.durations.observe(time.monotonic() - self.started)
-        (operation.outcomes.get(kind) or nearest(operation.outcomes, kind)).inc()
+        (operation.outcomes.get(kind) or find_nearest(operation.outcomes, kind)).inc()
         if operation.in_progress is not None:
             operation.in_progress.dec()
 
@@ -161,11 +161,11 @@ class HandlerMetrics:
 
     def __init__(self, metrics: Metrics, handler: str) -> None:
         self.answers = {each: metrics.counter("vendorsrv_handler_answers_total", handler, each) for each in SOURCES}
-        self.failures = by_error(metrics, "vendorsrv_handler_failures_total", handler, least=500)
+        self.failures = error_counters(metrics, "vendorsrv_handler_failures_total", handler, least=500)
         runs = "vendorsrv_handler_runs_total"
         self.runs = Operation(
             {
-                **by_error(metrics, runs, handler),
+                **error_counters(metrics, runs, handler),
                 None: metrics.counter(runs, handler, "ok"),
                 NotYet: metrics.counter(runs, handler, "not_yet"),
             },
@@ -179,7 +179,7 @@ class HandlerMetrics:
 
     def failed(self, error: VendordataError) -> None:
         """Count a request for which the handler has no answer."""
-        nearest(self.failures, type(error)).inc()
+        find_nearest(self.failures, type(error)).inc()
 
 
 class RequestMetrics:
@@ -190,7 +190,7 @@ class RequestMetrics:
 
     def __init__(self, metrics: Metrics, paths: Iterable[str]) -> None:
         self.in_progress = metrics.gauge("vendorsrv_requests_in_progress")
-        self.paths = {path: responses_of(metrics, path) for path in (*paths, OTHER)}
+        self.paths = {path: response_metrics(metrics, path) for path in (*paths, OTHER)}
 
     def ended(self, path: str, outcome: int | type[BaseException], seconds: float) -> None:
         """Count a request.
@@ -198,7 +198,7 @@ class RequestMetrics:
         :param outcome: 200, or the class of the error.
         """
         responses, durations = self.paths.get(path) or self.paths[OTHER]
-        nearest(responses, outcome).inc()
+        find_nearest(responses, outcome).inc()
         durations.observe(seconds)
 
 
@@ -252,7 +252,9 @@ class Metrics:
             LOG.warning("this worker does not share its metrics with the other workers: %s", error.strerror)
 
 
-def by_error(metrics: Metrics, name: str, label: str, least: int = 0) -> dict[type[BaseException] | None, Counter]:
+def error_counters(
+    metrics: Metrics, name: str, label: str, least: int = 0
+) -> dict[type[BaseException] | None, Counter]:
     """Return the counters of the errors from a status on; any other exception counts as an internal error."""
     errors = [each for each in all_errors() if each.status >= least]
     return {
@@ -261,7 +263,7 @@ def by_error(metrics: Metrics, name: str, label: str, least: int = 0) -> dict[ty
     }
 
 
-def responses_of(metrics: Metrics, path: str) -> tuple[dict[Any, Counter], Histogram]:
+def response_metrics(metrics: Metrics, path: str) -> tuple[dict[Any, Counter], Histogram]:
     """Return the counters of a path's possible responses, and the histogram of their durations."""
     name = "vendorsrv_requests_total"
     errors = {error: metrics.counter(name, path, str(error.status), error.code) for error in all_errors()}
@@ -271,6 +273,6 @@ def responses_of(metrics: Metrics, path: str) -> tuple[dict[Any, Counter], Histo
     )
 
 
-def nearest(table: Mapping[Any, T], kind: Any) -> T:
+def find_nearest(table: Mapping[Any, T], kind: Any) -> T:
     """Return the value of a class or of its nearest base class in the table."""
     return table.get(kind) or next(table[each] for each in kind.__mro__ if each in table)

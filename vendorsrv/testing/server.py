@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Options = Mapping[str, object]
 
 
-class Switched(Application):
+class SwitchedApplication(Application):
     """The application with a switch at its cache and one at its pins."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
@@ -69,7 +69,9 @@ class Server:
     :ivar cache: the switch of the cache.
     """
 
-    def __init__(self, app: Switched, portal: BlockingPortal, keystone: FakeKeystone, stack: ExitStack) -> None:
+    def __init__(
+        self, app: SwitchedApplication, portal: BlockingPortal, keystone: FakeKeystone, stack: ExitStack
+    ) -> None:
         self.app = app
         self.portal = portal
         self.stack = stack
@@ -168,7 +170,7 @@ def serve(
         given = {**(sections or {}), **(own_section(names, options) if options else {})}
         config = folder / "vendorsrv.conf"
         config.write_text(configuration(defaults(names, keystone, folder), given))
-        app = Switched(Settings.from_file(config), clock)
+        app = SwitchedApplication(Settings.from_file(config), clock)
         portal = stack.enter_context(start_blocking_portal())
         stack.enter_context(portal.wrap_async_context_manager(app.run_handlers(app)))
         for release in (keystone.let_go, app.pins_switch.release, app.cache_switch.release):

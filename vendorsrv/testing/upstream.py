@@ -34,7 +34,7 @@ class Reply(NamedTuple):
     status: int = 200
 
 
-class Calls(BaseHTTPRequestHandler):
+class UpstreamRequestHandler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
@@ -92,7 +92,7 @@ class FakeUpstream(Loopback):
     :ivar connections: the number of connections so far.
     """
 
-    calls = Calls
+    calls = UpstreamRequestHandler
 
     def __init__(
         self,
