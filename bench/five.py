@@ -23,9 +23,9 @@ EACH: Final = 3
 
 def milliseconds(server: Server, token: str, path: str) -> float:
     """Send one request, check its answer, and return how long it took."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     response = server.post(path, token)
-    taken = (time.perf_counter() - begun) * 1000
+    taken = (time.perf_counter() - started) * 1000
     found = response.raise_for_status().json()
     assert found == ({name.lower(): {} for name in HANDLERS} if path == "/" else {}), found
     return taken

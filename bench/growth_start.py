@@ -21,8 +21,8 @@ from tests.support.serving import free_port
 
 READY: Final = b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 #: Seconds between two checks whether the server is ready, and until the start counts as failed.
-LOOK: Final = 0.01
-PATIENCE: Final = 60.0
+INTERVAL: Final = 0.01
+TIMEOUT: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ def started(directory: Path, keystone: Keystone, **options: Mapping[str, object]
     path.write_text(configuration(directory, keystone.url, VENDORSRV, own))
     command = [sys.executable, "-m", "vendorsrv", "serve", "--config-file", str(path)]
     with (directory / "vendorsrv.log").open("wb") as log:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
     try:
         while not is_ready(port):
             assert process.poll() is None, (directory / "vendorsrv.log").read_text()[-2000:]
-            assert time.perf_counter() - begun < PATIENCE, "the server does not become ready"
-            time.sleep(LOOK)
-        yield Started(process, port, time.perf_counter() - begun)
+            assert time.perf_counter() - start < TIMEOUT, "the server does not become ready"
+            time.sleep(INTERVAL)
+        yield Started(process, port, time.perf_counter() - start)
     finally:
         process.terminate()
         process.wait(30)

@@ -26,7 +26,7 @@ from vendorsrv.database.url import async_url
 from vendorsrv.pins.store import LOOK_UP
 
 #: Instances of the requests.
-ASKED: Final = 100
+REQUESTED: Final = 100
 #: More instances with a pin: enough for the database to use the index.
 PINNED: Final = 5_000
 PASSWORD: Final = "counted"
@@ -141,20 +141,20 @@ def statement_for(url: str) -> str:
 
 def send_requests(keystone: Keystone, token: str, url: str, times: int) -> None:
     """Start a server, send requests for the same instances in turn, and stop it."""
-    asked = bodies(ASKED)
+    payloads = bodies(REQUESTED)
     options = {"database": {"connection": url}}
     with TemporaryDirectory() as folder, vendorsrv(Path(folder, "server"), keystone, ["Pinned"], options) as server:
         for number in range(times):
-            server.post("/pinned", token, asked[number % ASKED]).raise_for_status()
+            server.post("/pinned", token, payloads[number % REQUESTED]).raise_for_status()
 
 
 def cost(counters: PostgreSQL | MariaDB, keystone: Keystone, token: str, requests: int) -> tuple[Counts, str]:
     """Return the counts of this many answers, without those of a start and a stop, and the statement's plan."""
     make_table(counters.url)
     with_store(counters.url, lambda store: fill_pins(store, PINNED))
-    send_requests(keystone, token, counters.url, ASKED)
+    send_requests(keystone, token, counters.url, REQUESTED)
     counted = [counters.counts()]
-    for times in (ASKED, ASKED + requests):
+    for times in (REQUESTED, REQUESTED + requests):
         send_requests(keystone, token, counters.url, times)
         counted.append(counters.counts())
     before, between, after = counted

@@ -24,7 +24,7 @@ from tests.support.waiting import wait_until
 
 #: Concurrent clients, and the seconds that each waits for an answer (Nova's read timeout).
 CLIENTS: Final = 8
-PATIENCE: Final = 5.0
+TIMEOUT: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Load:
         self.known: list[str] = []
         self.numbers = itertools.count(1)
         self.ended = threading.Event()
-        self.client = httpx.Client(base_url=url, timeout=PATIENCE, headers={**HEADERS, "X-Auth-Token": token})
+        self.client = httpx.Client(base_url=url, timeout=TIMEOUT, headers={**HEADERS, "X-Auth-Token": token})
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -126,7 +126,7 @@ def disconnect_and_reconnect(cloud: Cloud, token: str, runs: Path, seconds: floa
         time.sleep(seconds)
         cut = time.monotonic()
         second.disconnect()
-        time.sleep(max(seconds, PATIENCE + 1))
+        time.sleep(max(seconds, TIMEOUT + 1))
         back = time.monotonic()
         second.reconnect()
         wait_until(lambda: load.answered_by("two", back), 60)

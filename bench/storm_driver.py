@@ -13,7 +13,7 @@ import httptools
 from bench.storm_model import BUILDS, Build, Storm, builds
 
 #: Nova's read timeout in seconds (``[api] vendordata_dynamic_read_timeout``).
-PATIENCE: Final = 5.0
+READ_TIMEOUT: Final = 5.0
 TOO_LATE: Final = "too late"
 BROKEN: Final = "broken"
 
@@ -125,7 +125,7 @@ class Host:
         started = time.perf_counter()
         outcome, body = BROKEN, b""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(READ_TIMEOUT):
                 outcome, body = await self.send(f"{self.head}{len(build.body)}\r\n\r\n".encode() + build.body)
         except TimeoutError:
             outcome = TOO_LATE

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.goals import at_most, exactly
-from bench.storm_driver import PATIENCE, Reply, Result
+from bench.storm_driver import READ_TIMEOUT, Reply, Result
 from bench.storm_model import Storm
 
 Row = dict[str, object]
@@ -44,7 +44,7 @@ class Outcome:
     @property
     def timed_out(self) -> int:
         """How many calls exceeded Nova's read timeout."""
-        return sum(reply.seconds >= PATIENCE for reply in self.replies)
+        return sum(reply.seconds >= READ_TIMEOUT for reply in self.replies)
 
     @cached_property
     def answers(self) -> dict[str, Counter[bytes]]:

@@ -58,23 +58,23 @@ def alternate(contenders: Sequence[Contender], token: str) -> dict[str, list[Run
     First each contender's answers are checked, and it is warmed up.
     """
     effort = EFFORT.get()
-    asked = bodies(INSTANCES)
+    payloads = bodies(INSTANCES)
     runs: dict[str, list[Run]] = {each.name: [] for each in contenders}
     for each in contenders:
         each.check(token)
-        drive(each.url, token, asked, seconds=1, connections=effort.connections)
+        drive(each.url, token, payloads, seconds=1, connections=effort.connections)
     for number in range(effort.rounds):
         click.echo(f"  round {number + 1} of {effort.rounds}", err=True)
         for each in contenders if number % 2 == 0 else reversed(contenders):
-            runs[each.name].append(measure(each, token, asked))
+            runs[each.name].append(measure(each, token, payloads))
     return runs
 
 
-def measure(contender: Contender, token: str, asked: Sequence[bytes]) -> Run:
+def measure(contender: Contender, token: str, payloads: Sequence[bytes]) -> Run:
     """Run wrk against a contender, and measure its CPU time."""
     effort = EFFORT.get()
     before = seconds_of_all(contender.pid)
-    run = drive(contender.url, token, asked, seconds=effort.seconds, connections=effort.connections)
+    run = drive(contender.url, token, payloads, seconds=effort.seconds, connections=effort.connections)
     return replace(run, processor=(seconds_of_all(contender.pid) - before) / run.requests * 1e6)
 
 
@@ -92,12 +92,12 @@ def row(pair: tuple[str, str], runs: Runs) -> dict[str, object]:
     own = runs[name]
     errors = failures([*own, *runs[of]])
     ratio = compare(own, runs[of])
-    asked = at_least(round(ratio.median, 3), GOALS[pair]) if pair in GOALS else NO_GOAL
+    goal = at_least(round(ratio.median, 3), GOALS[pair]) if pair in GOALS else NO_GOAL
     return {
         "what": f"{name} / {of}",
         "ratio": "no result" if errors else f"{ratio.median:.3g}",
         "spread": str(ratio),
-        **asked,
+        **goal,
         **({"reached": f"no result: {errors}"} if errors else {}),
         "requests/s": round(statistics.median(run.rate for run in own)),
         "CPU µs": round(statistics.median(run.processor for run in own)),
