@@ -72,7 +72,10 @@ class Endpoint:
             more = NO_STORE if answer.fresh_for is None else max_age(int(answer.fresh_for))
         except VendordataError as error:
             status, access.error, outcome = error.status, f"{error.code}: {error.message}", type(error)
-            body, more = error_body(error, request_id), self.headers_of(error)
+            body, added = error_body(error, request_id), dict(error.headers)
+            if isinstance(error, Unauthorized):
+                added["WWW-Authenticate"] = self.challenge
+            more = [(name.lower().encode(), value.encode()) for name, value in added.items()]
         except Exception as error:
             LOG.error("%s %s", type(error).__name__, raised_at(error))
             status, access.error, outcome = 500, f"{ServerError.code}: {type(error).__name__}", type(error)
@@ -138,13 +141,6 @@ class Endpoint:
             raise BodyTimeout("the body came too slowly") from None
         finally:
             body.close()
-
-    def headers_of(self, error: VendordataError) -> Headers:
-        """Return the headers that an error adds to its response."""
-        added = dict(error.headers)
-        if isinstance(error, Unauthorized):
-            added["WWW-Authenticate"] = self.challenge
-        return [(name.lower().encode(), value.encode()) for name, value in added.items()]
 
 
 @coroutine

@@ -39,8 +39,8 @@ def add_handlers(schema: dict[str, Any], handlers: Iterable[EnabledHandler]) -> 
 
 def operation(identifier: str, summary: str, description: str = "") -> dict[str, Any]:
     responses: dict[str, Any] = {"200": {"description": "Any JSON value", "content": {"application/json": {}}}}
-    for status, title in error_statuses().items():
-        responses[str(status)] = {"description": title, "content": json_content("Error")}
+    for each in sorted(all_errors(), key=lambda error: error.status):
+        responses[str(each.status)] = {"description": each.title, "content": json_content("Error")}
     post = {
         "operationId": identifier,
         "summary": summary,
@@ -55,8 +55,3 @@ def operation(identifier: str, summary: str, description: str = "") -> dict[str,
 
 def json_content(name: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
-
-
-def error_statuses() -> dict[int, str]:
-    """Return the status of every error, with its title."""
-    return dict(sorted({each.status: each.title for each in all_errors()}.items()))
