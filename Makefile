@@ -37,8 +37,8 @@ install: $(STAMPS)/install ## set up .venv with the vendorsrv command and the ex
 	@echo "Ready: $(BIN)/vendorsrv --help"
 
 run: $(STAMPS)/install ## set up and run the demo: a real Keystone, the server and two boots (Ctrl-C stops it)
-	@echo "Running vendorsrv demo $(ARGS)" >&2
-	@$(BIN)/vendorsrv demo $(ARGS)
+	@echo "Running vendorsrv demo$(if $(ARGS), $(ARGS))" >&2
+	@trap : INT; $(BIN)/vendorsrv demo $(ARGS) || [ $$? -eq 130 ]  # Ctrl-C also interrupts this shell
 
 unit: $(STAMPS)/unit ## set up and run the unit tests, which need no service and a minute (ARGS=tests/cache)
 	@echo "Unit tests$(if $(ARGS),: $(ARGS))"

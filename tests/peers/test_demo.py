@@ -161,11 +161,12 @@ def test_the_log_follows_its_heading(pasted: Pasted) -> None:
 @pytest.mark.usefixtures("pasted")
 @pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
 def test_nothing_stays_behind(demos: dict[signal.Signals, Demo], number: signal.Signals) -> None:
-    """After any signal the demo's Keystone, server and files are gone, and no traceback was printed."""
+    """A demo that is ended says that it stops, unless it is killed, and leaves no process, no file and no traceback."""
     demo = demos[number]
     url = demo.suggestion().rpartition(" ")[2]
     [listener] = listeners(url)
     assert ENDS[number] == demo.end(number)
+    assert (number != signal.SIGKILL) == ("\nStopping the server and Keystone.\n" in demo.output.read_text())
     wait_until(lambda: not processes_of(demo.temporary))
     assert [] == list(demo.temporary.iterdir())
     assert listener not in listeners(url)

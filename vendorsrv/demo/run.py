@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import socket
 from typing import Any, Final
 
 import uvicorn
@@ -74,6 +75,19 @@ Say = Callable[[str], None]
 Booted = Callable[[dict[str, Any]], None]
 
 
+class DemoServer(uvicorn.Server):
+    """uvicorn's server, which tells the user when the demo stops: Keystone needs some seconds to end."""
+
+    def __init__(self, config: uvicorn.Config, say: Say) -> None:
+        super().__init__(config)
+        self.say = say
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Print that the demo stops, and stop."""
+        self.say("Stopping the server and Keystone.")
+        await super().shutdown(sockets)
+
+
 def run_demo(say: Say, booted: Booted, *, once: bool) -> None:
     """Start everything, boot two instances, and serve until SIGINT or SIGTERM unless ``once``.
 
@@ -91,7 +105,7 @@ def run_demo(say: Say, booted: Booted, *, once: bool) -> None:
         clouds = in_memory("clouds.yaml", CLOUDS.format(url=keystone.url, password=passwords["nova"]))
         settings = Settings.from_file(config)
         set_up_logging(settings.conf)
-        server = uvicorn.Server(uvicorn_config(settings, create_app(settings), workers=1))
+        server = DemoServer(uvicorn_config(settings, create_app(settings), workers=1), say)
         nova = keystone.session("nova", passwords["nova"], "service")
         end = asyncio.run(serve_and_boot(server, nova, say, booted, None if once else clouds))
         if end:
