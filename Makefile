@@ -16,6 +16,8 @@ export PIP_CACHE_DIR := $(CACHE)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_CACHE_DIR := $(CACHE)/uv
 export UV_PYTHON_DOWNLOADS := never
+# As pip does: a proxy's certificate is trusted where the system trusts it.
+export UV_SYSTEM_CERTS := 1
 # Each command and each worker is a process of its own, and without bytecode each would compile what it imports.
 export UV_COMPILE_BYTECODE := 1
 # Else stevedore, by which keystoneauth and oslo find their plugins, would write into the home directory.
