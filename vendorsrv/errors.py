@@ -25,7 +25,7 @@
     |   +-- Busy                 503  the handler's concurrency limit and queue are full, no slot became free in time,
     |   |                             or all its threads are busy
     |   +-- CircuitOpen          503  the handler keeps failing, so its circuit breaker is open
-    |   +-- PinsUnavailable      503  the pin store is unavailable, or another worker is running the handler
+    |   +-- PinsUnavailable      503  the pin database is unavailable, or another worker is running the handler
     +-- HandlerTimeout           504  the handler overran its deadline
 
 With ``vendordata_dynamic_failure_fatal`` on, Nova puts the message into the fault that the tenant sees: messages are

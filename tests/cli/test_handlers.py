@@ -98,7 +98,7 @@ def test_modes_shows_what_happens_when_a_handler_fails(config_file: str) -> None
     lines = [re.split(r" {2,}", line) for line in result.stdout.splitlines()]
     assert ["on_error", "when", "fatal", "config drive", "metadata service", "handlers"] == lines[0]
     assert [
-        *("fail", "always", "on", "ERROR: our message, after up to three hosts"),
+        *("fail", "always", "on", "ERROR: vendorsrv's message, after up to three hosts"),
         *("ACTIVE: this read of vendor_data2.json fails", "plain"),
     ] == lines[2]
     assert (["mailserver"], 8) == (lines[3][-1:], len(lines))

@@ -6,7 +6,7 @@ from vendorsrv.nova.outcomes import OUTCOMES, table
 
 ACTIVE_WITHOUT = ("ACTIVE: {} on the drive, for good", "ACTIVE: {} at this read")
 ACTIVE_WITH = ("ACTIVE: earlier answer on the drive, for good", "ACTIVE: earlier answer at this read")
-FATAL = ("ERROR: our message, after up to three hosts", "ACTIVE: this read of vendor_data2.json fails")
+FATAL = ("ERROR: vendorsrv's message, after up to three hosts", "ACTIVE: this read of vendor_data2.json fails")
 
 
 def test_the_table_of_outcomes() -> None:

@@ -30,16 +30,16 @@ README, HANDLERS = PAGES[0], page("handlers")
 def serving(
     of: Path, directory: Path, keystone: Keystone, patch: pytest.MonkeyPatch, added: dict[str, dict[str, object]]
 ) -> Iterator[Server]:
-    """Write the named blocks of a page, and serve with the real Keystone what its vendorsrv.conf adds."""
-    options = dict(added)
+    """Write the named blocks of a page, and serve with the real Keystone what each vendorsrv.conf adds."""
+    options: dict[str, dict[str, object]] = {}
     for block in blocks(of):
         if block.name == "vendorsrv.conf":  # whose account is for a Keystone of the reader's
-            options = {**options_of(block), **options}
+            options |= options_of(block)
             options.pop("keystone_authtoken", None)
         elif block.name and "/" not in block.name:
             (directory / block.name).write_text(block.text)
     patch.setenv("PYTHONPATH", str(directory), prepend=os.pathsep)
-    with Server(directory, keystone, options) as server:
+    with Server(directory, keystone, options | added) as server:
         yield server
 
 
@@ -112,13 +112,14 @@ def test_a_handler_takes_ten_lines_and_four_of_configuration(
 
 
 #: An instance for each thing that an inventory can do.
-KNOWN, UNKNOWN, FAILING, HANGING_UP = (f"6f3c2b1a-9d8e-4f70-8a6b-{number:012}" for number in range(4))
+KNOWN, UNKNOWN, FAILING, GARBLED, HANGING_UP = (f"6f3c2b1a-9d8e-4f70-8a6b-{number:012}" for number in range(5))
 
 
 def inventory(received: Received) -> Reply:
     """Answer what the second handler of handlers.md asks, by the instance."""
     instance = received.path.removeprefix("/instances/")
-    return Reply(b'{"rack": 7}', status={KNOWN: 200, UNKNOWN: 404, FAILING: 500}[instance])
+    body = b"<html>" if instance == GARBLED else b'{"rack": 7}'
+    return Reply(body, status={UNKNOWN: 404, FAILING: 500}.get(instance, 200))
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,7 @@ def with_client(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) ->
         (KNOWN, 200, '{"inventory":{"rack":7}}'),
         (UNKNOWN, 200, "{}"),
         (FAILING, 502, "the inventory gave no usable answer"),
+        (GARBLED, 502, "the inventory did not return JSON"),
         (HANGING_UP, 503, "the inventory cannot be reached"),
     ],
 )

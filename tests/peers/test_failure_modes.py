@@ -27,7 +27,7 @@ WAYS: Final = {
     "busy": "has a full concurrency limit and queue",
     "circuit-open": "keeps failing, so its circuit breaker is open",
     "slow": "overruns its deadline",
-    "pinning": "pins, and the pin store is unavailable",
+    "pinning": "pins, and the pin database is unavailable",
     "refuses": "raises `BadRequest`",
 }
 MODES: Final = ("fail", "empty", "stale")

@@ -1,4 +1,4 @@
-"""Data for an instance's cloud-init."""
+"""Parts, checks, joining and preview of what an instance's cloud-init gets."""
 
 from vendorsrv.cloudinit.parts import Boothook, CloudConfig, Jinja, Script
 from vendorsrv.errors import CloudInitError

@@ -1,4 +1,4 @@
-"""The contract: checks any vendordata server against what Nova and cloud-init need, case by case."""
+"""The contract: cases that check any vendordata server against what Nova and cloud-init need."""
 
 from vendorsrv.contract.case import Case
 from vendorsrv.contract.session import Subject

@@ -65,7 +65,8 @@ def outcome(mode: Mode, way: Way, *, fatal: bool) -> Outcome:
         found = "{}" if mode.answered == "error" else mode.answered
         return Outcome(mode, fatal, way, raises=False, state="ACTIVE", sees=f"{found} {HOW_LONG[way]}")
     if way == "config drive":
-        return Outcome(mode, fatal, way, raises=True, state="ERROR", sees="our message, after up to three hosts")
+        sees = "vendorsrv's message, after up to three hosts"
+        return Outcome(mode, fatal, way, raises=True, state="ERROR", sees=sees)
     return Outcome(mode, fatal, way, raises=True, state="ACTIVE", sees="this read of vendor_data2.json fails")
 
 
