@@ -6,7 +6,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Final
 
 from uvicorn.protocols.http import httptools_impl
-from uvicorn.protocols.http.httptools_impl import CLOSE_HEADER, STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent, HTTPResponseStartEvent
@@ -47,7 +47,8 @@ class Cycle(RequestResponseCycle):
         """Whether the connection stays open and can be written to now, and the response has a body."""
         return (
             self.keep_alive
-            and CLOSE_HEADER not in self.scope["headers"]  # which keep_alive does not know before uvicorn 0.53
+            and (b"connection", b"close")
+            not in self.scope["headers"]  # which keep_alive does not know before uvicorn 0.53
             and not self.disconnected
             and not self.flow.write_paused
             and not self.access_log
