@@ -1,1 +1,4 @@
-"""Answers that are kept for a time."""
+"""Answers that are kept for a time.
+
+Other packages use ``answers.build_cache``.
+"""

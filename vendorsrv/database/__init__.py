@@ -1,1 +1,4 @@
-"""The SQL database of a deployment: its URL, connections, statements and schema."""
+"""The SQL database of a deployment: its URL, connections, statements and schema.
+
+Other packages use ``engine.Database``.
+"""

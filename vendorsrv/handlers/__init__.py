@@ -1,1 +1,4 @@
-"""The enabled handlers, each run within its bounds."""
+"""The enabled handlers, each run within its bounds.
+
+Other packages use ``registry.Registry``, ``responder.Responder``.
+"""

@@ -1,1 +1,4 @@
-"""Handlers whose answers come from other vendordata servers."""
+"""Handlers whose answers come from other vendordata servers.
+
+Other packages use ``handler.Proxy``.
+"""

@@ -1,1 +1,4 @@
-"""The handler package that ``vendorsrv new`` creates."""
+"""The handler package that ``vendorsrv new`` creates.
+
+Other packages use ``project.write_package``.
+"""

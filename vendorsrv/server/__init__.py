@@ -1,1 +1,4 @@
-"""HTTP, and the processes that serve it."""
+"""HTTP, and the processes that serve it.
+
+Other packages use ``app.create_app``, ``serve.serve``.
+"""
