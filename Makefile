@@ -54,6 +54,7 @@ coverage: $(STAMPS)/dev ## run all tests and require full coverage, or measure t
 	@mkdir -p $(CACHE)/coverage
 	@$(BIN)/coverage erase
 	@$(if $(ARGS),$(BIN)/coverage run -m pytest $(ARGS),sh scripts/test.sh $(BIN)/coverage run)
+	@$(if $(ARGS),,$(BIN)/coverage run --concurrency=greenlet,thread -m pytest -q tests/database)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 

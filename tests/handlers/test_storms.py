@@ -113,8 +113,9 @@ def test_a_server_does_not_start_with_a_newer_schema(tmp_path: Path) -> None:
         make_table(there.url)
         there.execute("UPDATE vendorsrv_version SET version_num = '9999'")
         fleet = Fleet(tmp_path, sections=section("database", {"connection": there.url}))
-        fleet.start()
-        assert 1 == fleet.process.wait(60)
+        with fleet.keystone:
+            fleet.start()
+            assert 1 == fleet.process.wait(60)
         fleet.client.close()
     log = fleet.log.read_text()
     line = "[database] connection: the schema (9999) is of a newer version of vendorsrv; install that version"

@@ -86,7 +86,8 @@ def test_a_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
         (disk / "pins.db").touch()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         fleet = Fleet(tmp_path / "site", state_path=disk)
-        fleet.start()
-        assert 1 == fleet.process.wait(60)
+        with fleet.keystone:
+            fleet.start()
+            assert 1 == fleet.process.wait(60)
         fleet.client.close()
     assert f"error: [vendorsrv] state_path: this user cannot write {disk}/pins.db\n" in fleet.log.read_text()
