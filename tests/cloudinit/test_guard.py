@@ -190,3 +190,9 @@ def test_an_upstream_s_part_name_becomes_a_file_name() -> None:
     """A name in a header with a path or spaces becomes a plain file name."""
     header = 'Content-Type: text/plain\nContent-Disposition: attachment; filename="../a b"\n\n#!/bin/sh'
     assert ["a_b"] == [each.name for each in read(MIME % header)]
+
+
+def test_a_list_with_a_lone_surrogate_is_refused() -> None:
+    """A lone surrogate in a list of strings is a CloudInitError that names the fault, as in a single string."""
+    with pytest.raises(CloudInitError, match="surrogate"):
+        Guard().check_answer(["#cloud-config\n{}", "\ud800"], "other")

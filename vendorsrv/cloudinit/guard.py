@@ -57,6 +57,8 @@ class Guard:
         if value in (None, {}, [], ()):
             return {}
         if isinstance(value, list | tuple) and all(isinstance(each, str | Part) for each in value):
+            for each in value:
+                check_surrogates(each if isinstance(each, str) else each.text, WHAT)
             parts = [part for each in value for part in (read(each) if isinstance(each, str) else [each])]
             return self.check_text(join(numbered(handler, parts)))
         raise CloudInitError(f"{WHAT} must be a string, not {described(value)}")
