@@ -44,6 +44,12 @@ def outcomes(ways: Ways, request: pytest.FixtureRequest) -> Iterator[Outcomes]:
         executor.shutdown(cancel_futures=True)
 
 
+EITHER_DEADLINE = re.compile(
+    r"upstream dripping-for-long gave no answer in time \(HTTP 504\)"
+    r"|handler dripping-for-long gave no answer within \d\.\d seconds \(HTTP 504\)"
+)
+
+
 def same(text: str | None) -> str:
     """Return a message without what differs between two calls."""
     return re.sub(r"req-[0-9a-f-]{36}", "req-", one_line(text or ""))
@@ -59,9 +65,12 @@ def test_the_outcome_of_each_case(ways: Ways, outcomes: Outcomes, name: str, way
     error = fatal.get("error", {"class": None, "message": ""})
     assert (made.raises, made.raises, made.always) == (error["class"], result.raises, result.always_raises)
     assert (made.raises is None) == (result.dropped is None)
-    # Whether the proxy's or its handler's deadline ends a slow answer is up to a busy machine: both are 504.
-    if not (way == "through a proxy" and name == "misbehaving: dripping for long"):
-        assert same(error["message"]) == same(result.error)
+    messages = [same(error["message"]), same(result.error)]
+    if way == "through a proxy" and name == "misbehaving: dripping for long":
+        # A busy machine decides for each call whether the proxy's deadline or its handler's ends it.
+        assert [True, True] == [bool(EITHER_DEADLINE.match(each)) for each in messages]
+    else:
+        assert messages[0] == messages[1]
         assert error["message"].startswith(made.message.replace("\u2026", proxy_of(row)))
     if way == "through a proxy":
         assert "application/json" == result.headers["Content-Type"]
