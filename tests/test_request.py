@@ -38,9 +38,9 @@ def refusal(body: bytes) -> str:
 
 
 def test_nova_s_body_becomes_a_request() -> None:
-    """Each member of Nova's body is an attribute of the request, beside the caller, the id and the token."""
+    """Each member of Nova's body is an attribute of the request, beside the caller, the id, the token and the peer."""
     caller = Caller(user_id="nova")
-    request = VendordataRequest.from_json(json.dumps(NOVA).encode(), caller, "req-1", "token")
+    request = VendordataRequest.from_json(json.dumps(NOVA).encode(), caller, "req-1", "token", "192.0.2.1")
     assert (
         "39dc322ce86c40d1a0e7e7a4d6a0b1c2",
         "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d",
@@ -54,6 +54,7 @@ def test_nova_s_body_becomes_a_request() -> None:
         "req-1",
         json.dumps(NOVA).encode(),
         "token",
+        "192.0.2.1",
     ) == tuple(getattr(request, each.name) for each in fields())
 
 
@@ -217,9 +218,12 @@ def test_repr_has_no_user_data() -> None:
 
 
 def test_a_repeated_body_has_the_same_digest_and_its_own_token() -> None:
-    """Two requests with the same body have the same digest, and each has its own id and token."""
+    """Two requests with the same body have the same digest, and each has its own id, token and peer."""
     body = json.dumps(NOVA).encode()
-    first, second = (VendordataRequest.from_json(body, request_id=each, token=each) for each in ("req-1", "req-2"))
+    first, second = (
+        VendordataRequest.from_json(body, request_id=each, token=each, peer=each) for each in ("req-1", "req-2")
+    )
+    assert ("req-1", "req-2") == (first.peer, second.peer)
     assert ("req-1", "req-2", "req-1", "req-2") == (first.request_id, second.request_id, first.token, second.token)
     assert first.digest == second.digest
 

@@ -108,6 +108,8 @@ class VendordataRequest:
     :ivar body: the bytes that Nova posted, for what passes them on. Not in ``repr()``, and not compared, nor is the
         next.
     :ivar token: the caller's, for what passes it on to a server that the operator trusts with it. Never log it.
+    :ivar peer: the IPv4 or IPv6 address of who asked, as text; empty if it is not known, and
+        outside of a server. Answers are cached without regard to it.
     """
 
     instance_id: str
@@ -122,23 +124,31 @@ class VendordataRequest:
     request_id: str = ""
     body: bytes = field(default=b"", repr=False, compare=False)
     token: str | None = field(default=None, repr=False, compare=False)
-    # The request that was parsed from the same bytes before; all that share it differ in caller, token and id alone.
+    peer: str = ""
+    # The request that was parsed from the same bytes before; all that share it differ in caller, token, id and peer.
     shared: ClassVar[VendordataRequest | None] = None
 
     @classmethod
     def from_json(
-        cls, body: bytes, caller: Caller | None = None, request_id: str = "", token: str | None = None
+        cls, body: bytes, caller: Caller | None = None, request_id: str = "", token: str | None = None, peer: str = ""
     ) -> VendordataRequest:
         """Parse what Nova posts (``DynamicVendorData._do_request``).
 
         :param body: the whole body.
         :param token: the caller's.
+        :param peer: the address of who asked.
         :raises BadRequest: naming the field that is wrong, and never its value.
         """
         if not body:
             raise BadRequest("the body is empty; Nova posts a JSON object")
         shared = parse_cached(body) if len(body) <= CACHED_BYTES else parse_body(body)
-        own: dict[str, Any] = {"shared": shared, "caller": caller, "request_id": request_id, "token": token}
+        own: dict[str, Any] = {
+            "shared": shared,
+            "caller": caller,
+            "request_id": request_id,
+            "token": token,
+            "peer": peer,
+        }
         if shared.extra:
             # A handler that changes an inner value must not change it for the next request.
             own["extra"] = MappingProxyType(deepcopy(dict(shared.extra)))

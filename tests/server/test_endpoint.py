@@ -15,7 +15,7 @@ REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def test_nova_gets_the_handlers_answer(house: House) -> None:
-    """A valid request is answered with the handler's JSON, made from Nova's body, the caller and the request id."""
+    """A valid request is answered with the handler's JSON, made from Nova's body, its caller, its id and its peer."""
     response = house.server.ask("/echo", house.nova)
     assert (200, "application/json") == (response.status_code, response.headers["Content-Type"])
     assert {
@@ -25,6 +25,7 @@ def test_nova_gets_the_handlers_answer(house: House) -> None:
         "extra": {},
         "caller": "service",
         "request_id": response.headers["X-Openstack-Request-Id"],
+        "peer": "127.0.0.1",
     } == response.json()
 
 

@@ -153,13 +153,13 @@ def test_no_traceback_is_in_the_log(text: Logged) -> None:
 
 
 def test_each_request_has_one_line(text: Logged) -> None:
-    """Each request has one access line with its ids, status, duration, caller, handler and instance."""
+    """Each request has one access line with its ids, status, duration, peer, caller, handler and instance."""
     lines = [line for line in text.text.splitlines() if "vendorsrv.access" in line]
     posts = [line for line in lines if " POST " in line]
     assert text.ids == [re.findall(rf"\[{GLOBAL} (req-[-0-9a-f]+) -\]", line)[0] for line in posts]
     assert re.search(
-        rf"INFO vendorsrv.access .* POST '/echo' 200 [\d.]+ ms caller=id-of-service-user handler=echo "
-        rf"instance={INSTANCE} error=None$",
+        rf"INFO vendorsrv.access .* POST '/echo' 200 [\d.]+ ms peer=127\.0\.0\.1 caller=id-of-service-user "
+        rf"handler=echo instance={INSTANCE} error=None$",
         posts[0],
     )
 
@@ -205,6 +205,7 @@ def test_json_lines_have_fields(as_json: Logged) -> None:
         "method": "POST",
         "path": "/echo",
         "status": 200,
+        "peer": "127.0.0.1",
         "caller": "id-of-service-user",
         "handler": "echo",
         "instance": INSTANCE,
@@ -266,9 +267,12 @@ def test_an_access_line_has_oslo_log_s_fields() -> None:
     """An access line has the level, the logger, both request ids and the values of the request."""
     set_request_ids("req-1", GLOBAL)
     with logging_ascii() as lines:
-        AccessLine("POST", "/mail", caller="nova").log(200, 0.0123)
+        AccessLine("POST", "/mail", "192.0.2.1", caller="nova").log(200, 0.0123)
         line = lines.getvalue().decode()
-    assert f"INFO vendorsrv.access [{GLOBAL} req-1 -] POST '/mail' 200 12.3 ms caller=nova handler=None" in line
+    assert (
+        f"INFO vendorsrv.access [{GLOBAL} req-1 -] POST '/mail' 200 12.3 ms peer=192.0.2.1 caller=nova handler=None"
+        in line
+    )
 
 
 def test_a_line_that_cannot_be_written_does_not_raise(capsys: pytest.CaptureFixture[str]) -> None:

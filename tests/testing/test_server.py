@@ -277,3 +277,16 @@ def test_a_test_s_own_failure_is_raised() -> None:
     """A failure of the test itself is raised after the server has stopped."""
     with pytest.raises(AssertionError, match=r"^the test's own$"), serve(Kept):
         raise AssertionError("the test's own")
+
+
+@pytest.mark.parametrize("peer", ["192.0.2.7", ""])
+def test_a_handler_sees_the_peer(peer: str) -> None:
+    """A handler sees the address that a test gives to a request, also an unknown one."""
+
+    class Telling(Handler):
+        def handle(self, request: VendordataRequest) -> str:
+            """Return where the request came from."""
+            return request.peer
+
+    with serve(Telling) as server:
+        assert peer == server.ask(peer=peer).json

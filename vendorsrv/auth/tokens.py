@@ -84,11 +84,12 @@ class Authenticator:
         self.refuse_for = settings.invalid_token_cache_time
         self.ready_until = NEVER
 
-    async def validate(self, token: str | None, path: str) -> Caller:
+    async def validate(self, token: str | None, path: str, peer: str = "") -> Caller:
         """Return the token's owner.
 
         :param token: the value of ``X-Auth-Token``.
         :param path: the request's path, which the access rules of an application credential have to allow.
+        :param peer: the address of who asked; empty if it is not known.
         :raises Unauthorized: there is no token, or it is not valid for this path.
         :raises KeystoneUnavailable: Keystone does not answer in time, or refuses our own account.
         """

@@ -59,7 +59,7 @@ class Endpoint:
         path, headers = scope["path"], pick_headers(scope["headers"])
         request_id = new_request_id()
         set_request_ids(request_id, headers.get(REQUEST_ID_HEADER))
-        access = AccessLine(scope["method"], path)
+        access = AccessLine(scope["method"], path, peer_of(scope))
         outcome: int | type[BaseException]
         self.metrics.in_progress.inc()
         try:
@@ -113,7 +113,7 @@ class Endpoint:
             LOG.error("%s %s", type(error).__name__, raised_at(error))
         own = scope["path"].startswith("/-/")
         seconds = time.monotonic() - started
-        AccessLine(scope["method"], scope["path"], polled=own).log(statuses[0], seconds)
+        AccessLine(scope["method"], scope["path"], peer_of(scope), polled=own).log(statuses[0], seconds)
         if not own:
             self.metrics.ended(scope["path"], scope.get(ERROR_TYPE, 200), seconds)
 
@@ -151,6 +151,12 @@ def resume(begun: Coroutine[Any, Any, bytes], pending: Any) -> Generator[Any, An
     """
     yield pending
     return (yield from begun.__await__())
+
+
+def peer_of(scope: Scope) -> str:
+    """Return the address of who asked; empty if it is not known."""
+    client = scope["client"]
+    return client[0] if client else ""
 
 
 def error_body(error: VendordataError, request_id: str) -> bytes:

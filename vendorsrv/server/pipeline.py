@@ -58,15 +58,16 @@ class Pipeline:
         :param path: ``/{handler}``, or ``/`` for all handlers.
         :param token: the value of ``X-Auth-Token``, or None.
         :param read: reads the body within the seconds that it is given.
-        :param access: the request's log line; gets the caller, the handler and the instance as they become known.
+        :param access: the request's log line; has the peer, and gets the caller, the handler and the instance as they
+            become known.
         :raises VendordataError: what Nova gets instead.
         """
         deadline = time.monotonic() + self.budget
-        caller = await self.authenticator.validate(token, path)
+        caller = await self.authenticator.validate(token, path, access.peer)
         access.caller = caller.user_id
         self.policy.admit(caller)
         body = await read(deadline - time.monotonic())
-        request = VendordataRequest.from_json(body, caller, request_id, token)
+        request = VendordataRequest.from_json(body, caller, request_id, token, access.peer)
         access.instance = request.instance_id
         name = path[1:]
         if not name:

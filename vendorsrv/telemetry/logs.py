@@ -29,7 +29,7 @@ GLOBAL_REQUEST_ID: Final[ContextVar[str]] = ContextVar("global_request_id", defa
 WELL_FORMED: Final = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # %r, since the path and the error can contain characters that a client chose.
-LINE: Final = "%s %r %s %s ms caller=%s handler=%s instance=%s error=%r"
+LINE: Final = "%s %r %s %s ms peer=%s caller=%s handler=%s instance=%s error=%r"
 
 
 def new_request_id() -> str:
@@ -77,12 +77,14 @@ def set_up_logging(conf: cfg.ConfigOpts) -> None:
 class AccessLine:
     """The values of one request's line in the access log, filled in while the request is handled.
 
+    :ivar peer: the address of who asked, as text; empty if it is not known.
     :ivar error: the error's code and message.
     :ivar polled: whether the path is one of the server's own routes, which load balancers poll.
     """
 
     method: str
     path: str
+    peer: str = ""
     caller: str | None = None
     handler: str | None = None
     instance: str | None = None
@@ -99,7 +101,17 @@ class AccessLine:
         if not LOG.isEnabledFor(level):
             return
         milliseconds, path = round(seconds * 1000, 1), self.path[:200]
-        values = (self.method, path, status, milliseconds, self.caller, self.handler, self.instance, self.error)
+        values = (
+            self.method,
+            path,
+            status,
+            milliseconds,
+            self.peer,
+            self.caller,
+            self.handler,
+            self.instance,
+            self.error,
+        )
         record = new_record(level)
         record.args = values
         record.__dict__["extra"] = {
@@ -107,6 +119,7 @@ class AccessLine:
             "path": path,
             "status": status,
             "milliseconds": milliseconds,
+            "peer": self.peer,
             "caller": self.caller,
             "handler": self.handler,
             "instance": self.instance,

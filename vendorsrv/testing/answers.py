@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from starlette.types import ASGIApp, Message
+
+LOOPBACK: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,13 @@ class Answer:
         return str(self.json["error"]["message"]) if self.status >= 400 else None
 
 
-async def request(app: ASGIApp, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Send one request to an application, and return its answer."""
+async def request(
+    app: ASGIApp, method: str, path: str, headers: Mapping[str, str], body: bytes, *, peer: str = LOOPBACK
+) -> Answer:
+    """Send one request to an application, and return its answer.
+
+    :param peer: the address of who asks; empty if it is not known, as over a Unix socket.
+    """
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -58,7 +65,7 @@ async def request(app: ASGIApp, method: str, path: str, headers: Mapping[str, st
         "root_path": "",
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
-        "client": ("127.0.0.1", 0),
+        "client": (peer, 0) if peer else None,
         "server": ("127.0.0.1", 80),
     }
     coming: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request", "body": body}]

@@ -26,7 +26,7 @@ from vendorsrv.handlers.registry import find
 from vendorsrv.nova.client import HEADERS
 from vendorsrv.server.app import Application
 from vendorsrv.settings import Settings
-from vendorsrv.testing.answers import Answer, request
+from vendorsrv.testing.answers import LOOPBACK, Answer, request
 from vendorsrv.testing.bodies import Members, nova_body
 from vendorsrv.testing.keystone import FakeKeystone
 from vendorsrv.testing.switches import StoreSwitch, SwitchedCache
@@ -106,6 +106,7 @@ class Server:
         token: str | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        peer: str = LOOPBACK,
         **members: Unpack[Members],
     ) -> Answer:
         """Post a request as Nova does, and return the answer.
@@ -114,12 +115,14 @@ class Server:
         :param token: Nova's by default; an empty one is as good as none.
         :param body: replaces the :func:`vendorsrv.testing.nova_body`.
         :param headers: more headers, or replaced ones.
+        :param peer: the address from which the request comes.
         :param members: members of that body, e.g. ``boot_roles="member,mail-admin"``.
         :raises ValueError: there are several handlers, and none is named.
         """
         content = nova_body(**members) if body is None else body
         sent = {**HEADERS, "X-Auth-Token": self.token if token is None else token, **(headers or {})}
-        return self.portal.call(request, self.app, "POST", self.path(path), sent, content)
+        call = partial(request, self.app, "POST", self.path(path), sent, content, peer=peer)
+        return self.portal.call(call)
 
     def config_drive(self, path: str | None = None, **members: Unpack[Members]) -> list[Answer]:
         """Post the six requests that Nova makes for one config drive, one for each version of its metadata."""

@@ -22,6 +22,7 @@ class Echo(Handler):
             "extra": dict(request.extra),
             "caller": request.caller.project_name if request.caller else None,
             "request_id": request.request_id,
+            "peer": request.peer,
         }
 
 
