@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -210,3 +211,20 @@ def test_lines_outside_an_event_loop_are_written_at_once() -> None:
     pipe = Pipe()
     faster_handler(logging.StreamHandler(pipe)).emit(record())
     assert 1 == pipe.flushes
+
+
+def test_lines_of_one_turn_are_one_write_to_standard_error() -> None:
+    """Lines reach a stream that Python writes after each line, as it does standard error, at the end of the turn."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with open(reader, "rb", buffering=0) as pipe, open(writer, "w", buffering=1) as stream:
+        handler = faster_handler(logging.StreamHandler(stream))
+
+        async def write() -> list[bytes | None]:
+            for _ in range(2):
+                handler.emit(record())
+            before = pipe.read(100)
+            await asyncio.sleep(0)
+            return [before, pipe.read(100)]
+
+        assert [None, b"one and 'two'\none and 'two'\n"] == run(write())

@@ -10,8 +10,8 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from socket import socket
 from typing import Final
 
@@ -20,6 +20,7 @@ import uvicorn
 from vendorsrv.errors import ConfigError
 from vendorsrv.server.protocol import Protocol
 from vendorsrv.settings import STARTUP_FAILURE
+from vendorsrv.telemetry.log_lines import flush_logs
 
 LOG: Final = logging.getLogger(__name__)
 #: Seconds that a worker which stops leaves idle connections open.
@@ -67,6 +68,13 @@ class WorkerServer(uvicorn.Server):
         while self.idle_connections() and time.monotonic() < deadline:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.05)
         await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Write the log before uvicorn raises the signal again that stopped it, which ends the process."""
+        with super().capture_signals():
+            yield
+            flush_logs()
 
     def idle_connections(self) -> int:
         """Return how many connections have no request that is being answered."""

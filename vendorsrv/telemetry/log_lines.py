@@ -146,13 +146,28 @@ class LogFile(LogStream, WatchedFileHandler):
             super().reopenIfNeeded()
 
 
+def flush_logs() -> None:
+    """Write all lines now: for a process that ends before the end of this turn of the event loop."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogStream):
+            handler.flush_all()
+
+
+def buffered(stream: TextIO) -> TextIO:
+    """Return a stream to the same place that is written only when it is flushed; standard error is after each line."""
+    try:
+        return open(stream.fileno(), "w", encoding=stream.encoding, errors=stream.errors, closefd=False)
+    except OSError:  # no file: a buffer in memory
+        return stream
+
+
 def faster_handler(handler: logging.Handler) -> logging.Handler:
     """Return a handler that writes to the same place with fewer system calls, or this one if there is none."""
     if type(handler) is WatchedFileHandler:
         handler.close()
         ours: logging.Handler = LogFile(handler.baseFilename)
     elif type(handler) is logging.StreamHandler:
-        ours = LogStream(handler.stream)
+        ours = LogStream(buffered(handler.stream))
     else:
         return handler
     ours.setFormatter(handler.formatter)
