@@ -1,4 +1,4 @@
-"""The class that vendors subclass, and the checks of what a subclass declares."""
+"""The class that handler authors subclass, and the checks of what a subclass declares."""
 
 from __future__ import annotations
 

@@ -265,7 +265,7 @@ async def close(handler: Handler) -> None:
 
 @contextmanager
 def vendor_code(what: str) -> Iterator[None]:
-    """Turn any exception of a vendor's code into one sentence for the operator."""
+    """Turn any exception of a handler's code into one sentence for the operator."""
     try:
         yield
     except ConfigError as error:

@@ -106,7 +106,7 @@ class Responder:
                 return await self.pinned(self.pins, request, deadline)
             return await self.cached_or_run(request, deadline - self.reserve)
         except VendordataError as error:
-            if error.status < 500:  # what Nova sent is wrong, or the vendor says so
+            if error.status < 500:  # what Nova sent is wrong, or the handler says so
                 raise
             self.metrics.failed(error)
             return await self.fallback(error, request)

@@ -108,6 +108,6 @@ async def answer_of(responder: Responder, request: VendordataRequest, deadline: 
         return await responder.answer(request, deadline)
     except VendordataError as error:
         if responder.name not in error.message:
-            # Changed in place: how to construct a vendor's own error class anew is not known.
+            # Changed in place: how to construct a handler's own error class anew is not known.
             error.message = f"handler {responder.name}: {error.message}"
         raise

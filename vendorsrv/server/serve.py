@@ -56,7 +56,7 @@ def uvicorn_config(settings: Settings, application: object, workers: int) -> uvi
 
 
 def check_apart(config_file: str) -> StartCheck:
-    """Check a configuration in a process of its own: each worker shall import the vendor's code anew.
+    """Check a configuration in a process of its own: each worker shall import the handlers' code anew.
 
     :raises ConfigError: the file cannot be read, or a handler ended the process.
     """
