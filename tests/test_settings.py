@@ -116,3 +116,25 @@ def test_the_default_state_path(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert expected == default_state_path()
+
+
+def test_trusted_proxies_are_addresses_and_networks(path: Path) -> None:
+    """A trusted proxy is an address or a network, of either version of IP."""
+    write(path, changed(GOOD, {"port = 9090": "trusted_proxies = 10.0.0.10, 192.0.2.0/24, 2001:db8::/32"}))
+    networks = Settings.from_file(path).trusted_proxies
+    assert ["10.0.0.10/32", "192.0.2.0/24", "2001:db8::/32"] == [str(each) for each in networks]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("haproxy", "'haproxy' does not appear to be an IPv4 or IPv6 network"),
+        ("10.0.0.1/24", "10.0.0.1/24 has host bits set"),
+    ],
+)
+def test_a_trusted_proxy_that_is_no_network_is_refused(path: Path, value: str, reason: str) -> None:
+    """A name, or an address with the length of a prefix, is no trusted proxy."""
+    write(path, changed(GOOD, {"port = 9090": f"trusted_proxies = {value}"}))
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_file(path)
+    assert f"[vendorsrv] trusted_proxies: {reason}" == str(caught.value)

@@ -108,8 +108,8 @@ class VendordataRequest:
     :ivar body: the bytes that Nova posted, for what passes them on. Not in ``repr()``, and not compared, nor is the
         next.
     :ivar token: the caller's, for what passes it on to a server that the operator trusts with it. Never log it.
-    :ivar peer: the IPv4 or IPv6 address of who asked, as text; empty if it is not known, and
-        outside of a server. Answers are cached without regard to it.
+    :ivar peer: the IPv4 or IPv6 address of who asked, as text, as a trusted proxy forwards it; empty if it is not
+        known, and outside of a server. Answers are cached without regard to it.
     """
 
     instance_id: str

@@ -14,6 +14,7 @@ from oslo_log import log
 
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import COMMON_OPTIONS, Handler, OnError
+from vendorsrv.peers.addresses import Network, parse_network
 
 GROUP: Final = "vendorsrv"
 
@@ -35,6 +36,12 @@ def default_state_path() -> str:
 OPTIONS: Final = (
     cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
     cfg.PortOpt("port", default=9090, help="TCP port to listen on; 0 picks a free one."),
+    cfg.ListOpt(
+        "trusted_proxies",
+        item_type=parse_network,  # type: ignore[arg-type] # any function of a text will do
+        default=[],
+        help="Addresses and networks of load balancers, whose Forwarded or X-Forwarded-For names the peer.",
+    ),
     cfg.IntOpt("workers", default=1, min=1, help="Worker processes; more than one for each core gains nothing."),
     cfg.ListOpt(
         "handlers",
@@ -129,6 +136,7 @@ class Settings:
     conf: cfg.ConfigOpts
     host: str
     port: int
+    trusted_proxies: Sequence[Network]
     workers: int
     handlers: Sequence[str]
     cert_file: str | None
@@ -179,6 +187,7 @@ class Settings:
             values |= found
             problems += wrong
         values["handlers"] = tuple(values["handlers"])
+        values["trusted_proxies"] = tuple(values["trusted_proxies"])
         values["database"] = values.pop("connection") or f"sqlite:///{Path(values['state_path']) / 'pins.db'}"
         return cls(conf=conf, **values), problems
 

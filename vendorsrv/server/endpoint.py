@@ -23,6 +23,8 @@ from vendorsrv.errors import (
     UnsupportedMediaType,
     VendordataError,
 )
+from vendorsrv.peers.addresses import Networks
+from vendorsrv.peers.forwarded import forwarded_peer
 from vendorsrv.server.pipeline import Pipeline
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.logs import AccessLine, new_request_id, set_request_ids
@@ -51,6 +53,7 @@ class Endpoint:
         self.metrics = metrics
         self.max_body_bytes = settings.max_body_bytes
         self.body_timeout = settings.body_timeout
+        self.trusted_proxies = Networks(settings.trusted_proxies)
         self.challenge = challenge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +62,7 @@ class Endpoint:
         path, headers = scope["path"], pick_headers(scope["headers"])
         request_id = new_request_id()
         set_request_ids(request_id, headers.get(REQUEST_ID_HEADER))
-        access = AccessLine(scope["method"], path, peer_of(scope))
+        access = AccessLine(scope["method"], path, self.peer_of(scope))
         outcome: int | type[BaseException]
         self.metrics.in_progress.inc()
         try:
@@ -113,9 +116,15 @@ class Endpoint:
             LOG.error("%s %s", type(error).__name__, raised_at(error))
         own = scope["path"].startswith("/-/")
         seconds = time.monotonic() - started
-        AccessLine(scope["method"], scope["path"], peer_of(scope), polled=own).log(statuses[0], seconds)
+        AccessLine(scope["method"], scope["path"], self.peer_of(scope), polled=own).log(statuses[0], seconds)
         if not own:
             self.metrics.ended(scope["path"], scope.get(ERROR_TYPE, 200), seconds)
+
+    def peer_of(self, scope: Scope) -> str:
+        """Return the address of who asked; empty if it is not known."""
+        client = scope["client"]
+        sender: str = client[0] if client else ""
+        return forwarded_peer(sender, scope["headers"], self.trusted_proxies) if self.trusted_proxies else sender
 
     async def read(self, headers: Mapping[bytes, str], receive: Receive, budget: float) -> bytes:
         """Read the body within the limits of size and time.
@@ -151,12 +160,6 @@ def resume(begun: Coroutine[Any, Any, bytes], pending: Any) -> Generator[Any, An
     """
     yield pending
     return (yield from begun.__await__())
-
-
-def peer_of(scope: Scope) -> str:
-    """Return the address of who asked; empty if it is not known."""
-    client = scope["client"]
-    return client[0] if client else ""
 
 
 def error_body(error: VendordataError, request_id: str) -> bytes:

@@ -1,0 +1,1 @@
+"""Who asks: addresses, trusted proxies and what they forward, and how many connections each peer may have."""
