@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from tests.support import real_peers as peers
 from tests.support.processes import ROOT
+from tests.support.serving import free_port
 from tests.support.waiting import wait_until
 
 
@@ -28,7 +30,8 @@ class Supervised:
     def __init__(self, folder: Path, patience: float) -> None:
         self.folder = folder
         self.log_file = folder / "log"
-        command = [sys.executable, "-m", "tests.support.supervised", str(folder), str(patience)]
+        self.port = free_port()
+        command = [sys.executable, "-m", "tests.support.supervised", str(folder), str(patience), str(self.port)]
         peers.skip_if_unit()
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
@@ -42,14 +45,15 @@ class Supervised:
         """Wait until the log has a text."""
         wait_until(lambda: self.log.count(text) >= times)
 
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return str(re.findall(r"Uvicorn running on (\S+)", self.log)[0])
+    def asking(self, path: str = "/") -> socket.socket:
+        """Send a request, and return the connection on which the answer will come."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        connection.sendall(b"GET %s HTTP/1.1\r\nHost: here\r\n\r\n" % path.encode())
+        return connection
 
     def worker(self) -> int:
         """Return the process id of the worker that answers a request."""
-        return int(httpx.get(self.url, timeout=60).text)
+        return int(httpx.get(f"http://127.0.0.1:{self.port}", timeout=60).text)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, and return the exit status."""
@@ -149,3 +153,64 @@ def test_a_stop_during_a_reload_does_not_wait_for_it(running: Supervised) -> Non
     assert 0 == running.end()
     assert 2 == running.log.count("Finished server process")
     assert "could not start" not in running.log
+
+
+def test_a_stop_goes_before_reloads(running: Supervised) -> None:
+    """SIGTERM stops all workers at once, also while one that is replaced finishes a request, and before any SIGHUP."""
+    (running.folder / "busy").touch()
+    with running.asking() as asking:
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for("Waiting for connections to close")
+        for _ in range(10):
+            running.process.send_signal(signal.SIGHUP)
+        running.process.send_signal(signal.SIGTERM)
+        running.wait_for("Stopping the workers")
+        (running.folder / "busy").unlink()
+        assert asking.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+    assert 0 == running.process.wait(60)
+    assert 1 == running.log.count("Received SIGHUP")
+
+
+def test_a_worker_that_does_not_stop_is_killed(tmp_path: Path) -> None:
+    """SIGTERM ends the server even if a worker has been stopped and does not take signals."""
+    with supervised(tmp_path, patience=5.0) as running:
+        stopped = running.worker()
+        os.kill(stopped, signal.SIGSTOP)
+        assert 0 == running.end()
+    assert 1 == running.log.count(f"Worker {stopped} did not stop in time, killing it")
+
+
+def stop(running: Supervised) -> None:
+    """Stop a worker as a debugger does."""
+    os.kill(running.worker(), signal.SIGSTOP)
+
+
+def block(running: Supervised) -> None:
+    """Block a worker for ever."""
+    with running.asking("/block"):
+        running.wait_for("blocked")
+
+
+@pytest.mark.parametrize("happens", [Supervised.worker, stop, block])
+def test_workers_end_with_their_supervisor(tmp_path: Path, happens: Callable[[Supervised], object]) -> None:
+    """A killed supervisor leaves no worker, not even one that is stopped or blocked: a new server gets the port."""
+    with supervised(tmp_path) as running:
+        happens(running)
+        running.end(signal.SIGKILL)
+        wait_until(lambda: is_free(running.port))
+
+
+def is_free(port: int) -> bool:
+    """Whether a server can listen on a port."""
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return True
+    except OSError:
+        return False
+
+
+def test_a_worker_whose_supervisor_has_ended_does_not_start() -> None:
+    """A worker that is forked while its supervisor ends does not outlive it."""
+    code = "from vendorsrv.server.supervisor import end_with; end_with(0)"
+    peers.skip_if_unit()
+    assert 3 == subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode

@@ -1,10 +1,11 @@
-"""``python -m tests.support.supervised FOLDER PATIENCE``: two workers of a small application under the supervisor."""
+"""``python -m tests.support.supervised FOLDER PATIENCE PORT``: two workers of a small application."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -18,7 +19,11 @@ from vendorsrv.settings import STARTUP_FAILURE
 
 
 class Application:
-    """Answers with the worker's process id; does not start while there is a file ``hold``, or at all if ``broken``."""
+    """Answers with the worker's process id, and never at ``/block``, which blocks the worker.
+
+    It does not start while there is a file ``hold``, or at all if there is ``broken``, and does not answer while there
+    is ``busy``.
+    """
 
     def __init__(self) -> None:
         self.folder = Path(sys.argv[1])
@@ -35,16 +40,21 @@ class Application:
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
         else:
+            while (self.folder / "busy").exists():  # noqa: ASYNC110 - the tests' signal
+                await asyncio.sleep(0.01)
+            if scope["path"] == "/block":
+                logging.getLogger(__name__).info("blocked")
+                re.fullmatch("(a*)*b", "a" * 1000)  # the thread of the signs of life is blocked too
             text = b"%d" % os.getpid()
             await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
             await send({"type": "http.response.body", "body": text})
 
 
-def main(patience: float) -> None:
-    """Serve on a free port until SIGTERM."""
+def main(patience: float, port: int) -> None:
+    """Serve until SIGTERM."""
     logging.basicConfig(level=logging.INFO)
     config = uvicorn.Config(
-        Application, factory=True, port=0, workers=2, lifespan="on", http=Protocol, ws="none", log_config=None
+        Application, factory=True, port=port, workers=2, lifespan="on", http=Protocol, ws="none", log_config=None
     )
     try:
         Supervisor(config, [config.bind_socket()], patience).run()
@@ -53,4 +63,4 @@ def main(patience: float) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[2]))
+    main(float(sys.argv[2]), int(sys.argv[3]))

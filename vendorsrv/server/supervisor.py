@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
 import mmap
 import multiprocessing
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +28,8 @@ from vendorsrv.telemetry.log_lines import flush_logs
 LOG: Final = logging.getLogger(__name__)
 #: Seconds that a worker which stops leaves idle connections open.
 LAST_REQUEST: Final = 1.0
-#: Seconds that a worker may take to start, of which handlers may take 30 to open, and that it may be silent.
+#: Seconds that a worker may take to start, of which handlers may take 30 to open, that it may be silent, and that it
+#: may take to stop after the last request.
 WORKER_TIMEOUT: Final = 60.0
 #: Seconds between two signs of life of a worker, and between two looks of the supervisor.
 INTERVAL: Final = 0.5
@@ -34,6 +38,8 @@ STOP: Final = {signal.SIGTERM, signal.SIGINT}
 OTHERS: Final = {signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU}
 #: What is imported before is there in each worker, and in memory once.
 FORK: Final = multiprocessing.get_context("fork")
+#: An option of prctl(2).
+PR_SET_PDEATHSIG: Final = 1
 
 
 class WorkerServer(uvicorn.Server):
@@ -93,23 +99,29 @@ class Worker:
         self.shared = mmap.mmap(-1, 2)
         self.beats_seen = 0
         self.silent_looks = 0
-        self.process = FORK.Process(target=self.serve)
+        self.process = FORK.Process(target=self.serve, args=(os.getpid(),))
         self.process.start()
 
-    def serve(self) -> None:
+    def serve(self, supervisor: int) -> None:
+        end_with(supervisor)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
         gc.enable()
         threading.Thread(target=self.beat, name="beat", daemon=True).start()
         with suppress(KeyboardInterrupt):  # of SIGINT, which uvicorn raises again when it has stopped
-            WorkerServer(self.config, self.has_started).run(self.sockets)
+            WorkerServer(self.config, self.on_started).run(self.sockets)
 
     def beat(self) -> None:
         while True:
             self.shared[0] = (self.shared[0] + 1) % 256
             time.sleep(INTERVAL)
 
-    def has_started(self) -> None:
+    def on_started(self) -> None:
         self.shared[1] = 1
+
+    @property
+    def has_started(self) -> bool:
+        """Whether it accepts requests, or did until it ended."""
+        return bool(self.shared[1])
 
     def is_alive(self, patience: float) -> bool:
         """Whether it runs, and has not been silent in all looks of these seconds; to be called once in each look.
@@ -123,10 +135,21 @@ class Worker:
 
     def wait_until_ready(self, patience: float) -> bool:
         """Wait until it accepts requests, ends, or the server has to stop; return whether it accepts them."""
+        self.wait(patience, lambda: self.has_started)
+        return self.has_started and self.process.is_alive()
+
+    def wait(self, patience: float, condition: Callable[[], bool] = lambda: False) -> None:
+        """Wait until a condition holds, it ends, the server has to stop, or these seconds are over."""
         deadline = time.monotonic() + patience
-        while not self.shared[1] and self.process.is_alive() and time.monotonic() < deadline and not has_to_stop():
+        while self.process.is_alive() and not (condition() or has_to_stop()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        return bool(self.shared[1]) and self.process.is_alive()
+
+    def end(self, deadline: float) -> None:
+        """Wait until it has ended, and kill it if it has not by this time of the monotonic clock."""
+        self.process.join(max(0.0, deadline - time.monotonic()))
+        if self.process.is_alive():
+            LOG.error("Worker %s did not stop in time, killing it", self.process.pid)
+            self.kill()
 
     def kill(self) -> None:
         self.process.kill()
@@ -137,38 +160,46 @@ class Supervisor:
     """Runs workers until SIGTERM or SIGINT; SIGHUP replaces them one by one.
 
     :param sockets: on which all workers listen.
-    :param patience: seconds that a worker may take to start, and after which a silent one is replaced.
+    :param patience: seconds that a worker may take to start, after which a silent one is replaced, and after which one
+        that does not stop is killed, beside those for its requests.
     """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket], patience: float = WORKER_TIMEOUT) -> None:
         self.config, self.sockets, self.patience = config, sockets, patience
+        self.stop_patience = LAST_REQUEST + (config.timeout_graceful_shutdown or 0) + patience
         self.mask: set[signal.Signals] = set()
         self.workers: list[Worker] = []
 
     def run(self) -> None:
         """Run until a signal says to stop.
 
-        Signals stay blocked and are taken one by one: none interrupts a fork, and SIGHUPs that arrive during a reload
-        are one.
+        Signals stay blocked and are taken one by one: none interrupts a fork, SIGHUPs that arrive during a reload are
+        one, and a signal to stop goes first.
 
         :raises ConfigError: a worker could not start.
         """
         self.mask = {signal.Signals(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, STOP | OTHERS)}
         try:
             self.workers = [self.new_worker() for _ in range(self.config.workers)]
-            while (found := signal.sigtimedwait(STOP | OTHERS, INTERVAL)) is None or found.si_signo not in STOP:
-                if found and found.si_signo == signal.SIGHUP:
+            while (number := next_signal()) not in STOP:
+                if number == signal.SIGHUP:
                     self.reload()
-                self.replace_dead_workers()
+                else:
+                    self.replace_dead_workers()
         finally:
-            LOG.info("Stopping the workers")
-            for worker in self.workers:
-                worker.process.terminate()
-            for worker in self.workers:
-                worker.process.join()
+            self.stop()
 
     def new_worker(self) -> Worker:
         return Worker(self.config, self.sockets, self.mask)
+
+    def stop(self) -> None:
+        """Stop all workers at once; a worker that is starting has a second, since it would open its handlers first."""
+        LOG.info("Stopping the workers")
+        now = time.monotonic()
+        for worker in self.workers:
+            worker.process.terminate()
+        for worker in self.workers:
+            worker.end(now + (self.stop_patience if worker.has_started else LAST_REQUEST))
 
     def reload(self) -> None:
         """Replace each worker, once the new one is ready."""
@@ -182,7 +213,11 @@ class Supervisor:
                 return
             self.workers[index] = new
             old.process.terminate()
-            old.process.join()
+            old.wait(self.stop_patience)
+            if has_to_stop():
+                self.workers.append(old)  # which is stopping, and is waited for as the others are
+                return
+            old.end(0.0)
 
     def replace_dead_workers(self) -> None:
         """Start a worker for each that has ended or is silent; raise ConfigError if one could not start."""
@@ -199,3 +234,23 @@ class Supervisor:
 def has_to_stop() -> bool:
     """Whether a signal to stop is pending."""
     return bool(STOP & signal.sigpending())
+
+
+def next_signal() -> int | None:
+    """Wait up to :data:`INTERVAL` for a signal, and return it; one to stop goes before those with lower numbers."""
+    found = signal.sigtimedwait(STOP if has_to_stop() else STOP | OTHERS, INTERVAL)
+    return found and found.si_signo
+
+
+def end_with(supervisor: int) -> None:
+    """Have the kernel kill this process when the supervisor ends without stopping it (PR_SET_PDEATHSIG of prctl(2)).
+
+    Not a graceful stop: a worker that is stopped, or whose event loop is blocked, would keep the port, and no new
+    server could start. systemd kills what is left of a service whose main process has ended in the same way.
+
+    :param supervisor: its process id.
+    :raises SystemExit: it has ended already.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:
+        sys.exit(STARTUP_FAILURE)
