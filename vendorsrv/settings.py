@@ -93,6 +93,14 @@ OPTIONS: Final = (
         min=0.0,
         help="Seconds for requests in progress to finish when the server stops.",
     ),
+    cfg.FloatOpt(
+        "drain_seconds",
+        default=0.0,
+        min=0.0,
+        help="Seconds after SIGTERM for which all is still served while /-/ready answers 503, so that load balancers "
+        "send requests elsewhere before the server stops.",
+    ),
+    cfg.StrOpt("disable_by_file_path", help="/-/ready answers 503 while this file exists, and all is still served."),
 )
 
 #: The sections that :class:`Settings` is read from.
@@ -152,6 +160,8 @@ class Settings:
     cache_max_bytes: int
     state_path: str
     shutdown_timeout: float
+    drain_seconds: float
+    disable_by_file_path: str | None
     database: str = field(repr=False)
     encryption_keys: Sequence[str] = field(repr=False)
     purge_after: int | None

@@ -159,6 +159,14 @@ def test_a_good_configuration_has_no_findings(tmp_path: Path) -> None:
                 "6: warning: [vendorsrv] max_body_bytes: Nova's requests can have up to 524288 bytes",
             ],
         ),
+        (
+            {"port = 9090": "shutdown_timeout = 60"},
+            ["3: warning: [vendorsrv] shutdown_timeout: a stop can take 91 s; systemd kills the server after 90 s"],
+        ),
+        (
+            {"port = 9090": "drain_seconds = 54"},
+            ["3: warning: [vendorsrv] drain_seconds: a stop can take 90 s; systemd kills the server after 90 s"],
+        ),
     ],
 )
 def test_each_mistake_has_its_findings(tmp_path: Path, changes: dict[str, str], expected: list[str]) -> None:

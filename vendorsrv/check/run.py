@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 NOVA_READ_TIMEOUT: Final = 5.0
 #: Bytes of the largest request that Nova can send, rounded up.
 LARGEST_REQUEST: Final = 2**19
+#: Seconds of a stop beside those that options set: the last request's, and the handlers' to close.
+CLOSING: Final = 31.0
+#: Seconds; the default of systemd's TimeoutStopSec, which the documented unit has too.
+STOP_TIMEOUT: Final = 90.0
 HANDLER: Final = "handler:"
 
 
@@ -234,6 +238,15 @@ class Check:
         if self.settings.max_body_bytes < LARGEST_REQUEST:
             reason = f"Nova's requests can have up to {LARGEST_REQUEST} bytes"
             yield self.ini.warning(reason, GROUP, "max_body_bytes")
+        yield from self.find_in_stop()
+
+    def find_in_stop(self) -> Iterator[Finding]:
+        """Compare the seconds of a stop with those after which systemd kills the server."""
+        seconds = self.settings.drain_seconds + self.settings.shutdown_timeout + CLOSING
+        if seconds >= STOP_TIMEOUT:
+            option = "drain_seconds" if self.settings.drain_seconds else "shutdown_timeout"
+            reason = f"a stop can take {seconds:g} s; systemd kills the server after {STOP_TIMEOUT:g} s"
+            yield self.ini.warning(reason, GROUP, option)
 
     def find_missing_files(self, sections: Declared) -> Iterator[Finding]:
         """Yield an error for each file of the connection to Keystone that does not exist."""

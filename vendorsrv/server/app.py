@@ -87,6 +87,9 @@ class Application(FastAPI):
         paths += [f"/{each.name}/{path}" for each in handlers for path in each.routes]
         self.endpoint = Endpoint(pipeline, settings, self.authenticator.challenge, RequestMetrics(self.metrics, paths))
         self.is_open = False
+        #: What the server shares with us; ``draining`` when it has to stop.
+        self.server_state: Mapping[str, object] = {}
+        self.disabling_file = settings.disable_by_file_path
         self.add_own_routes()
         for enabled in handlers:
             for path in enabled.routes:
@@ -111,6 +114,7 @@ class Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI."""
         if scope["type"] == "lifespan":
+            self.server_state = scope.get("state", {})
             await self.lifespan_without_traceback(scope, receive, send)
         elif scope["type"] == "http" and scope["path"].find("/", 1) == -1:
             await self.endpoint(scope, receive, send)
@@ -193,6 +197,7 @@ class Application(FastAPI):
     async def ready(self) -> dict[str, Any]:
         if not self.is_open:
             raise ServiceUnavailable("the handlers are not open")
+        self.check_in_service()
         self.policy.check_ready()
         await self.authenticator.check_ready()
         if self.pin_service:
@@ -201,6 +206,12 @@ class Application(FastAPI):
         handlers = {responder.name: responder.state() for responder in responders}
         pins = "reachable" if self.pin_service else "not needed"
         return {"ready": True, "keystone": "reachable", "pins": pins, "handlers": handlers}
+
+    def check_in_service(self) -> None:
+        if self.server_state.get("draining"):
+            raise ServiceUnavailable("the server is draining before it stops")
+        if self.disabling_file and os.path.exists(self.disabling_file):
+            raise ServiceUnavailable("the server is disabled by the file of disable_by_file_path")
 
     def metrics_page(self, request: Request) -> Response:  # no coroutine: FastAPI runs it in a thread
         text, content_type = expose(self.metrics.counts, request.headers.get("accept", ""))

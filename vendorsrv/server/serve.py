@@ -117,4 +117,4 @@ def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -
     gc.enable()
     with metrics_directory() as directory:
         os.environ[METRICS_VARIABLE] = str(directory)
-        Supervisor(config, [socket]).run()
+        Supervisor(config, [socket], drain_seconds=settings.drain_seconds).run()

@@ -46,11 +46,17 @@ class WorkerServer(uvicorn.Server):
     """uvicorn's server in a worker, which also answers requests that are on their way when it stops.
 
     :param on_started: called when requests are accepted.
+    :param drains: whether a stop has to wait, with ``draining`` in the application's state, while all is still served.
     """
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_started: Callable[[], None] = lambda: None,
+        drains: Callable[[], bool] = lambda: False,
+    ) -> None:
         super().__init__(config)
-        self.on_started = on_started
+        self.on_started, self.drains = on_started, drains
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Open the application and listen."""
@@ -58,12 +64,15 @@ class WorkerServer(uvicorn.Server):
         self.on_started()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Stop accepting, send ``Connection: close`` with each response, and close idle connections a second later.
+        """Drain, stop accepting, send ``Connection: close`` with each response, close idle connections a second later.
 
         uvicorn closes idle connections at once: also one that was opened just now, and one of a host in the middle of a
         boot. Nova does not retry, so a reload would fail that boot. What remains is the moment at the end, which HTTP
         itself leaves open (RFC 9112, section 9.5).
         """
+        self.lifespan.state["draining"] = True
+        while self.drains():  # noqa: ASYNC110 - another process says so
+            await asyncio.sleep(0.05)
         for server in self.servers:
             server.close()
         self.server_state.default_headers.append((b"connection", b"close"))
@@ -95,8 +104,8 @@ class Worker:
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket], mask: set[signal.Signals]) -> None:
         self.config, self.sockets, self.mask = config, sockets, mask
-        # Two bytes of memory that both processes have: a count of signs of life, and whether it serves.
-        self.shared = mmap.mmap(-1, 2)
+        # Bytes of memory that both processes have: a count of signs of life, whether it serves, and whether it drains.
+        self.shared = mmap.mmap(-1, 3)
         self.beats_seen = 0
         self.silent_looks = 0
         self.process = FORK.Process(target=self.serve, args=(os.getpid(),))
@@ -108,7 +117,7 @@ class Worker:
         gc.enable()
         threading.Thread(target=self.beat, name="beat", daemon=True).start()
         with suppress(KeyboardInterrupt):  # of SIGINT, which uvicorn raises again when it has stopped
-            WorkerServer(self.config, self.on_started).run(self.sockets)
+            WorkerServer(self.config, self.on_started, self.drains).run(self.sockets)
 
     def beat(self) -> None:
         while True:
@@ -117,6 +126,9 @@ class Worker:
 
     def on_started(self) -> None:
         self.shared[1] = 1
+
+    def drains(self) -> bool:
+        return bool(self.shared[2])
 
     @property
     def has_started(self) -> bool:
@@ -144,6 +156,11 @@ class Worker:
         while self.process.is_alive() and not (condition() or has_to_stop()) and time.monotonic() < deadline:
             time.sleep(0.05)
 
+    def stop(self, *, drain: bool = False) -> None:
+        """Stop it gracefully; to drain, it goes on serving until this is called again."""
+        self.shared[2] = drain
+        self.process.terminate()
+
     def end(self, deadline: float) -> None:
         """Wait until it has ended, and kill it if it has not by this time of the monotonic clock."""
         self.process.join(max(0.0, deadline - time.monotonic()))
@@ -162,10 +179,18 @@ class Supervisor:
     :param sockets: on which all workers listen.
     :param patience: seconds that a worker may take to start, after which a silent one is replaced, and after which one
         that does not stop is killed, beside those for its requests.
+    :param drain_seconds: for which all workers still serve after SIGTERM, and are not ready.
     """
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket], patience: float = WORKER_TIMEOUT) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket],
+        patience: float = WORKER_TIMEOUT,
+        drain_seconds: float = 0.0,
+    ) -> None:
         self.config, self.sockets, self.patience = config, sockets, patience
+        self.drain_seconds = drain_seconds
         self.stop_patience = LAST_REQUEST + (config.timeout_graceful_shutdown or 0) + patience
         self.mask: set[signal.Signals] = set()
         self.workers: list[Worker] = []
@@ -186,18 +211,32 @@ class Supervisor:
                     self.reload()
                 else:
                     self.replace_dead_workers()
+            if number == signal.SIGTERM and self.drain_seconds:
+                self.drain()
         finally:
             self.stop()
 
     def new_worker(self) -> Worker:
         return Worker(self.config, self.sockets, self.mask)
 
+    def drain(self) -> None:
+        """Let load balancers find out that no worker is ready, while all still serve; another signal to stop ends it.
+
+        SIGINT does not drain: it comes from a terminal, and somebody waits there.
+        """
+        LOG.info("Draining for %g seconds: /-/ready answers 503", self.drain_seconds)
+        for worker in self.workers:
+            worker.stop(drain=True)
+        deadline = time.monotonic() + self.drain_seconds
+        while time.monotonic() < deadline and not has_to_stop():
+            time.sleep(0.05)
+
     def stop(self) -> None:
         """Stop all workers at once; a worker that is starting has a second, since it would open its handlers first."""
         LOG.info("Stopping the workers")
         now = time.monotonic()
         for worker in self.workers:
-            worker.process.terminate()
+            worker.stop()
         for worker in self.workers:
             worker.end(now + (self.stop_patience if worker.has_started else LAST_REQUEST))
 
@@ -212,7 +251,7 @@ class Supervisor:
                     LOG.error("A new worker could not start; the old workers keep running")
                 return
             self.workers[index] = new
-            old.process.terminate()
+            old.stop()
             old.wait(self.stop_patience)
             if has_to_stop():
                 self.workers.append(old)  # which is stopping, and is waited for as the others are
