@@ -1,10 +1,13 @@
-"""Sharing and limiting work on one event loop: single flight, a semaphore with priority, and a budget of threads."""
+"""Sharing and limiting work on one event loop: single flight, semaphores with priority and fairness, and threads."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Hashable
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
 from heapq import heappop, heappush
@@ -145,6 +148,114 @@ class PrioritySemaphore:
             if not slot.done():
                 slot.set_exception(TimeoutError())
         self.waiting.clear()
+
+
+class QueueFull(Exception):
+    """A task was not allowed to wait: too many do, or its turn would not come in time."""
+
+
+class Line:
+    """Tasks that wait for a slot: each key has one in its turn, in the order of the tasks' arrival.
+
+    :ivar size: how many tasks wait.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        self.size = 0
+
+    def ahead_of(self, key: Hashable) -> int:
+        """Return how many of the waiting tasks have their turn before a new one of this key."""
+        turns = len(self.tasks.get(key, ())) + 1
+        return sum(min(len(each), turns) for each in self.tasks.values())
+
+    def add(self, key: Hashable, slot: asyncio.Future[None]) -> None:
+        self.tasks.setdefault(key, deque()).append(slot)
+        self.size += 1
+
+    def pop(self) -> asyncio.Future[None]:
+        key = next(iter(self.tasks))
+        slot = self.tasks[key][0]
+        others = self.remove(key, slot)
+        if others:  # the key goes to the end
+            self.tasks[key] = self.tasks.pop(key)
+        return slot
+
+    def remove(self, key: Hashable, slot: asyncio.Future[None]) -> int:
+        """Take a task out; return how many tasks of its key are left."""
+        others = self.tasks[key]
+        others.remove(slot)
+        self.size -= 1
+        if not others:
+            del self.tasks[key]
+        return len(others)
+
+
+class FairSemaphore:
+    """A semaphore that lets neither many tasks of one key nor many keys keep others waiting.
+
+    Every second slot goes to a task that is trusted, if one waits, and those between to the others. Among each, one key
+    after the other has its turn.
+
+    :param slots: how many tasks may hold it at once.
+    :param limit: how many trusted tasks may wait, and how many others.
+    :param clock: seconds that only go forward.
+    """
+
+    def __init__(self, slots: int, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.slots = self.free = slots
+        self.limit = limit
+        self.clock = clock
+        self.trusted, self.others = Line(), Line()
+        self.last = self.others  # the line that had the last slot
+        #: Seconds for which a slot is held at present: the mean, in which the latest counts for a quarter.
+        self.held_for = 0.0
+
+    @asynccontextmanager
+    async def slot(self, key: Hashable, seconds: float, *, trusted: bool) -> AsyncIterator[None]:
+        """Hold a slot, after a wait for one.
+
+        :param seconds: how long to wait.
+        :raises QueueFull: the wait would be longer, as long as slots are held at present; raised without waiting.
+        :raises TimeoutError: the wait was longer.
+        """
+        await self.acquire(key, seconds, trusted=trusted)
+        started = self.clock()
+        try:
+            yield
+        finally:
+            self.held_for += (self.clock() - started - self.held_for) / 4
+            self.release()
+
+    async def acquire(self, key: Hashable, seconds: float, *, trusted: bool) -> None:
+        if self.free:
+            self.free -= 1
+            return
+        line, other = (self.trusted, self.others) if trusted else (self.others, self.trusted)
+        ahead = line.ahead_of(key)
+        ahead += min(ahead + 1, other.size)
+        if line.size >= self.limit or ahead * self.held_for / self.slots > seconds:
+            raise QueueFull
+        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.add(key, slot)
+        try:
+            if not await wait_for_end(slot, seconds):
+                raise TimeoutError
+        except BaseException:
+            if slot.done():  # it was granted at the moment of the cancellation
+                self.release()
+            else:
+                line.remove(key, slot)
+            raise
+
+    def release(self) -> None:
+        other = self.trusted if self.last is self.others else self.others
+        if other.size:
+            self.last = other
+        if self.last.size:
+            self.last.pop().set_result(None)
+        else:
+            self.free += 1
 
 
 class NoThreadFree(Exception):

@@ -38,6 +38,8 @@ class Calls(BaseHTTPRequestHandler):
             self.owner.validations[token] += 1
         if not self.behaves():
             return
+        if token is not None and token not in self.owner.tokens:
+            self.owner.strangers_go_on.wait(60)
         if token is None:
             self.answer(200, {"version": self.version()})
         elif self.headers.get("X-Auth-Token") not in self.owner.tokens:
@@ -109,6 +111,7 @@ class FakeKeystone(Loopback):
     :ivar our_role: the role of :data:`ACCOUNT`.
     :ivar delay: seconds that it takes for each answer.
     :ivar goes_on: while it is cleared, whoever asks waits for the answer.
+    :ivar strangers_go_on: while it is cleared, whoever asks about a token that it did not issue waits for the answer.
     :ivar validations: how often each token was asked about.
     :ivar logins: how often somebody asked for a token.
     """
@@ -122,6 +125,8 @@ class FakeKeystone(Loopback):
         self.delay = 0.0
         self.goes_on = threading.Event()
         self.goes_on.set()
+        self.strangers_go_on = threading.Event()
+        self.strangers_go_on.set()
         self.tokens: dict[str, dict[str, Any]] = {}
         self.validations: Counter[str] = Counter()
         self.logins = 0

@@ -14,12 +14,13 @@ from wsgiref.util import setup_testing_defaults
 
 import anyio
 from anyio.to_thread import run_sync
-from cachetools import TLRUCache
+from cachetools import LRUCache, TLRUCache
 from keystonemiddleware.auth_token import AuthProtocol
 
 from vendorsrv.auth.options import NO_ANSWER, NO_CACHE, own_session, register
-from vendorsrv.concurrency import SingleFlight
+from vendorsrv.concurrency import FairSemaphore, QueueFull, SingleFlight
 from vendorsrv.errors import KeystoneUnavailable, Unauthorized
+from vendorsrv.peers.addresses import peer_key
 from vendorsrv.request import Caller
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.metrics import Metrics
@@ -34,6 +35,10 @@ TOKEN: Final = re.compile(r"[!-~]{1,8192}")
 ACCEPTED: Final = "204 No Content"
 VALID_TOKENS: Final = 16_384
 INVALID_TOKENS: Final = 4_096
+#: Tokens that may wait for their validation: those of known senders, and as many of strangers.
+WAITING_TOKENS: Final = 2_048
+#: Peers whose tokens were valid and are validated before those of strangers; the least recent is forgotten first.
+KNOWN_PEERS: Final = 4_096
 #: Seconds for which a successful check of readiness is not repeated.
 READY_FOR: Final = 2.0
 NEVER: Final = float("-inf")
@@ -70,6 +75,7 @@ class Authenticator:
         metrics = metrics or Metrics()
         self.cache_hits = metrics.counter("vendorsrv_token_cache_hits_total")
         self.validations = metrics.token_validations()
+        self.not_validated = metrics.counter("vendorsrv_tokens_not_validated_total")
         self.keep_for, self.challenge = register(conf)
         self.session = own_session(conf)
         for name in VERBOSE_LOGGERS:
@@ -78,6 +84,10 @@ class Authenticator:
         self.timeout = min(settings.auth_timeout, settings.request_timeout)
         self.clock = clock
         self.threads = anyio.CapacityLimiter(settings.auth_threads)
+        self.queue = FairSemaphore(settings.auth_threads, WAITING_TOKENS, clock)
+        # Its own: while strangers' tokens fill the queue, a load balancer must not take all servers out.
+        self.ready_thread = anyio.CapacityLimiter(1)
+        self.known_peers: LRUCache[str, None] = LRUCache(KNOWN_PEERS)
         self.single_flight: SingleFlight[Validated] = SingleFlight()
         self.valid: dict[bytes, Validated] = {}
         self.invalid: TLRUCache[bytes, float] = TLRUCache(INVALID_TOKENS, lambda _, until, __: until, clock)
@@ -91,7 +101,8 @@ class Authenticator:
         :param path: the request's path, which the access rules of an application credential have to allow.
         :param peer: the address of who asked; empty if it is not known.
         :raises Unauthorized: there is no token, or it is not valid for this path.
-        :raises KeystoneUnavailable: Keystone does not answer in time, or refuses our own account.
+        :raises KeystoneUnavailable: Keystone does not answer in time, or refuses our own account; or too many tokens
+            wait, of this peer or of all.
         """
         if not token:
             raise Unauthorized("the request has no X-Auth-Token")
@@ -105,22 +116,35 @@ class Authenticator:
         key = hashlib.sha256(digest + path.encode()).digest()  # hashed, because a stranger chooses the path's length
         if key in self.invalid:
             raise Unauthorized("the X-Auth-Token is not valid")
+        was_valid = found is not None
         try:
             found = await self.single_flight.run(
-                key, lambda: self.validate_once(digest, key, token, path), self.timeout
+                key,
+                lambda: self.validate_once(digest, key, token, path, peer_key(peer), was_valid=was_valid),
+                self.timeout,
             )
         except TimeoutError:
             raise KeystoneUnavailable("the token could not be validated in time") from None
         return found.caller
 
-    async def validate_once(self, digest: bytes, key: bytes, token: str, path: str) -> Validated:
+    async def validate_once(
+        self, digest: bytes, key: bytes, token: str, path: str, peer: str, *, was_valid: bool
+    ) -> Validated:
+        """Validate a token when its peer's turn comes. Strangers wait apart from tokens and peers that were good."""
         try:
-            with self.validations.measure():
-                found = await self.in_thread(self.call_middleware, token, path)
+            async with self.queue.slot(peer, self.timeout, trusted=was_valid or peer in self.known_peers):
+                found = await self.measured(token, path)
         except Unauthorized:
             self.invalid[key] = self.clock() + self.refuse_for
             raise
+        except QueueFull:
+            self.not_validated.inc()
+            raise KeystoneUnavailable("too many tokens wait for their validation") from None
+        except TimeoutError:
+            self.not_validated.inc()
+            raise
         self.keep_caller(digest, found)
+        self.known_peers[peer] = None
         return found
 
     def keep_caller(self, digest: bytes, found: Validated) -> None:
@@ -130,10 +154,9 @@ class Authenticator:
             del self.valid[next(iter(self.valid))]
         self.valid[digest] = found
 
-    async def in_thread(self, function: Callable[..., Validated], *arguments: str) -> Validated:
-        # The timeout ends the wait for a thread, and a thread that still runs keeps its slot.
-        with anyio.fail_after(self.timeout):
-            return await run_sync(function, *arguments, limiter=self.threads)
+    async def measured(self, token: str, path: str) -> Validated:
+        with self.validations.measure():
+            return await run_sync(self.call_middleware, token, path, limiter=self.threads)
 
     def call_middleware(self, token: str, path: str) -> Validated:
         """Validate a token, in a thread, through the middleware's WSGI interface."""
@@ -180,7 +203,9 @@ class Authenticator:
         if self.clock() < self.ready_until:
             return
         try:
-            own = await self.single_flight.run("ready", lambda: self.in_thread(self.validate_own_token), self.timeout)
+            own = await self.single_flight.run(
+                "ready", lambda: run_sync(self.validate_own_token, limiter=self.ready_thread), self.timeout
+            )
         except (Unauthorized, TimeoutError):
             raise KeystoneUnavailable(NOT_READY) from None
         if self.ready_until == NEVER and VALIDATORS.isdisjoint(own.caller.roles):

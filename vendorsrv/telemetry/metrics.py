@@ -55,6 +55,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "vendorsrv_token_cache_hits_total": Family("counter", "Requests whose token was found in the token cache."),
     "vendorsrv_token_validations_total": Family("counter", "Token validations by Keystone, by outcome.", ("outcome",)),
     "vendorsrv_token_validation_duration_seconds": Family("histogram", "Duration of token validations by Keystone."),
+    "vendorsrv_tokens_not_validated_total": Family("counter", "Tokens refused because too many wait for validation."),
     "vendorsrv_upstream_requests_total": Family(
         "counter", "Requests of a proxy to its upstream URLs, by outcome.", ("handler", "url", "outcome")
     ),
