@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.disks import fill, tiny_disk
 from tests.support.fleet import Fleet, instances
+from tests.support.serving import error_of
 from tests.support.waiting import wait_until
 
 NUMBERS: Final = count(1000, 100)
@@ -47,6 +48,19 @@ def test_on_a_full_disk_pins_are_served_and_new_instances_get_503(site: Site) ->
     assert (503, True) == (refused.status, b'"code": "pins_unavailable"' in refused.body)
     assert 5.0 > refused.seconds
     wait_until(lambda: site.fleet.ask(instance=new).status == 200)
+
+
+def test_on_a_full_disk_the_server_is_not_ready(site: Site) -> None:
+    """While the disk with the pins is full, /-/ready is 503 and says that the pin store does not answer."""
+    wait_until(lambda: site.fleet.ready().status_code == 200)
+    filler = fill(site.disk)
+    try:
+        wait_until(lambda: site.fleet.ready().status_code == 503)
+        refused = site.fleet.ready()
+    finally:
+        filler.unlink()
+    assert (503, "pins_unavailable", "the pin store does not answer (OperationalError)") == error_of(refused)
+    wait_until(lambda: site.fleet.ready().status_code == 200)
 
 
 def test_while_another_process_locks_the_file_pins_are_served_and_new_instances_get_503(site: Site) -> None:

@@ -126,6 +126,10 @@ class Fleet:
             started = log.read().count("Application startup complete")
         return started >= self.workers and self.ask("/-/live").status == 405
 
+    def ready(self) -> httpx.Response:
+        """Ask whether it is ready."""
+        return self.client.get("/-/ready")
+
     def end(self) -> int:
         """Stop it as an operator does, and return its exit status."""
         if self.process.poll() is None:

@@ -6,9 +6,10 @@ import asyncio
 import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from logging.handlers import MemoryHandler, WatchedFileHandler
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from oslo_context.context import RequestContext
 from oslo_log import log
 from oslo_log.formatters import ContextFormatter, JSONFormatter
 
-from tests.support.serving import run
+from tests.support.fake_keystone import FakeKeystone
+from tests.support.serving import BODY, JSON, free_port, run, serving, write_config
 from tests.support.waiting import wait_until
-from vendorsrv.telemetry.log_lines import LogFile, WithoutSummary, faster_formatter, faster_handler
+from vendorsrv.telemetry.log_lines import LogFile, LogStream, WithoutSummary, faster_formatter, faster_handler
 from vendorsrv.telemetry.logs import AddRequestIds, set_request_ids
 
 DATE = "%Y-%m-%d %H:%M:%S"
@@ -228,3 +230,58 @@ def test_lines_of_one_turn_are_one_write_to_standard_error() -> None:
             return [before, pipe.read(100)]
 
         assert [None, b"one and 'two'\none and 'two'\n"] == run(write())
+
+
+LOST = "vendorsrv: log lines are lost: No space left on device\n"
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.ERROR])
+def test_lines_for_a_full_disk_are_lost_with_one_line(level: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines for a full disk are lost, in an event loop or not, and standard error says so once, in one line."""
+
+    async def emit() -> None:
+        handler.emit(record(level))
+
+    with suppress(OSError), open("/dev/full", "w") as full:
+        handler = LogStream(full)
+        handler.emit(record(level, "%s %s", "x" * 100_000, ""))  # more than is buffered
+        for _ in range(3):
+            handler.emit(record(level))
+            run(emit())
+        assert LOST == capsys.readouterr().err
+
+
+def test_a_log_file_that_cannot_be_reopened_costs_no_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A log file whose folder is gone raises nothing where a line is logged."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with closing(LogFile(str(folder / "log"))) as handler:
+        (folder / "log").unlink()
+        folder.rmdir()
+        handler.emit(record())
+    assert "vendorsrv: log lines are lost: No such file or directory\n" == capsys.readouterr().err
+
+
+def test_a_line_that_cannot_be_formatted_is_reported_as_python_does(capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistake in a call of a logger is shown with its place."""
+    LogStream(io.StringIO()).emit(record(logging.INFO, "%d", "text"))
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+def test_a_server_serves_without_room_for_its_log(tmp_path: Path) -> None:
+    """A server whose log is on a full disk answers, and its standard error has no traceback."""
+    port = free_port()
+    with FakeKeystone() as keystone:
+        config = write_config(tmp_path, keystone, port=port, sections="[DEFAULT]\nlog_file = /dev/full\n")
+        with serving(config, port) as process:
+            process.wait_until_answers()
+            with process.client() as client:
+                headers = {**JSON, "X-Auth-Token": keystone.issue("service")}
+                assert [200] * 20 == [
+                    client.post("/echo", content=BODY, headers=headers).status_code for _ in range(20)
+                ]
+            process.signal(signal.SIGTERM)
+            assert 0 == process.end()
+    assert {LOST} == set(process.log.read_text().splitlines(keepends=True))

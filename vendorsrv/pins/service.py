@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from vendorsrv.concurrency import HAS_PRIORITY
+from vendorsrv.concurrency import HAS_PRIORITY, SingleFlight
 from vendorsrv.database.engine import Database
 from vendorsrv.database.schema import prepare
 from vendorsrv.database.url import async_url
@@ -34,6 +35,8 @@ DAY: Final = 86_400.0
 PURGE_EVERY: Final = 3600.0
 #: Seconds that one statement may take: a request has time for two.
 STATEMENT_TIMEOUT: Final = 1.5
+#: Seconds for which a successful write proves that the store can be written: anybody may ask whether it can.
+WRITABLE_FOR: Final = 2.0
 #: Seconds by which a claim outlasts the longest run.
 MARGIN: Final = 1.0
 
@@ -52,6 +55,10 @@ class PinService:
         lease = settings.request_timeout + MARGIN
         self.pins = Pins(self.store, PinCipher(settings.encryption_keys), lease, self.check_schema, metrics)
         self.purge_after = settings.purge_after
+        #: The key of the row that is written to see whether the store can be written; no handler has this name.
+        self.probe = ("", secrets.token_hex(16))
+        self.writable_until = 0.0
+        self.single_flight: SingleFlight[None] = SingleFlight()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -78,10 +85,20 @@ class PinService:
     async def check(self) -> None:
         """Check that the store can be used now, with priority: a busy server stays ready.
 
-        :raises PinsUnavailable: it does not answer, or its schema is of another version.
+        A SQLite file has to be writable too. A shared database that is not fails on all hosts: without them all, Nova
+        would get no pinned answer either.
+
+        :raises PinsUnavailable: it does not answer, its schema is of another version, or its disk is full.
         """
         HAS_PRIORITY.set(True)
-        await self.pins.get("", "")
+        await self.pins.get(*self.probe)
+        if self.store.database.is_sqlite and time.monotonic() >= self.writable_until:
+            await self.single_flight.run("write", self.write)
+
+    async def write(self) -> None:
+        await self.store.claim(*self.probe, owner="", expired=None)
+        await self.store.forget([self.probe])
+        self.writable_until = time.monotonic() + WRITABLE_FOR
 
     async def check_schema(self) -> None:
         try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
+from contextlib import suppress
 from logging.handlers import WatchedFileHandler
 from typing import Final, TextIO
 
@@ -15,6 +17,10 @@ from oslo_log.formatters import ContextFormatter
 COMPUTED: Final = ("isotime", "project", "version", "instance", "error_summary")
 #: Fields that oslo.log's formatter leaves empty when the record does not have them.
 EMPTY_BY_DEFAULT: Final = ("color", "user_identity", "resource", "user_name", "project_name", "global_request_id")
+
+
+#: Seconds between two complaints about lines that could not be written.
+COMPLAIN_EVERY: Final = 60.0
 
 
 class WithoutSummary(logging.Formatter):
@@ -103,15 +109,36 @@ def faster_formatter(formatter: logging.Formatter | None) -> logging.Formatter:
 
 
 class LogStream(logging.StreamHandler[TextIO]):
-    """Write the lines of one turn of the event loop with one system call; a warning or error at once."""
+    """Write the lines of one turn of the event loop with one system call; a warning or error at once.
+
+    Lines that cannot be written, as on a full disk, are lost, which is said on standard error once a minute.
+    """
 
     is_waiting = False
     is_urgent = False
+    next_complaint = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""
         self.is_urgent = record.levelno >= logging.WARNING
-        super().emit(record)
+        try:
+            super().emit(record)
+        except OSError as error:  # a moved file cannot be opened again
+            self.complain(error)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - Python's name
+        """Complain of an OSError in one line, and of other errors, which are the caller's, as Python does."""
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            self.complain(error)
+        else:
+            super().handleError(record)
+
+    def complain(self, error: OSError) -> None:
+        if time.monotonic() >= self.next_complaint:
+            self.next_complaint = time.monotonic() + COMPLAIN_EVERY
+            with suppress(OSError):
+                print(f"vendorsrv: log lines are lost: {error.strerror}", file=sys.stderr)  # noqa: T201
 
     def flush(self) -> None:
         """Flush now, or at the end of this turn of the running event loop."""
@@ -120,14 +147,17 @@ class LogStream(logging.StreamHandler[TextIO]):
         except RuntimeError:
             loop = None
         if loop is None:
-            super().flush()
+            self.flush_all()
         elif not self.is_waiting:
             self.is_waiting = True
             loop.call_soon(self.flush_all)
 
     def flush_all(self) -> None:
         self.is_waiting = False
-        super().flush()
+        try:
+            super().flush()
+        except OSError as error:
+            self.complain(error)
 
 
 class LogFile(LogStream, WatchedFileHandler):
