@@ -12,7 +12,19 @@ import click
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from bench import five, growth, hot_path, instructions, keeping, machine, reads, scaling, single_flight, throughput
+from bench import (
+    five,
+    growth,
+    hot_path,
+    instructions,
+    keeping,
+    machine,
+    reads,
+    scaling,
+    single_flight,
+    strangers,
+    throughput,
+)
 from bench.effort import EFFORT, QUICK
 from tests.support import real_peers as peers
 from vendorsrv.errors import VendordataError
@@ -31,6 +43,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Rows]]] = {
     "keeping": keeping.report,
     "growth": growth.report,
     "scaling": scaling.report,
+    "strangers": strangers.report,
 }
 
 
@@ -40,7 +53,9 @@ BENCHMARKS: Final[dict[str, Callable[[], Rows]]] = {
     "--quick", is_flag=True, help="Run each for a few seconds, to check that it works; the figures are rough."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, to store the figures.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print the tables of docs/performance.md.")
+@click.option(
+    "--markdown", "as_markdown", is_flag=True, help="Print the tables of docs/performance.md and docs/security.md."
+)
 @click.option(
     "--from",
     "stored",

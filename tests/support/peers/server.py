@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from tests.support.fake_keystone import FakeKeystone
 from tests.support.keystone import VENDORSRV, Account
 from tests.support.peers.nova import ROOT, section
 from tests.support.waiting import wait_until
@@ -47,7 +48,7 @@ class Server:
     def __init__(
         self,
         directory: Path,
-        keystone: LocalKeystone,
+        keystone: LocalKeystone | FakeKeystone,
         options: Options | None = None,
         *,
         account: Account = VENDORSRV,

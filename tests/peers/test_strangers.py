@@ -1,0 +1,81 @@
+"""Strangers without a token cost Nova no answer: a real server is attacked, and each attack prints its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from bench.__main__ import to_text
+from bench.strangers import Outcome, attacked
+from bench.strangers_servers import Target, serving
+from tests.support import real_peers as peers
+from tests.support.fake_keystone import FakeKeystone
+from vendorsrv.tables import show_columns
+
+#: Seconds of each attack, and those that Nova waits here: a net, since other work on the machine takes its time, too.
+SECONDS = 1.5
+PATIENCE = 60.0
+#: Attacks by requests that are answered, and their status.
+HELD = {
+    "/-/metrics, 50 connections": "200",
+    "/-/docs, 50 connections": "200",
+    "made-up tokens, 80 a second": "401",
+    "made-up tokens, at full speed": "401",
+    "new connections, 200 at a time": "200",
+}
+
+
+@pytest.fixture(scope="module")
+def keystone() -> Iterator[FakeKeystone]:
+    """Who validates tokens; it asks for nothing else of the machine."""
+    peers.skip_if_unit()
+    with FakeKeystone() as keystone:
+        yield keystone
+
+
+@pytest.fixture(scope="module")
+def target(keystone: FakeKeystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """The server that is attacked, with one worker."""
+    with serving(tmp_path_factory.mktemp("attacked") / "server", keystone, "direct") as target:
+        yield target
+
+
+@pytest.fixture(scope="module")
+def target_by_tls(keystone: FakeKeystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """The same with TLS."""
+    with serving(tmp_path_factory.mktemp("attacked-by-tls") / "server", keystone, "direct, TLS") as target:
+        yield target
+
+
+def outcome_of(attack: str, target: Target, keystone: FakeKeystone) -> Outcome:
+    """Let one stranger attack, and print the figures."""
+    tokens = [keystone.issue("service") for _ in range(10)]
+    outcome = attacked(target, attack, 1, SECONDS, tokens, patience=PATIENCE)
+    row = {"attack": attack, **outcome.row(), "stranger": dict(outcome.found[0])}
+    show_columns(list(row), [[to_text(value) for value in row.values()]], Console())
+    return outcome
+
+
+def expect_no_loss(outcome: Outcome) -> None:
+    """Nova has all its answers, and the memory is given back."""
+    assert all(calls.seconds for calls in outcome.calls.values())
+    assert [] == outcome.lost
+    before, _, after = outcome.memory
+    assert after <= before + 64 * 2**20
+
+
+@pytest.mark.parametrize(("attack", "status"), HELD.items())
+def test_strangers_who_ask_cost_nova_no_answer(
+    target: Target, keystone: FakeKeystone, attack: str, status: str
+) -> None:
+    """Strangers who ask as fast as they can get answers, and Nova gets all of its own."""
+    outcome = outcome_of(attack, target, keystone)
+    assert outcome.found[0][status]
+    expect_no_loss(outcome)
+
+
+def test_half_handshakes_cost_nova_no_answer(target_by_tls: Target, keystone: FakeKeystone) -> None:
+    """Connections that begin a TLS handshake and never end it cost Nova no answer."""
+    expect_no_loss(outcome_of("500 half handshakes", target_by_tls, keystone))
