@@ -21,7 +21,7 @@
     |   +-- UpstreamRefused      502  the handler's upstream works and refused the request
     +-- ServiceUnavailable       503  temporarily unavailable; a handler may raise it
     |   +-- KeystoneUnavailable  503  tokens cannot be validated
-    |   +-- PolicyUnavailable    503  the policy cannot be read
+    |   +-- PolicyUnavailable    503  the policy cannot be read, or the server of a rule does not answer
     |   +-- Busy                 503  the handler's concurrency limit and queue are full, no slot became free in time,
     |   |                             or all its threads are busy
     |   +-- CircuitOpen          503  the handler keeps failing, so its circuit breaker is open
@@ -172,7 +172,7 @@ class KeystoneUnavailable(ServiceUnavailable):
 
 
 class PolicyUnavailable(ServiceUnavailable):
-    """The policy file became unreadable while the server was running; every request is denied."""
+    """The policy file became unreadable while the server was running, or the server of a rule does not answer."""
 
     code = "policy_unavailable"
 

@@ -50,6 +50,33 @@ def test_each_mistake_in_policy_yaml_has_its_findings(tmp_path: Path, policy: st
     assert [f"policy.yaml:{line}" if line[0].isdigit() else f"policy.yaml: {line}" for line in expected] == found
 
 
+NOT_VERIFIED = "the certificate of this rule's server is not verified; set [oslo_policy] remote_ssl_verify_server_crt"
+NOT_PROTECTED = "anybody on the network can answer in place of this rule's server; use https:"
+NOT_SEEN = "this URL names a value of the instance, which this rule does not see: every request is answered 503"
+TOO_LONG = "[oslo_policy] remote_timeout must be less than request_timeout, or a thread waits for nobody"
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "expected"),
+    [
+        ("vendordata:ask: http://127.0.0.1:8000/", "", []),
+        ("vendordata:ask: role:service and not http://policy.example/", "", [NOT_PROTECTED]),
+        ("vendordata:ask: https://policy.example/", "", [NOT_VERIFIED]),
+        ("vendordata:ask: https://policy.example/", "remote_ssl_verify_server_crt = true", []),
+        ("vendordata:ask: http://localhost/%(hostname)s", "", [NOT_SEEN]),
+        ("vendordata:handler:mailserver: http://localhost/%(hostname)s", "", []),
+        ("vendordata:ask: http://localhost/", "remote_timeout = 5", [TOO_LONG]),
+        ("vendordata:ask: role:service", "remote_timeout = 5", []),
+    ],
+)
+def test_a_rule_that_asks_a_server_is_checked(tmp_path: Path, rule: str, options: str, expected: list[str]) -> None:
+    """A server that a rule asks must be protected and answer in time, and its URL names only what the rule sees."""
+    write(tmp_path / "policy.yaml", f"{rule}\n")
+    found = findings(tmp_path, changed(GOOD, {"[handler:": f"[oslo_policy]\n{options}\n[handler:"}))
+    name = rule.partition(": ")[0]
+    assert [f"policy.yaml:1: warning: {name}: {each}" for each in expected] == found
+
+
 def test_a_rule_that_refers_to_an_unknown_rule_is_an_error(tmp_path: Path) -> None:
     """A rule that refers to an unknown rule, which oslo.policy rejects, is an error at its line."""
     write(tmp_path / "policy.yaml", "us: role:service\nvendordata:ask: rule:uss or rule:us\n")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, NoReturn
 
+import anyio
+from anyio.to_thread import run_sync
+from cachetools import TTLCache
 from oslo_config import cfg
 from oslo_policy import policy
 from oslo_policy.policy import DocumentedRuleDefault, Enforcer
 
+from vendorsrv.concurrency import SingleFlight
 from vendorsrv.errors import ConfigError, Forbidden, PolicyUnavailable
 from vendorsrv.request import BootRoles, Caller, VendordataRequest
 
@@ -18,11 +23,31 @@ LOG = logging.getLogger(__name__)
 
 ASK: Final = "vendordata:ask"
 SAME_AS_ASK: Final = f"rule:{ASK}"
-#: Seconds for which a decision about a caller holds, even if the policy file changes.
+#: Seconds for which a decision about a caller, or of another server, holds, even if the policy file changes.
 REMEMBER_FOR: Final = 5.0
 DECISIONS: Final = 16_384
+#: Threads for rules that ask another server.
+REMOTE_THREADS: Final = 16
+#: Seconds that such a server may take for each of its steps; oslo.policy's default is 60.
+REMOTE_TIMEOUT: Final = 2.0
+DENIED: Final = "the owner of the token may not ask for vendordata"
 NOBODY: Final = Caller(user_id="")
 UNDECIDED: Final = (NOBODY, False, float("-inf"))
+
+
+class RemoteRule(Exception):
+    """A rule that was evaluated on the event loop asks another server (``http:`` or ``https:``)."""
+
+
+class LocalTarget(dict[str, Any]):
+    """The target of a rule that is evaluated on the event loop, which must not wait for another server.
+
+    oslo.policy's ``HttpCheck`` copies its target before it asks (``oslo_policy/_external.py``); nothing else does. So
+    rules without ``http:`` cost nothing, wherever in ``and``, ``or``, ``not`` and ``rule:`` one could be.
+    """
+
+    def __deepcopy__(self, _: object) -> NoReturn:
+        raise RemoteRule
 
 
 # Above the first rule: to parse it, oslo.policy loads this class by its entry point while this module is imported.
@@ -72,6 +97,7 @@ class Policy:
         self, conf: cfg.ConfigOpts, handlers: Sequence[str], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.enforcer = Enforcer(conf)
+        conf.set_default("remote_timeout", REMOTE_TIMEOUT, group="oslo_policy")
         self.enforcer.register_defaults([ASK_RULE, *map(handler_rule, handlers)])
         self.compared: dict[str, tuple[object, bool]] = {}
         self.broken = False
@@ -79,6 +105,9 @@ class Policy:
         # By id(), because the hash of a Caller takes 0.5 µs and a cached token keeps the same one. Each value holds its
         # Caller, so that no other object gets the same id.
         self.decisions: dict[int, tuple[Caller, bool, float]] = {}
+        self.threads = anyio.CapacityLimiter(REMOTE_THREADS)
+        self.single_flight: SingleFlight[bool] = SingleFlight()
+        self.verdicts: TTLCache[object, bool] = TTLCache(DECISIONS, REMEMBER_FOR, clock)
         try:
             self.enforcer.load_rules()
             self.enforcer.check_rules(raise_on_violation=True)
@@ -92,6 +121,7 @@ class Policy:
 
         :raises Forbidden: the rule denies the caller.
         :raises PolicyUnavailable: the policy file has become unreadable.
+        :raises RemoteRule: :meth:`admit_remotely` has to decide.
         """
         _, allowed, until = self.decisions.get(id(caller), UNDECIDED)
         if self.clock() >= until:
@@ -100,30 +130,67 @@ class Policy:
                 self.decisions.clear()
             self.decisions[id(caller)] = caller, allowed, self.clock() + REMEMBER_FOR
         if not allowed:
-            raise Forbidden("the owner of the token may not ask for vendordata")
+            raise Forbidden(DENIED)
+
+    async def admit_remotely(self, caller: Caller, seconds: float) -> None:
+        """Like :meth:`admit`, when the rule asks another server.
+
+        :param seconds: for how long to wait.
+        :raises PolicyUnavailable: the other server did not answer in time.
+        """
+        if not await self.ask(ASK, {}, caller, seconds):
+            raise Forbidden(DENIED)
 
     def check_ready(self) -> None:
         """Raise PolicyUnavailable if the rules cannot be read."""
-        self.enforce(ASK, {}, NOBODY)
+        with suppress(RemoteRule):
+            self.enforce(ASK, {}, NOBODY)
 
     def allows(self, handler: str, request: VendordataRequest, caller: Caller) -> bool:
         """Whether the handler's rule allows the request.
 
         :param caller: one that :meth:`admit` has admitted.
         :raises PolicyUnavailable: the policy file has become unreadable.
+        :raises RemoteRule: :meth:`allows_remotely` has to decide.
         """
         rule = rule_name(handler)
-        if self.is_same_as_ask(rule):
-            return True
-        # oslo.policy logs the target at debug level, so it holds neither user-data nor metadata.
-        target = {
-            "instance_id": request.instance_id,
-            "project_id": request.project_id,
-            "image_id": request.image_id,
-            "hostname": request.hostname,
-            "boot_roles": request.boot_roles,
-        }
-        return self.enforce(rule, target, caller)
+        return self.is_same_as_ask(rule) or self.enforce(rule, target_of(request), caller)
+
+    async def allows_remotely(self, handler: str, request: VendordataRequest, caller: Caller, seconds: float) -> bool:
+        """Like :meth:`allows`, when the rule asks another server.
+
+        :param seconds: for how long to wait.
+        :raises PolicyUnavailable: the other server did not answer in time.
+        """
+        return await self.ask(rule_name(handler), target_of(request), caller, seconds)
+
+    async def ask(self, rule: str, target: Mapping[str, Any], caller: Caller, seconds: float) -> bool:
+        """Evaluate a rule in a thread. The verdict is remembered for :data:`REMEMBER_FOR` seconds."""
+        key = (rule, caller, *target.values())
+        verdict = self.verdicts.get(key)
+        if verdict is None:
+            try:
+                verdict = await self.single_flight.run(
+                    key, lambda: self.ask_once(rule, target, caller, seconds), seconds
+                )
+            except TimeoutError:
+                raise PolicyUnavailable("the server of a policy rule did not answer in time") from None
+            self.verdicts[key] = verdict
+        return verdict
+
+    async def ask_once(self, rule: str, target: Mapping[str, Any], caller: Caller, seconds: float) -> bool:
+        # Not enforce(), which may load a changed file, and the event loop does that too.
+        check = self.enforcer.rules[rule]
+        try:
+            with anyio.fail_after(seconds):  # ends the wait for a thread
+                return bool(
+                    await run_sync(check, target, credentials(caller), self.enforcer, rule, limiter=self.threads)
+                )
+        except TimeoutError:
+            raise
+        except (OSError, RuntimeError, ValueError, LookupError) as error:
+            LOG.warning("the server of policy rule %s: %s: %s", rule, type(error).__name__, error)
+            raise PolicyUnavailable("the server of a policy rule does not answer") from None
 
     def is_same_as_ask(self, rule: str) -> bool:
         # str() of a check takes 2 µs, so its result is remembered; a changed file replaces the check.
@@ -138,13 +205,26 @@ class Policy:
         try:
             if self.broken:  # oslo.policy itself would use the rules from before the change
                 self.enforcer.load_rules(force_reload=True)
-            allowed = bool(self.enforcer.enforce(rule, target, credentials(caller)))
+            allowed = bool(self.enforcer.enforce(rule, LocalTarget(target), credentials(caller)))
+        except LookupError:  # the URL of an http: rule names a value that the target lacks
+            raise RemoteRule from None
         except (ValueError, TypeError, AttributeError, cfg.Error) as error:  # unreadable, no YAML, or no mapping
             LOG.error("the policy file cannot be read: %s: %s", type(error).__name__, error)
             self.broken = True
             raise PolicyUnavailable("the server's policy file cannot be read") from None
         self.broken = False
         return allowed
+
+
+def target_of(request: VendordataRequest) -> dict[str, Any]:
+    """Return what rules see of a request. oslo.policy logs it at debug level: no user-data and no metadata."""
+    return {
+        "instance_id": request.instance_id,
+        "project_id": request.project_id,
+        "image_id": request.image_id,
+        "hostname": request.hostname,
+        "boot_roles": request.boot_roles,
+    }
 
 
 def credentials(caller: Caller) -> dict[str, Any]:

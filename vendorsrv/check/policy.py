@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import yaml
 from oslo_config import cfg
@@ -13,6 +14,7 @@ from oslo_config import cfg
 from vendorsrv.auth.policy import ASK, Policy, credentials
 from vendorsrv.check.findings import Finding, IniFile
 from vendorsrv.errors import ConfigError
+from vendorsrv.proxy.options import is_loopback
 from vendorsrv.request import Caller
 from vendorsrv.suggest import did_you_mean
 
@@ -22,6 +24,8 @@ SECTION: Final = "oslo_policy"
 DENY: Final = "!"
 ALLOW: Final = "@"
 KINDS: Final = ("boot_role", "http", "https", "role", "rule")
+#: Of these, those that ask another server.
+REMOTE: Final = ("http", "https")
 OF_CALLER: Final = tuple(credentials(Caller(user_id="")))
 
 
@@ -85,6 +89,9 @@ def find_in_rules(policy: Policy, path: str, lines: dict[str, int]) -> Iterator[
         for kind in filter(None, map(unknown_kind, parts[name])):
             hint = did_you_mean(kind, [*OF_CALLER, *KINDS])
             yield Finding("error", path, line, None, name, f"unknown attribute {kind}{hint}")
+        for part in parts[name]:
+            for reason in find_in_remote(part, name, enforcer.conf):
+                yield Finding("warning", path, line, None, name, reason)
         if name == ASK and str(rule.check) == ALLOW:
             yield Finding("warning", path, line, None, name, "this rule admits every valid token, even a tenant's")
 
@@ -94,6 +101,21 @@ def unknown_kind(part: Any) -> str | None:
     kind = str(getattr(part, "kind", ""))
     known = kind in KINDS or kind.partition(".")[0] in OF_CALLER or not re.fullmatch(r"[a-z_.]+", kind)
     return None if known else kind
+
+
+def find_in_remote(part: Any, rule: str, conf: cfg.ConfigOpts) -> Iterator[str]:
+    """Yield what is wrong with a part of a rule that asks another server."""
+    kind = getattr(part, "kind", "")
+    if kind not in REMOTE:
+        return
+    if kind == "http" and not is_loopback(urlsplit(str(part)).hostname or ""):
+        yield "anybody on the network can answer in place of this rule's server; use https:"
+    if kind == "https" and not conf.oslo_policy.remote_ssl_verify_server_crt:
+        yield "the certificate of this rule's server is not verified; set [oslo_policy] remote_ssl_verify_server_crt"
+    if rule == ASK and "%(" in part.match:
+        yield "this URL names a value of the instance, which this rule does not see: every request is answered 503"
+    if conf.oslo_policy.remote_timeout >= conf.vendorsrv.request_timeout:
+        yield "[oslo_policy] remote_timeout must be less than request_timeout, or a thread waits for nobody"
 
 
 def leaves(check: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 from vendorsrv.answer import Answer
-from vendorsrv.auth.policy import Policy
+from vendorsrv.auth.policy import Policy, RemoteRule
 from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.cloudinit.guard import Guard
 from vendorsrv.cloudinit.join import join_contributions
@@ -65,7 +65,10 @@ class Pipeline:
         deadline = time.monotonic() + self.budget
         caller = await self.authenticator.validate(token, path, access.peer)
         access.caller = caller.user_id
-        self.policy.admit(caller)
+        try:
+            self.policy.admit(caller)
+        except RemoteRule:
+            await self.policy.admit_remotely(caller, deadline - time.monotonic())
         body = await read(deadline - time.monotonic())
         request = VendordataRequest.from_json(body, caller, request_id, token, access.peer)
         access.instance = request.instance_id
@@ -83,15 +86,22 @@ class Pipeline:
         if responder is None:
             raise NotFound("no handler of this name is enabled")
         access.handler = name
-        if not self.policy.allows(name, request, caller):
+        if not await self.allows(name, request, caller, deadline):
             raise Forbidden(f"the policy does not allow handler {name} for this instance")
         return await responder.answer(request, deadline)
+
+    async def allows(self, name: str, request: VendordataRequest, caller: Caller, deadline: float) -> bool:
+        """Whether the policy allows the request of a handler."""
+        try:
+            return self.policy.allows(name, request, caller)
+        except RemoteRule:
+            return await self.policy.allows_remotely(name, request, caller, deadline - time.monotonic())
 
     async def answer_each(
         self, responders: Mapping[str, Responder], request: VendordataRequest, caller: Caller, deadline: float
     ) -> dict[str, Answer]:
         """Call every handler that the policy allows, concurrently."""
-        allowed = [name for name in responders if self.policy.allows(name, request, caller)]
+        allowed = [name for name in responders if await self.allows(name, request, caller, deadline)]
         answers = await asyncio.gather(*(answer_of(responders[name], request, deadline) for name in allowed))
         return dict(zip(allowed, answers, strict=True))
 
