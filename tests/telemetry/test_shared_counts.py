@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import tempfile
@@ -104,6 +105,31 @@ def test_the_metrics_directory_is_private_and_temporary(tmp_path: Path, monkeypa
         assert "drwx------" == stat.filemode(directory.stat().st_mode)
         counting(directory, 1)
     assert [] == list(tmp_path.iterdir())
+
+
+def test_directories_of_killed_servers_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server removes the directories of servers that have ended, and no other directory, file or link."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "vendorsrv-metrics-dead").mkdir()
+    (tmp_path / "vendorsrv-metrics-dead" / "x.counts").touch()
+    (tmp_path / "vendorsrv-metrics-file").touch()
+    (tmp_path / "vendorsrv-mine").mkdir()
+    (tmp_path / "vendorsrv-metrics-link").symlink_to("vendorsrv-mine")
+    with metrics_directory() as running, metrics_directory() as other:
+        kept = {running.name, other.name, "vendorsrv-metrics-file", "vendorsrv-mine", "vendorsrv-metrics-link"}
+        assert kept == {path.name for path in tmp_path.iterdir()}
+
+
+def test_directories_of_other_users_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of root removes no directory of another user."""
+    if os.geteuid() != 0:
+        pytest.skip("giving a directory to another user needs root")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    other = tmp_path / "vendorsrv-metrics-other"
+    other.mkdir()
+    os.chown(other, 65534, 65534)
+    with metrics_directory():
+        assert other.exists()
 
 
 def test_a_missing_temporary_directory_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:

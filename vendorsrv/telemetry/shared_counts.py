@@ -20,6 +20,9 @@ from vendorsrv.errors import ConfigError
 Key = tuple[str, ...]
 
 SUFFIX: Final = ".counts"
+#: How the names of servers' directories begin, once they are locked, and before that.
+PREFIX: Final = "vendorsrv-metrics-"
+NEW_PREFIX: Final = "vendorsrv-new-"
 NUMBER: Final = "d"
 SIZE: Final = 8
 
@@ -136,19 +139,36 @@ def is_held(file: IO[bytes]) -> bool:
 
 @contextmanager
 def metrics_directory() -> Iterator[Path]:
-    """Create a private directory for :meth:`Counts.share`, and remove it at the end.
+    """Create a private directory for :meth:`Counts.share`, and remove it at the end, and those of killed servers now.
 
     :raises ConfigError: the directory for temporary files cannot be written.
     """
     try:
         # Not TemporaryDirectory: its finalizer would run in forked workers, too.
-        directory = tempfile.mkdtemp(prefix="vendorsrv-")
+        new = tempfile.mkdtemp(prefix=NEW_PREFIX)
     except OSError as error:
         raise ConfigError(f"cannot create a temporary directory: {error.strerror}") from None
-    descriptor = os.open(directory, os.O_RDONLY)
+    directory = new.replace(NEW_PREFIX, PREFIX)
+    # Workers have it too. While it is locked, neither systemd-tmpfiles nor another server removes the directory.
+    descriptor = os.open(new, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)  # while it is held, systemd-tmpfiles does not clean the directory
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        os.rename(new, directory)
+        remove_abandoned(Path(directory).parent)
         yield Path(directory)
     finally:
         os.close(descriptor)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove this user's directories of servers that were killed: those that no process has locked."""
+    for path in folder.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # locked, another user's, or removed meanwhile
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(descriptor).st_uid == os.geteuid():
+                    shutil.rmtree(path)
+            finally:
+                os.close(descriptor)
