@@ -140,27 +140,6 @@ def test_sigterm_finishes_requests_in_progress(tmp_path: Path) -> None:
     assert "Traceback" not in process.log.read_text()
 
 
-def test_a_killed_server_leaves_no_directory_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next server removes what a killed one left in the directory for temporary files."""
-    places = tmp_path / "temporary"
-    places.mkdir()
-    monkeypatch.setenv("TMPDIR", str(places))
-    port = free_port()
-    config = write_config(tmp_path, port=port)
-    with serving(config, port) as killed:
-        killed.wait_until_answers()
-        killed.signal(signal.SIGKILL)
-        killed.end()
-        assert 1 == len(list(places.iterdir()))
-        wait_until(lambda: not killed.answers())
-        with serving(config, port) as process:
-            process.wait_until_answers()
-            assert 1 == len(list(places.iterdir()))
-            process.signal(signal.SIGTERM)
-            process.end()
-    assert [] == list(places.iterdir())
-
-
 def test_a_reload_loads_a_handlers_new_code(tmp_path: Path) -> None:
     """After SIGHUP a handler's changed module is in use."""
     code = (

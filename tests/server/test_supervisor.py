@@ -17,7 +17,7 @@ import pytest
 
 from tests.support import real_peers as peers
 from tests.support.processes import ROOT
-from tests.support.serving import free_port
+from tests.support.serving import free_port, is_free
 from tests.support.waiting import wait_until
 
 
@@ -198,15 +198,6 @@ def test_workers_end_with_their_supervisor(tmp_path: Path, happens: Callable[[Su
         happens(running)
         running.end(signal.SIGKILL)
         wait_until(lambda: is_free(running.port))
-
-
-def is_free(port: int) -> bool:
-    """Whether a server can listen on a port."""
-    try:
-        with socket.create_server(("127.0.0.1", port)):
-            return True
-    except OSError:
-        return False
 
 
 def test_a_worker_whose_supervisor_has_ended_does_not_start() -> None:

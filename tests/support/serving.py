@@ -219,6 +219,15 @@ def free_port() -> int:
     return int(keeper.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Whether a server can listen on a port."""
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return True
+    except OSError:
+        return False
+
+
 def error_of(response: httpx.Response) -> tuple[int, str, str]:
     """Return status, code and message of an error, which must have the one shape."""
     error = response.json()["error"]

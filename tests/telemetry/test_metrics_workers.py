@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.fleet import Fleet
 from tests.support.scraping import scrape
-from tests.support.serving import BODY, JSON
+from tests.support.serving import BODY, JSON, is_free
 from tests.support.waiting import wait_until
 
 REQUESTS = 'vendorsrv_requests_total{code="",path="/unique",status="200"}'
@@ -163,4 +163,17 @@ def test_the_shared_directory_is_private_and_removed(tmp_path: Path) -> None:
     with counting(tmp_path, workers=1) as fleet:
         assert 0o700 == shared(fleet).stat().st_mode & 0o777
         assert 0 == fleet.end()
+    assert [] == list((tmp_path / "tmp").iterdir())
+
+
+def test_the_directory_of_a_killed_server_is_removed_by_the_next(tmp_path: Path) -> None:
+    """A server that is started after another one was killed removes the directory that was left."""
+    with counting(tmp_path) as fleet:
+        fleet.process.kill()
+        fleet.process.wait(60)
+        (left,) = (tmp_path / "tmp").iterdir()
+        wait_until(lambda: is_free(fleet.port))
+        fleet.start()
+        wait_until(fleet.answers)
+        assert [False, True] == [path.exists() for path in (left, *(tmp_path / "tmp").iterdir())]
     assert [] == list((tmp_path / "tmp").iterdir())
