@@ -263,6 +263,24 @@ def test_a_url_with_a_value_that_is_not_known_is_503(
     assert "the server of policy rule vendordata:ask: KeyError: 'project_id'" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("remote_ssl_client_crt_file = /nowhere/client.pem", "RuntimeError: Unable to find ssl cert_file"),
+        ("remote_ssl_verify_server_crt = true", "SSLError: "),
+    ],
+)
+def test_a_server_without_tls_admits_nobody(
+    *, tmp_path: Path, fake: FakeKeystone, other: Server, option: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When TLS to the server of a rule fails, or a file for it is missing, requests are 503, and logged."""
+    (tmp_path / "policy.yaml").write_text(f"'vendordata:ask': https://127.0.0.1:{other.port}/\n")
+    with running(write_config(tmp_path, fake, sections=f"[oslo_policy]\n{option}\n")) as server:
+        refused = server.ask("/echo", fake.issue("service"))
+    assert (503, "policy_unavailable", "the server of a policy rule does not answer") == error_of(refused)
+    assert f"the server of policy rule vendordata:ask: {reason}" in caplog.text
+
+
 def test_the_other_server_denies_with_the_usual_message(make: Make, other: Server) -> None:
     """A caller that the server denies is told what a caller is told that a rule denies."""
     other.verdict = b"False"

@@ -206,7 +206,7 @@ class Policy:
             if self.broken:  # oslo.policy itself would use the rules from before the change
                 self.enforcer.load_rules(force_reload=True)
             allowed = bool(self.enforcer.enforce(rule, LocalTarget(target), credentials(caller)))
-        except LookupError:  # the URL of an http: rule names a value that the target lacks
+        except (LookupError, RuntimeError):  # the URL names a value that the target lacks; a certificate is missing
             raise RemoteRule from None
         except (ValueError, TypeError, AttributeError, cfg.Error) as error:  # unreadable, no YAML, or no mapping
             LOG.error("the policy file cannot be read: %s: %s", type(error).__name__, error)
