@@ -98,6 +98,7 @@ def test_unknown_members_are_kept() -> None:
         (b"{}", "instance-id is missing"),
         (b'{"instance-id": "a", "instance-id": "b"}', "the body has the member instance-id more than once"),
         (b'{"a": ' * 65 + b"1" + b"}" * 65, "the body is nested deeper than 64 levels"),
+        (b'{"a": [' + b"[]," * 350_000 + b"[]]}", "the body has more than 10000 values"),
         (b'{"hostname": "\\ud800"}', "the body hostname has a lone surrogate, which is not Unicode text"),
         (b'\xff{"instance-id": "a"}', "the body is not UTF-8 (byte 0)"),
     ],

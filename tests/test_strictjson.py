@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import pytest
 
-from vendorsrv.strictjson import StrictJSONError, encode, parse
+from vendorsrv.strictjson import MAX_VALUES, StrictJSONError, encode, parse
 
 
 class Weekday(IntEnum):
@@ -108,6 +108,47 @@ def test_a_value_that_contains_itself_is_refused() -> None:
 def test_a_value_is_encoded_as_compact_utf_8(value: object, body: bytes) -> None:
     """Values are encoded without spaces and without escapes; tuples become lists."""
     assert body == encode(value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"1," * 9_998 + b"1]",
+        b'{"a": [' + b"[]," * 4_000 + b"1]}",
+        b'["' + b"[,{" * 300_000 + b'"]',
+        b'["' + rb"\",\\" * 100_000 + b'"]',
+        b"[" + b'"\\\\",' * 9_000 + b"1]",
+    ],
+    ids=["values", "lists", "a string of brackets", "a string of escapes", "strings that end with a backslash"],
+)
+def test_a_document_within_the_limit_of_values_is_accepted(body: bytes) -> None:
+    """What is in strings does not count, however many commas and brackets are there."""
+    assert json.loads(body) == parse(body, MAX_VALUES)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"1," * 10_000 + b"1]",
+        b"[" + b"[]," * 10_000 + b"[]]",
+        b'{"a":' * 10_000,
+        b"[" + b'"[",' * 10_000 + b"1]",
+        b"[" + b'"\\\\",' * 10_000 + b"1]",
+        b"[" + b'"\\"",' * 10_000 + b"1]",
+        b"[" + b"1," * 10_000 + rb'"\"\"\"',
+        b"[" + b"1," * 10_000 + b'1"\\',
+    ],
+    ids=lambda body: str(body[:9] + body[-9:]),
+)
+def test_a_document_over_the_limit_of_values_is_refused(body: bytes) -> None:
+    """Over 10,000 values are refused before anything is parsed, also in text that is not JSON."""
+    with pytest.raises(StrictJSONError, match=r"^has more than 10000 values$"):
+        parse(body, MAX_VALUES)
+
+
+def test_without_a_limit_all_values_are_accepted() -> None:
+    """A document of our own, such as an exported pin, may have any number of values."""
+    assert [1] * 20_000 == parse(b"[" + b"1," * 19_999 + b"1]")
 
 
 def test_long_names_cost_no_time() -> None:

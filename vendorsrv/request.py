@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from vendorsrv.errors import BadRequest
-from vendorsrv.strictjson import StrictJSONError, parse
+from vendorsrv.strictjson import MAX_VALUES, StrictJSONError, parse
 
 UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 #: What each pattern of :data:`NovaBody` asks for.
@@ -180,7 +180,7 @@ class VendordataRequest:
 
 def parse_body(body: bytes) -> VendordataRequest:
     try:
-        members = NOVA_BODY.validate_python(parse(body))
+        members = NOVA_BODY.validate_python(parse(body, MAX_VALUES))
     except StrictJSONError as error:
         raise BadRequest(f"the body {error}") from None
     except ValidationError as error:

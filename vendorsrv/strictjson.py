@@ -11,6 +11,9 @@ from typing import Any, Final, NoReturn
 
 #: Levels of arrays and objects. Nova raises RecursionError on deep JSON even with failure_fatal off.
 MAX_DEPTH: Final = 64
+#: Values in a document of others, lists and objects included. Nova sends some hundreds; a megabyte of ``[],[],``
+#: would keep the event loop for seconds.
+MAX_VALUES: Final = 10_000
 #: The largest number that every reader's floats hold (RFC 7493, 2.2).
 LARGEST: Final = sys.float_info.max
 #: Where a value is: the place that contains it, and its name or index there. Formatted only for a message.
@@ -21,14 +24,19 @@ class StrictJSONError(ValueError):
     """The value is not I-JSON; the text says where, and contains nothing of the value but member names."""
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes, max_values: int | None = None) -> Any:
     """Parse UTF-8 JSON; refuse what parsers disagree on.
 
     :param body: the whole text, without a byte order mark.
+    :param max_values: the limit on values, checked before anything is built; :data:`MAX_VALUES` for documents of
+        others.
     :returns: the value, as :func:`json.loads` builds it.
     :raises StrictJSONError: not JSON, a duplicate member name, ``NaN`` or ``Infinity``, a number that no float
-        holds, a lone surrogate, or more than :data:`MAX_DEPTH` levels.
+        holds, a lone surrogate, more than :data:`MAX_DEPTH` levels, or too many values.
     """
+    # Most bodies have fewer commas and brackets than that, those in strings included.
+    if max_values is not None and count_values(body) > max_values < count_values(without_strings(body)):
+        raise StrictJSONError(f"has more than {max_values} values")
     try:
         value = DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -41,6 +49,16 @@ def parse(body: bytes) -> Any:
     if b"\\u" in body or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
         check(value)
     return value
+
+
+def count_values(text: bytes) -> int:
+    """Count a JSON text's values without parsing it; an empty list or object counts twice."""
+    return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def without_strings(text: bytes) -> bytes:
+    """Return JSON without its strings, in linear time, also when the last one has no end."""
+    return b"".join(text.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
 
 
 def encode(value: Any) -> bytes:

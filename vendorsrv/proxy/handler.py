@@ -22,7 +22,7 @@ from vendorsrv.handler import DEADLINE, NAME, RESERVED, Handler
 from vendorsrv.proxy.client import CannotConnect, Reply, TooLarge, Upstream, UpstreamFailure
 from vendorsrv.proxy.options import PROXY_OPTIONS, tls_context
 from vendorsrv.request import VendordataRequest
-from vendorsrv.strictjson import StrictJSONError, parse
+from vendorsrv.strictjson import MAX_VALUES, StrictJSONError, parse
 from vendorsrv.telemetry.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ class Proxy(Handler):
             charset = charset_of(reply.headers.get("content-type", ""))
             if charset != "utf-8":
                 body = body.decode(charset).encode()
-            parse(body)
+            parse(body, MAX_VALUES)
         except (LookupError, UnicodeError):
             raise UpstreamError(f"upstream {self.name} answered with text that cannot be decoded") from None
         except StrictJSONError as error:
