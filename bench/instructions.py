@@ -24,7 +24,7 @@ from tests.support.serving import BODY, write_config
 from vendorsrv import Settings
 from vendorsrv.server.app import create_app
 from vendorsrv.server.serve import uvicorn_config
-from vendorsrv.server.supervisor import WorkerServer
+from vendorsrv.server.worker import WorkerServer
 from vendorsrv.telemetry.logs import set_up_logging
 
 #: Requests that are counted, after as many for warming up.

@@ -22,8 +22,8 @@ FILES = sorted(path for name in ("vendorsrv", "examples", "tests", "bench") for 
 # Lowest first: a package, or a module beside the packages, imports from the rows below its own.
 ROWS = (
     {"concurrency", "errors", "strictjson", "suggest", "tables"},
-    {"answer", "cloudinit", "peers", "request", "telemetry"},
-    {"handler"},
+    {"answer", "cloudinit", "request", "telemetry"},
+    {"handler", "peers"},
     {"database", "settings"},
     {"auth", "cache", "nova", "pins", "scaffold"},
     {"contract", "proxy"},

@@ -40,7 +40,7 @@ OPTIONS: Final = (
         "trusted_proxies",
         item_type=parse_network,  # type: ignore[arg-type] # any function of a text will do
         default=[],
-        help="Addresses and networks of load balancers, whose Forwarded or X-Forwarded-For names the peer.",
+        help="Addresses and networks of load balancers, which name the peer by the PROXY protocol or a header.",
     ),
     cfg.IntOpt("workers", default=1, min=1, help="Worker processes; more than one for each core gains nothing."),
     cfg.ListOpt(
@@ -54,6 +54,10 @@ OPTIONS: Final = (
     ),
     cfg.StrOpt(
         "ca_file", help="PEM file with CA certificates; clients must then present a certificate signed by one of them."
+    ),
+    cfg.IntOpt("max_connections", default=3072, min=2, help="Connections of a worker; at most 3/4 of its open files."),
+    cfg.IntOpt(
+        "max_connections_per_peer", default=256, min=1, help="Connections of one address (IPv6: /64) to a worker."
     ),
     cfg.IntOpt(
         "max_body_bytes", default=2**20, min=1024, help="Maximum request size in bytes; Nova sends up to about 0.5 MB."
@@ -150,6 +154,8 @@ class Settings:
     cert_file: str | None
     key_file: str | None
     ca_file: str | None
+    max_connections: int
+    max_connections_per_peer: int
     max_body_bytes: int
     max_answer_bytes: int
     request_timeout: float

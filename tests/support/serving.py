@@ -24,7 +24,7 @@ from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
 from vendorsrv import Settings, create_app
 from vendorsrv.server.serve import uvicorn_config
-from vendorsrv.server.supervisor import WorkerServer
+from vendorsrv.server.worker import WorkerServer
 
 T = TypeVar("T")
 INSTANCE: Final = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
@@ -136,17 +136,19 @@ def running(config: Path, clock: Callable[[], float] = time.monotonic) -> Iterat
 class Process:
     """``serve`` in a process of its own.
 
+    :param files: its limits of open files, the soft and the hard one; those of this process by default.
     :ivar log: the file that it logs into.
     """
 
-    def __init__(self, config: Path, port: int) -> None:
+    def __init__(self, config: Path, port: int, files: tuple[int, int] | None = None) -> None:
+        limited = ("sh", "-c", f'ulimit -Sn {files[0]} && ulimit -Hn {files[1]} && exec "$@"', "sh") if files else ()
         peers.skip_if_unit()
         self.port = port
         self.log = config.with_name("serve.log")
         modules = config.parent  # handlers may stand beside the configuration
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(config)],
+                [*limited, sys.executable, "-c", SERVE, str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -186,9 +188,9 @@ class Process:
 
 
 @contextmanager
-def serving(config: Path, port: int = 0) -> Iterator[Process]:
+def serving(config: Path, port: int = 0, files: tuple[int, int] | None = None) -> Iterator[Process]:
     """Serve a configuration in a process, which is ended with all its workers in any case."""
-    process = Process(config, port)
+    process = Process(config, port, files)
     try:
         yield process
     finally:

@@ -13,9 +13,12 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from vendorsrv.errors import ConfigError
+from vendorsrv.peers.addresses import Networks
+from vendorsrv.peers.connections import OPTION, Connections
 from vendorsrv.server.protocol import Protocol
 from vendorsrv.server.supervisor import Supervisor
 from vendorsrv.settings import STARTUP_FAILURE
+from vendorsrv.telemetry.metrics import Metrics
 
 
 class Application:
@@ -27,6 +30,8 @@ class Application:
 
     def __init__(self) -> None:
         self.folder = Path(sys.argv[1])
+        counters = {limit: Metrics().counter("vendorsrv_connections_refused_total", limit) for limit in OPTION}
+        self.connections = Connections(1000, 500, Networks(), counters)
         if (self.folder / "broken").exists():
             sys.exit(STARTUP_FAILURE)
 
@@ -54,7 +59,15 @@ def main(patience: float, port: int) -> None:
     """Serve until SIGTERM."""
     logging.basicConfig(level=logging.INFO)
     config = uvicorn.Config(
-        Application, factory=True, port=port, workers=2, lifespan="on", http=Protocol, ws="none", log_config=None
+        Application,
+        factory=True,
+        port=port,
+        workers=2,
+        lifespan="on",
+        http=Protocol,
+        ws="none",
+        log_config=None,
+        proxy_headers=False,
     )
     try:
         Supervisor(config, [config.bind_socket()], patience).run()

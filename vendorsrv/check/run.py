@@ -11,6 +11,7 @@ from oslo_config import cfg
 from vendorsrv.auth.options import AUTHTOKEN, declared, find_problems
 from vendorsrv.auth.service import account_options
 from vendorsrv.cache.answers import build_cache, find_cache_problems
+from vendorsrv.check.files import find_in_files
 from vendorsrv.check.findings import Declared, Finding, IniFile
 from vendorsrv.check.pins import find_contradictory_overrides, find_in_pins
 from vendorsrv.check.policy import find_in_policy
@@ -114,6 +115,7 @@ class Check:
         yield from self.find_in_cache()
         yield from self.find_in_handlers()
         yield from self.find_in_limits()
+        yield from find_in_files(self.ini, self.settings)
         yield from find_in_pins(self.ini, self.settings, self.pinning)
         tls = list(find_in_tls(self.ini, self.settings))
         yield from [*tls, *self.find_missing_files(sections)]

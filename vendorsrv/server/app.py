@@ -27,6 +27,8 @@ from vendorsrv.cloudinit.guard import Guard
 from vendorsrv.errors import ConfigError, MethodNotAllowed, NotFound, ServerError, ServiceUnavailable, VendordataError
 from vendorsrv.handlers.registry import EnabledHandler, Registry
 from vendorsrv.handlers.responder import Responder
+from vendorsrv.peers.addresses import Networks
+from vendorsrv.peers.connections import OPTION, Connections, limit_connections
 from vendorsrv.proxy.handler import Proxy
 from vendorsrv.server.endpoint import ERROR_TYPE, Endpoint, error_body
 from vendorsrv.server.openapi import add_handlers
@@ -66,6 +68,12 @@ class Application(FastAPI):
         )
         self.registry = Registry(settings)
         self.metrics = Metrics()
+        self.connections = Connections(
+            limit_connections(settings.max_connections),
+            settings.max_connections_per_peer,
+            Networks(settings.trusted_proxies),
+            {limit: self.metrics.counter("vendorsrv_connections_refused_total", limit) for limit in OPTION},
+        )
         self.authenticator = Authenticator(settings, metrics=self.metrics)
         handlers = self.registry.handlers.values()
         self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import FunctionType
 from typing import TYPE_CHECKING, Final
 
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from vendorsrv.peers.connections import Connection
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent, HTTPResponseStartEvent
@@ -84,13 +87,38 @@ def head_of(start: HTTPResponseStartEvent, default_headers: list[tuple[bytes, by
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
+
+    :ivar connection: its place among all, unless another than :class:`vendorsrv.server.acceptor.Acceptor` accepted it.
+    """
+
+    connection: Connection | None = None
 
     # uvicorn has no option for the class of its cycle: this is its own method, in which that name is ours. Another
     # class given to each cycle later makes the access to all its attributes slower than one write can save.
     on_headers_complete = FunctionType(
         HttpToolsProtocol.on_headers_complete.__code__, {**vars(httptools_impl), "RequestResponseCycle": Cycle}
     )
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Begin; the client is the peer, whom a trusted proxy may have named."""
+        super().connection_made(transport)
+        if self.connection is not None and self.client is not None:
+            self.client = self.connection.peer, self.client[1]
+            self.connection.is_idle = lambda: self.is_idle
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End, and make room for another connection."""
+        super().connection_lost(exc)
+        if self.connection is not None:
+            self.connection.leave()
+            self.connection = None
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, or be idle."""
+        super().on_response_complete()
+        if self.connection is not None and self.cycle.response_complete:
+            self.connection.rest()
 
     @property
     def is_idle(self) -> bool:

@@ -15,6 +15,7 @@ import uvicorn
 
 from vendorsrv.check.run import StartCheck, before_start
 from vendorsrv.errors import ConfigError
+from vendorsrv.peers.connections import raise_file_limit
 from vendorsrv.server.protocol import Protocol
 from vendorsrv.server.supervisor import FORK, Supervisor
 from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, Settings
@@ -45,7 +46,7 @@ def uvicorn_config(settings: Settings, application: object, workers: int) -> uvi
         log_config=None,  # oslo.log has the handlers
         access_log=False,  # ours says more, and holds no query string
         server_header=False,
-        proxy_headers=False,  # nothing that we decide or log rests on the client's address
+        proxy_headers=False,  # the endpoint reads them, of trusted proxies
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)),
         ssl_certfile=settings.cert_file,
@@ -104,6 +105,7 @@ def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -
     """
     settings = Settings.from_file(config_file)
     set_up_logging(settings.conf)
+    raise_file_limit()
     os.environ[CONFIG_FILE_VARIABLE] = os.path.abspath(config_file)
     config = uvicorn_config(settings, "vendorsrv.server.app:from_environment", workers or settings.workers)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import gc
 import logging
@@ -13,21 +12,18 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from socket import socket
 from typing import Final
 
 import uvicorn
 
 from vendorsrv.errors import ConfigError
-from vendorsrv.server.protocol import Protocol
+from vendorsrv.server.worker import LAST_REQUEST, WorkerServer
 from vendorsrv.settings import STARTUP_FAILURE
-from vendorsrv.telemetry.log_lines import flush_logs
 
 LOG: Final = logging.getLogger(__name__)
-#: Seconds that a worker which stops leaves idle connections open.
-LAST_REQUEST: Final = 1.0
 #: Seconds that a worker may take to start, of which handlers may take 30 to open, that it may be silent, and that it
 #: may take to stop after the last request.
 WORKER_TIMEOUT: Final = 60.0
@@ -40,60 +36,6 @@ OTHERS: Final = {signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, 
 FORK: Final = multiprocessing.get_context("fork")
 #: An option of prctl(2).
 PR_SET_PDEATHSIG: Final = 1
-
-
-class WorkerServer(uvicorn.Server):
-    """uvicorn's server in a worker, which also answers requests that are on their way when it stops.
-
-    :param on_started: called when requests are accepted.
-    :param drains: whether a stop has to wait, with ``draining`` in the application's state, while all is still served.
-    """
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        on_started: Callable[[], None] = lambda: None,
-        drains: Callable[[], bool] = lambda: False,
-    ) -> None:
-        super().__init__(config)
-        self.on_started, self.drains = on_started, drains
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Open the application and listen."""
-        await super().startup(sockets)
-        self.on_started()
-
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Drain, stop accepting, send ``Connection: close`` with each response, close idle connections a second later.
-
-        uvicorn closes idle connections at once: also one that was opened just now, and one of a host in the middle of a
-        boot. Nova does not retry, so a reload would fail that boot. What remains is the moment at the end, which HTTP
-        itself leaves open (RFC 9112, section 9.5).
-        """
-        self.lifespan.state["draining"] = True
-        while self.drains():  # noqa: ASYNC110 - another process says so
-            await asyncio.sleep(0.05)
-        for server in self.servers:
-            server.close()
-        self.server_state.default_headers.append((b"connection", b"close"))
-        deadline = time.monotonic() + LAST_REQUEST
-        await asyncio.sleep(0.05)  # for connections that are being accepted right now
-        if idle := self.idle_connections():
-            LOG.info("Waiting for requests that may be on their way on %d idle connections", idle)
-        while self.idle_connections() and time.monotonic() < deadline:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.05)
-        await super().shutdown(sockets)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Write the log before uvicorn raises the signal again that stopped it, which ends the process."""
-        with super().capture_signals():
-            yield
-            flush_logs()
-
-    def idle_connections(self) -> int:
-        """Return how many connections have no request that is being answered."""
-        return sum(isinstance(each, Protocol) and each.is_idle for each in self.server_state.connections)
 
 
 class Worker:

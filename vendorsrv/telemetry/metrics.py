@@ -67,6 +67,9 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "vendorsrv_cache_failures_total": Family(
         "counter", "Failures of the shared cache, each of which bypasses it for 5 seconds."
     ),
+    "vendorsrv_connections_refused_total": Family(
+        "counter", "Connections closed because their peer, or the worker, has too many.", ("limit",)
+    ),
     "vendorsrv_event_loop_blocked_total": Family(
         "counter", "Times that the event loop of a worker was blocked for more than a second."
     ),

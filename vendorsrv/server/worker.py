@@ -1,0 +1,89 @@
+"""uvicorn's server in a worker: it accepts within limits, and stops without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from socket import socket
+from typing import Final
+
+import uvicorn
+
+from vendorsrv.peers.connections import Connection
+from vendorsrv.server.acceptor import Acceptor
+from vendorsrv.server.protocol import Protocol
+from vendorsrv.telemetry.log_lines import flush_logs
+
+LOG: Final = logging.getLogger(__name__)
+#: Seconds that a worker which stops leaves idle connections open.
+LAST_REQUEST: Final = 1.0
+
+
+class WorkerServer(uvicorn.Server):
+    """uvicorn's server in a worker, which also answers requests that are on their way when it stops.
+
+    :param on_started: called when requests are accepted.
+    :param drains: whether a stop has to wait, with ``draining`` in the application's state, while all is still served.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_started: Callable[[], None] = lambda: None,
+        drains: Callable[[], bool] = lambda: False,
+    ) -> None:
+        super().__init__(config)
+        self.on_started, self.drains = on_started, drains
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Open the application and listen."""
+        await super().startup([])  # uvicorn's own way to listen knows no limits
+        listeners = sockets or [self.config.bind_socket()]
+        self.servers = [self.accept_on(each) for each in listeners]  # type: ignore[misc] # which uvicorn only closes
+        self.on_started()
+
+    def accept_on(self, listener: socket) -> Acceptor:
+        """Accept the connections of a socket."""
+
+        def new_protocol(connection: Connection) -> Protocol:
+            protocol = Protocol(self.config, self.server_state, self.lifespan.state)
+            protocol.connection = connection
+            return protocol
+
+        connections = self.config.loaded_app.connections
+        return Acceptor(listener, self.config.backlog, self.config.ssl, connections, new_protocol)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Drain, stop accepting, send ``Connection: close`` with each response, close idle connections a second later.
+
+        uvicorn closes idle connections at once: also one that was opened just now, and one of a host in the middle of a
+        boot. Nova does not retry, so a reload would fail that boot. What remains is the moment at the end, which HTTP
+        itself leaves open (RFC 9112, section 9.5).
+        """
+        self.lifespan.state["draining"] = True
+        while self.drains():  # noqa: ASYNC110 - another process says so
+            await asyncio.sleep(0.05)
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers.append((b"connection", b"close"))
+        deadline = time.monotonic() + LAST_REQUEST
+        await asyncio.sleep(0.05)  # for connections that are being accepted right now
+        if idle := self.idle_connections():
+            LOG.info("Waiting for requests that may be on their way on %d idle connections", idle)
+        while self.idle_connections() and time.monotonic() < deadline:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Write the log before uvicorn raises the signal again that stopped it, which ends the process."""
+        with super().capture_signals():
+            yield
+            flush_logs()
+
+    def idle_connections(self) -> int:
+        """Return how many connections have no request that is being answered."""
+        return sum(isinstance(each, Protocol) and each.is_idle for each in self.server_state.connections)
