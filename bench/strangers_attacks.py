@@ -12,6 +12,7 @@ import secrets
 import signal
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -146,9 +147,24 @@ def crowd(
         time.sleep(0.2)
 
 
+def reset(stranger: Stranger) -> None:
+    """Ask, and reset the connection after the answer, which leaves it open."""
+    while stranger.goes_on():
+        with suppress(OSError), stranger.connect() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.settimeout(1)
+            stranger.send(connection, get(b"/-/live"))
+            stranger.read(connection)
+
+
 def ask(stranger: Stranger, count: int, request: Callable[[], bytes], pause: float = 0.0) -> None:
     """Ask over many connections: each sends a request, reads all of the answer, and pauses."""
-    threads = [threading.Thread(target=ask_alone, args=(stranger, request, pause)) for _ in range(count)]
+    at_once(count, lambda: ask_alone(stranger, request, pause))
+
+
+def at_once(count: int, work: Callable[[], None]) -> None:
+    """Do something in many threads, and wait for their ends."""
+    threads = [threading.Thread(target=work) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -200,6 +216,7 @@ ATTACKS: Final[dict[str, Callable[[Stranger], None]]] = {
     "made-up tokens, 80 a second": lambda each: ask(each, 20, made_up, 0.25),
     "made-up tokens, at full speed": lambda each: ask(each, 50, made_up),
     "new connections, 200 at a time": lambda each: ask(each, 200, lambda: get(b"/-/live", CLOSE)),
+    "connections that are reset": lambda each: at_once(50, lambda: reset(each)),
     "500 half handshakes": lambda each: crowd(each, 500, HALF_A_HANDSHAKE, tls=False),
 }
 #: Attacks on servers that speak TLS.

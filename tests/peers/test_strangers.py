@@ -24,6 +24,7 @@ HELD = {
     "made-up tokens, 80 a second": "401",
     "made-up tokens, at full speed": "401",
     "new connections, 200 at a time": "200",
+    "connections that are reset": "200",
 }
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
+import struct
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -12,6 +16,8 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from tests.support.fixtures import House
+from tests.support.waiting import wait_until
 from vendorsrv.server.protocol import Protocol
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -187,3 +193,14 @@ def test_a_client_that_has_left_gets_nothing() -> None:
             super().connection_made(transport)
 
     assert [] == exchange(Known, application).writes
+
+
+def test_a_connection_that_was_reset_is_forgotten(house: House) -> None:
+    """Nothing keeps a connection in memory after the client has reset it, no timer of an idle connection either."""
+    others = set(house.server.uvicorn.server_state.connections)
+    with socket.create_connection(("127.0.0.1", house.server.port)) as client:
+        client.sendall(b"GET /-/live HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        (served,) = (weakref.ref(each) for each in house.server.uvicorn.server_state.connections - others)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_until(lambda: gc.collect() >= 0 and served() is None)

@@ -108,8 +108,12 @@ class Protocol(HttpToolsProtocol):
             self.connection.is_idle = lambda: self.is_idle
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End, and make room for another connection."""
-        super().connection_lost(exc)
+        """End, and make room for another connection.
+
+        uvicorn leaves the timer of an idle connection running after a reset, which keeps the connection in memory: for
+        it, the client has closed the connection.
+        """
+        super().connection_lost(None)
         if self.connection is not None:
             self.connection.leave()
             self.connection = None
