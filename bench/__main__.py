@@ -22,6 +22,7 @@ from bench import (
     reads,
     scaling,
     single_flight,
+    stops,
     strangers,
     throughput,
 )
@@ -43,6 +44,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Rows]]] = {
     "keeping": keeping.report,
     "growth": growth.report,
     "scaling": scaling.report,
+    "stops": stops.report,
     "strangers": strangers.report,
 }
 

@@ -11,6 +11,7 @@ from bench.contenders import keystone_and_token
 from bench.scaling import HANDLERS
 from bench.scaling_hosts import cloud, missing_requirement, recommended
 from bench.scaling_outage import CLIENTS, disconnect_and_reconnect
+from bench.stops import stop_and_reload
 from tests.support.databases import database
 from tests.support.peers.server import Options
 from tests.support.pin_stores import make_table
@@ -46,3 +47,10 @@ def test_an_instance_keeps_one_answer_when_a_host_is_disconnected(tmp_path: Path
     assert found.instances <= found.runs <= found.instances + CLIENTS
     assert found.instances > 0
     assert 4 * CLIENTS >= sum(found.failed.values())
+
+
+def test_no_stop_and_no_reload_loses_a_request() -> None:
+    """Behind HAProxy as docs/scaling.md has it, with TLS, hosts are stopped and reloaded under load without a loss."""
+    require_program("haproxy")
+    found = stop_and_reload(1, timeout=60)
+    assert {"stop": [], "reload": []} == {event: result.lost for event, result in found.items()}
