@@ -16,8 +16,9 @@ from tests.support.pages import ROOT
 from tests.support.scraping import of, samples
 from tests.support.serving import write_config
 from vendorsrv import UpstreamError
-from vendorsrv.telemetry.exposition import expose
+from vendorsrv.telemetry.exposition import Exposition, expose
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
+from vendorsrv.testing.clock import ManualClock
 
 #: Runs in a process of its own, since a worker configures logging.
 WORKER = """\
@@ -119,3 +120,57 @@ def test_an_application_shares_its_metrics(
     done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, check=True)
     assert workers == samples(done.stdout)["vendorsrv_workers"]
     assert 1 == found_in(metrics)["vendorsrv_workers"]
+
+
+def test_a_text_is_kept_for_a_second() -> None:
+    """Scrapes within a second get the same text, and a later one gets a new one."""
+    clock, metrics = ManualClock(), Metrics()
+    waits = metrics.counter("vendorsrv_pin_waits_total")
+    exposition = Exposition(metrics.counts, clock)
+
+    async def scrape() -> float:
+        text, _ = await exposition.text("")
+        return samples(text.decode()).get("vendorsrv_pin_waits_total", 0.0)
+
+    found = [asyncio.run(scrape())]
+    for seconds in (0.9, 0.2):
+        waits.inc()
+        clock.advance(seconds)
+        found.append(asyncio.run(scrape()))
+    assert [0, 0, 2] == found
+
+
+def test_concurrent_scrapes_share_one_text() -> None:
+    """Fifty scrapers that ask at once cost the worker one text."""
+    exposition = Exposition(Metrics().counts, ManualClock())
+
+    async def scrape() -> list[tuple[bytes, str]]:
+        return await asyncio.gather(*(exposition.text("") for _ in range(50)))
+
+    assert 1 == len({id(text) for text, _ in asyncio.run(scrape())})
+
+
+def test_each_format_is_kept_apart() -> None:
+    """A scraper that accepts OpenMetrics does not get the text that was kept for another."""
+    exposition = Exposition(Metrics().counts, ManualClock())
+
+    async def scrape() -> tuple[bytes, bytes]:
+        plain, _ = await exposition.text("")
+        openmetrics, _ = await exposition.text("application/openmetrics-text; version=1.0.0")
+        return plain[-6:], openmetrics[-6:]
+
+    plain, openmetrics = asyncio.run(scrape())
+    assert (True, False) == (openmetrics == b"# EOF\n", plain == b"# EOF\n")
+
+
+def test_idle_histograms_are_left_out_and_idle_counters_are_zero() -> None:
+    """A handler that was never asked has no histogram, and its error counters begin at 0, as rate() needs it."""
+    metrics = Metrics()
+    handler = HandlerMetrics(metrics, "mail")
+    before, _ = expose(metrics.counts, "")
+    assert b'vendorsrv_handler_run_duration_seconds_count{handler="mail"}' not in before
+    assert b'vendorsrv_handler_runs_total{handler="mail",outcome="upstream_failed"} 0.0\n' in before
+    with handler.runs.measure():
+        pass
+    after, _ = expose(metrics.counts, "")
+    assert b'vendorsrv_handler_run_duration_seconds_count{handler="mail"} 1.0\n' in after

@@ -74,13 +74,16 @@ def test_requests_are_counted_by_path_status_and_code(server: Server, fake: Fake
 def test_clients_cannot_create_time_series(server: Server, fake: FakeKeystone) -> None:
     """Unknown paths share one label, and nothing that a client sends is in the text."""
     nova = fake.issue("service")
+    server.ask("/echo", nova)
+    server.ask("/planted-path", nova)
+    wait_for(server.client, 'request_duration_seconds_count{path="other"}', 1)
     before = {line.rpartition(" ")[0] for line in server.client.get("/-/metrics").text.splitlines()}
     server.ask("/echo", nova)
     server.ask("/planted-path", nova)
     server.ask("/planted/path", nova)
     server.ask("/echo", "planted-token")
     server.client.request("PLANTED", "/echo")
-    wait_for(server.client, 'requests_total{code="not_found",path="other",status="404"}', 2)
+    wait_for(server.client, 'requests_total{code="not_found",path="other",status="404"}', 3)
     text = server.client.get("/-/metrics").text
     assert before == {line.rpartition(" ")[0] for line in text.splitlines()}
     assert [] == [each for each in ("planted", "PLANTED", INSTANCE, nova, "web-1") if each in text]

@@ -34,7 +34,7 @@ from vendorsrv.server.endpoint import ERROR_TYPE, Endpoint, error_body
 from vendorsrv.server.openapi import add_handlers
 from vendorsrv.server.pipeline import CLOUD_INIT, Pipeline
 from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
-from vendorsrv.telemetry.exposition import expose
+from vendorsrv.telemetry.exposition import Exposition
 from vendorsrv.telemetry.logs import REQUEST_ID, set_up_logging
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics, RequestMetrics
 from vendorsrv.telemetry.watchdog import Watchdog
@@ -170,6 +170,7 @@ class Application(FastAPI):
         return self.openapi_schema
 
     def add_own_routes(self) -> None:
+        self.exposition = Exposition(self.metrics.counts)
         for path, answer, summary, more in (
             ("/-/live", self.live, "The process runs", {}),
             ("/-/ready", self.ready, "Requests can be answered", {}),
@@ -221,8 +222,8 @@ class Application(FastAPI):
         if self.disabling_file and os.path.exists(self.disabling_file):
             raise ServiceUnavailable("the server is disabled by the file of disable_by_file_path")
 
-    def metrics_page(self, request: Request) -> Response:  # no coroutine: FastAPI runs it in a thread
-        text, content_type = expose(self.metrics.counts, request.headers.get("accept", ""))
+    async def metrics_page(self, request: Request) -> Response:
+        text, content_type = await self.exposition.text(request.headers.get("accept", ""))
         return Response(text, headers={"content-type": content_type})
 
     async def docs(self) -> HTMLResponse:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from vendorsrv.telemetry.metrics import BUCKETS, FAMILIES, SUM
 from vendorsrv.telemetry.shared_counts import Counts, Key, add
@@ -12,6 +15,9 @@ from vendorsrv.telemetry.shared_counts import Counts, Key, add
 if TYPE_CHECKING:  # imported by the first request for metrics
     from prometheus_client import Metric
     from prometheus_client.registry import Collector
+
+#: Seconds for which a text is kept; Prometheus scrapes every 15 or 60.
+KEPT: Final = 1.0
 
 
 class CountsCollector:
@@ -44,6 +50,35 @@ def expose(counts: Counts, accept: str) -> tuple[bytes, str]:
     return encode(cast("Collector", CountsCollector(counts))), content_type
 
 
+class Exposition:
+    """The text for scrapes: a worker creates one at a time, and keeps that of each format for :data:`KEPT` seconds.
+
+    Scrapers without pause would otherwise take from Nova's requests the time of the event loop.
+
+    :param clock: seconds that only go forward.
+    """
+
+    def __init__(self, counts: Counts, clock: Callable[[], float] = time.monotonic) -> None:
+        self.counts, self.clock = counts, clock
+        self.lock = asyncio.Lock()
+        #: By content type, of which Prometheus has a handful: when it was begun, and the text.
+        self.kept: dict[str, tuple[float, bytes]] = {}
+
+    async def text(self, accept: str) -> tuple[bytes, str]:
+        """Return what :func:`expose` returns, counted at most :data:`KEPT` seconds before this call or after it."""
+        from prometheus_client.exposition import choose_encoder
+
+        _, content_type = choose_encoder(accept)
+        asked = self.clock()
+        async with self.lock:
+            begun, text = self.kept.get(content_type, (-math.inf, b""))
+            if asked - begun >= KEPT:  # not the time now: who waited for a slow text takes it
+                begun = self.clock()
+                text, _ = await asyncio.to_thread(expose, self.counts, accept)
+                self.kept[content_type] = (begun, text)
+        return text, content_type
+
+
 def is_known(key: Key) -> bool:
     """Whether this version has the metric: after an upgrade, workers of two versions may run for some time."""
     family = FAMILIES.get(key[0])
@@ -57,8 +92,9 @@ def as_metric(name: str, numbers: Mapping[Key, float]) -> Metric:
     if family.kind == "histogram":
         histogram = HistogramMetricFamily(name, family.help, labels=family.labels)
         for labels in dict.fromkeys(key[:-1] for key in numbers):
-            sums = accumulate(numbers.get((*labels, bucket), 0.0) for bucket in BUCKETS)
-            histogram.add_metric(labels, list(zip(BUCKETS, sums, strict=True)), numbers.get((*labels, SUM), 0.0))
+            sums = list(accumulate(numbers.get((*labels, bucket), 0.0) for bucket in BUCKETS))
+            if sums[-1]:  # most of the text are histograms, and most paths and handlers of a big server are idle
+                histogram.add_metric(labels, list(zip(BUCKETS, sums, strict=True)), numbers.get((*labels, SUM), 0.0))
         return histogram
     kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
     metric = kind(name, family.help, labels=family.labels)
