@@ -62,14 +62,16 @@ def resident(pid: str) -> int:
 
 
 @contextmanager
-def serving(folder: Path, keystone: Keystone | FakeKeystone, way: str) -> Iterator[Target]:
+def serving(folder: Path, keystone: Keystone | FakeKeystone, way: str, **options: object) -> Iterator[Target]:
     """Run a server with one worker and the usual limit of files.
 
     :param way: ``direct`` or ``HAProxy``, with ``, TLS`` or without.
+    :param options: of ``[vendorsrv]``.
     """
     folder.mkdir()
     behind_haproxy, tls = way.startswith("HAProxy"), way.endswith("TLS")
-    options: dict[str, object] = {"trusted_proxies": "127.0.0.1"} if behind_haproxy else {}
+    if behind_haproxy:
+        options["trusted_proxies"] = "127.0.0.1"
     trust = None
     if tls:
         authorities = Authorities(folder)
