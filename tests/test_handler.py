@@ -15,6 +15,11 @@ from vendorsrv import Handler, HandlerDefinitionError, OnError, VendordataReques
 MINE = cfg.StrOpt("mine")
 
 
+async def coroutine(_: Handler) -> dict[str, Any]:
+    """What a handler's state() may not be."""
+    return {}
+
+
 @pytest.mark.parametrize(
     ("attributes", "problem"),
     [
@@ -48,6 +53,7 @@ MINE = cfg.StrOpt("mine")
         ({"handle": "no"}, "handle must be a method"),
         ({"open": lambda self: None}, "open must be an async def"),
         ({"close": lambda self: None}, "close must be an async def"),
+        ({"state": coroutine}, "state must be a plain def"),
         ({"options": ("domain",)}, "options contains a str; it must contain oslo.config options"),
         ({"options": (MINE, MINE)}, "option 'mine' is declared twice, or exists for every handler"),
         (

@@ -134,7 +134,10 @@ class Handler:
         """Release what :meth:`open` created; runs when the worker stops."""
 
     def state(self) -> Mapping[str, Any]:
-        """Return the state of the handler's dependencies without blocking; public in ``/-/ready``."""
+        """Return the state of the handler's dependencies without blocking: a JSON object, public in ``/-/ready``.
+
+        If it raises or returns something else, the state is ``error``, and the server stays ready.
+        """
         return {}
 
     def handle(self, request: VendordataRequest) -> Any:
@@ -184,6 +187,8 @@ def contradictions(cls: type[Handler]) -> list[str]:
         for name in ("open", "close")
         if not inspect.iscoroutinefunction(getattr(cls, name))
     )
+    if inspect.iscoroutinefunction(cls.state):
+        found.append("state must be a plain def")
     found.extend(storage_contradictions(pin=cls.pin, cache_for=cls.cache_for, on_error=cls.on_error))
     for attribute, least in (("threads", 1), ("concurrency", 1), ("queue", 0)):
         value = getattr(cls, attribute)

@@ -170,3 +170,30 @@ def test_a_thread_that_hangs_is_busy_until_its_call_returns(hasty: Theatre) -> N
     assert ["handler_timeout", "handler_timeout", "busy"] == codes
     over.set()
     wait_until(lambda: hasty.ask("/plain").status_code == 200)
+
+
+def planted() -> Any:
+    """A state() that fails."""
+    raise ValueError("planted-secret")
+
+
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [
+        (planted, "ValueError"),
+        (lambda: None, "TypeError"),
+        (lambda: {"since": object()}, "TypeError"),
+        (lambda: {"load": float("nan")}, "ValueError"),
+        (lambda: {"name": "\ud800"}, "UnicodeEncodeError"),
+    ],
+)
+def test_a_state_that_fails_is_that_handler_s_error(
+    theatre: Theatre, caplog: pytest.LogCaptureFixture, state: Callable[[], Any], error: str
+) -> None:
+    """A state() that raises or returns no JSON object is shown and logged with its handler, and the server is ready."""
+    theatre.server.app.registry.handlers["scripted"].handler.state = state  # type: ignore[method-assign]
+    response = theatre.server.client.get("/-/ready")
+    assert 200 == response.status_code
+    assert {"state": "error", "error": error} == response.json()["handlers"]["scripted"]
+    assert f"handler scripted: state() raised {error} (" in caplog.text
+    assert "planted-secret" not in caplog.text

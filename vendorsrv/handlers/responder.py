@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from vendorsrv.handlers.limiter import Limiter
 from vendorsrv.handlers.registry import EnabledHandler
 from vendorsrv.request import VendordataRequest
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
+from vendorsrv.telemetry.tracebacks import raised_at
 
 if TYPE_CHECKING:  # SQLAlchemy is only for handlers that pin
     from vendorsrv.pins.pin import Pins
@@ -204,9 +206,15 @@ class Responder:
         return CacheKey(question, self.owner + caller + request.instance_id.encode(), question)
 
     def state(self) -> dict[str, Any]:
-        """Return the handler's state for ``/-/ready``."""
+        """Return the handler's state for ``/-/ready``: ``error`` when its own method fails or gives no JSON object."""
+        try:
+            own = dict(self.enabled.handler.state())
+            json.dumps(own, allow_nan=False, ensure_ascii=False).encode()  # as FastAPI writes it
+        except Exception as error:  # noqa: BLE001 - an author's code
+            LOG.error("handler %s: state() raised %s (%s)", self.name, type(error).__name__, raised_at(error))
+            own = {"state": "error", "error": type(error).__name__}
         return {
             "state": "circuit_open" if self.limiter.is_open else "ok",
-            **self.enabled.handler.state(),
+            **own,
             **{mode.value: count for mode, count in self.fallbacks.items()},
         }
