@@ -31,6 +31,10 @@ STATUS: Final = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 #: What a socket without blocking says instead of waiting.
 LATER: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
+#: A stranger does not care who answers.
+CONTEXT: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+CONTEXT.check_hostname, CONTEXT.verify_mode = False, ssl.CERT_NONE
+
 POST: Final = b"POST /mailserver HTTP/1.1\r\nHost: vendordata\r\nContent-Type: application/json\r\n"
 #: The first bytes of a TLS handshake of 512 bytes (RFC 8446, 5.1), which are all that come.
 HALF_A_HANDSHAKE: Final = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
@@ -73,9 +77,7 @@ class Stranger:
             connection.settimeout(1)
             connection.connect((self.host, self.port))
             if self.tls and tls:
-                context = ssl.create_default_context()
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-                connection = context.wrap_socket(connection)
+                connection = CONTEXT.wrap_socket(connection)
         except OSError as error:
             connection.close()
             self.found[f"connect: {type(error).__name__}"] += 1
@@ -217,10 +219,11 @@ ATTACKS: Final[dict[str, Callable[[Stranger], None]]] = {
     "made-up tokens, at full speed": lambda each: ask(each, 50, made_up),
     "new connections, 200 at a time": lambda each: ask(each, 200, lambda: get(b"/-/live", CLOSE)),
     "connections that are reset": lambda each: at_once(50, lambda: reset(each)),
+    "200 handshakes at a time": lambda each: ask(each, 200, lambda: get(b"/-/live", CLOSE)),
     "500 half handshakes": lambda each: crowd(each, 500, HALF_A_HANDSHAKE, tls=False),
 }
 #: Attacks on servers that speak TLS.
-BY_TLS: Final = frozenset({"500 half handshakes"})
+BY_TLS: Final = frozenset({"200 handshakes at a time", "500 half handshakes"})
 
 
 def main(words: Sequence[str]) -> None:
