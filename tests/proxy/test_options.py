@@ -144,11 +144,20 @@ def test_files_that_are_not_certificates_are_found(tmp_path: Path) -> None:
     ] == bad_key
 
 
-@pytest.mark.parametrize("name", ["cloud-init", "a b", "-a", "x" * 64])
+@pytest.mark.parametrize("name", ["cloud-init", "a b", "-a", "x" * 64, "Rack"])
 def test_a_section_s_name_must_be_a_url_segment(tmp_path: Path, name: str) -> None:
-    """A name that is reserved, too long or not a URL segment is an error."""
+    """A name that is reserved, too long, not a URL segment or not in lower case is an error."""
     found = findings(tmp_path, GOOD, name)
-    assert any(each.endswith("letters, digits, - and _, and not reserved") for each in found)
+    assert any(
+        f" [proxy:{name}]: " in each and each.endswith("letters, digits, - and _, and not reserved") for each in found
+    )
+
+
+def test_a_server_does_not_start_with_a_name_in_capitals(tmp_path: Path) -> None:
+    """The registry refuses a section that would be served under another name than it has."""
+    path = write_config(tmp_path, handlers="", sections=f"[proxy:Rack]\n{GOOD}")
+    with pytest.raises(ConfigError, match=r"^\[proxy:Rack\]: the name must be a URL segment of lower-case letters"):
+        Registry(Settings.from_file(path))
 
 
 def test_a_mistyped_section_gets_a_suggestion(tmp_path: Path) -> None:
@@ -176,7 +185,7 @@ def test_a_server_does_not_start_with_a_wrong_url(tmp_path: Path) -> None:
 
 def test_the_handlers_command_lists_proxies_behind_the_handlers(tmp_path: Path) -> None:
     """Proxies are listed by name, with their section as source and their options."""
-    sections = f"[proxy:Site]\n{GOOD}cache_for = 60\n[proxy:rack]\n{GOOD}"
+    sections = f"[proxy:site]\n{GOOD}cache_for = 60\n[proxy:rack]\n{GOOD}"
     path = write_config(tmp_path, sections=sections)
     result = CliRunner().invoke(main, ["handlers", "--config-file", str(path), "--json"])
     shown = json.loads(result.output)

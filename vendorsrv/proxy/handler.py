@@ -226,8 +226,8 @@ def read_cache_control(value: str) -> tuple[bool, float | None]:
 
 def find_proxies(conf: cfg.ConfigOpts) -> tuple[list[type[Proxy]], list[str]]:
     """Return a class for each section ``[proxy:<name>]``, by name, and a sentence for each that cannot be one."""
-    sections = {section.lower() for section in conf.list_all_sections()}  # as oslo.config compares them
-    names = sorted(section.removeprefix(PREFIX) for section in sections if section.startswith(PREFIX))
+    sections = conf.list_all_sections()
+    names = sorted({section[len(PREFIX) :] for section in sections if section.lower().startswith(PREFIX)})
     good = [name for name in names if NAME.fullmatch(name) and name not in RESERVED]
     rule = "the name must be a URL segment of lower-case letters, digits, - and _, and not reserved"
     problems = [f"[{PREFIX}{name}]: {rule}" for name in names if name not in good]
