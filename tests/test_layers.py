@@ -44,7 +44,7 @@ ONLY_IN = {
     "cryptography": {"check", "pins"},
     "dogpile": {"cache"},
     "fastapi": {"server"},
-    "httpx": {"proxy"},
+    "h11": {"proxy"},
     "jinja2": {"cloudinit"},
     "jsonschema": {"cloudinit"},
     "keystone": {"demo"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import socket
@@ -13,7 +14,8 @@ import pytest
 
 from tests.support.serving import free_port, run
 from tests.support.upstreams import Other
-from vendorsrv.proxy.client import CannotConnect, Reply, TooLarge, Upstream, UpstreamFailure, decode
+from vendorsrv.proxy.client import CannotConnect, Upstream, decode
+from vendorsrv.proxy.connection import Reply, TooLarge, UpstreamFailure
 from vendorsrv.proxy.options import tls_context
 from vendorsrv.testing.misbehaviour import body, hangs_up, raw, sends
 from vendorsrv.testing.upstream import FakeUpstream, Received
@@ -47,12 +49,12 @@ def gzipped(content: bytes) -> bytes:
 )
 def test_requested_content_encodings_are_decoded(encoding: str, content: bytes) -> None:
     """Content in gzip and in either kind of deflate is decoded."""
-    assert TEXT == decode(content, encoding, 100)
+    assert TEXT == run(decode(content, encoding, 100))
 
 
 def test_an_empty_body_needs_no_decoding() -> None:
     """An empty body is empty, whatever Content-Encoding says."""
-    assert b"" == decode(b"", "gzip", 100)
+    assert b"" == run(decode(b"", "gzip", 100))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,31 @@ def test_an_empty_body_needs_no_decoding() -> None:
 def test_a_broken_or_unknown_encoding_is_unreadable(encoding: str, content: bytes) -> None:
     """Broken, truncated and unrequested encodings raise UpstreamFailure."""
     with pytest.raises(UpstreamFailure, match="content encoding"):
-        decode(content, encoding, 100)
+        run(decode(content, encoding, 100))
+
+
+def test_decoding_takes_turns_with_other_work() -> None:
+    """Half a megabyte is decoded in many steps, and other work has a turn between two of them."""
+
+    async def decode_beside() -> tuple[bytes, int]:
+        decoding = asyncio.create_task(decode(gzip.compress(content, compresslevel=0), "gzip", 2**20))
+        turns = 0
+        while not decoding.done():
+            await asyncio.sleep(0)
+            turns += 1
+        return await decoding, turns
+
+    content = b"x" * 2**19
+    decoded, turns = run(decode_beside())
+    assert content == decoded
+    assert turns > 30
+
+
+def test_many_compressed_streams_are_refused() -> None:
+    """An answer of 100 streams is decoded; one of 50,000 raises UpstreamFailure, though all are empty."""
+    assert b"x" * 100 == run(decode(gzipped(b"x") * 100, "gzip", 2**20))
+    with pytest.raises(UpstreamFailure, match="more than 100 compressed streams"):
+        run(decode(gzipped(b"") * 50_000, "gzip", 2**20))
 
 
 def test_decoding_stops_at_the_limit() -> None:
@@ -77,7 +103,7 @@ def test_decoding_stops_at_the_limit() -> None:
     bomb = gzipped(b"\0" * 100 * 2**20)
     tracemalloc.start()
     with pytest.raises(TooLarge):
-        decode(bomb, "gzip", 2**20)
+        run(decode(bomb, "gzip", 2**20))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * 2**20
@@ -97,6 +123,7 @@ async def posted(
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
         max_bytes=1000,
+        silence=0.0,
     )
     try:
         for _ in range(times - 1):

@@ -19,7 +19,8 @@ from vendorsrv.answer import HandlerAnswer
 from vendorsrv.auth.service import ServiceToken, service_session
 from vendorsrv.errors import HandlerTimeout, UpstreamError, UpstreamRefused, VendordataError
 from vendorsrv.handler import DEADLINE, NAME, RESERVED, Handler
-from vendorsrv.proxy.client import CannotConnect, Reply, TooLarge, Upstream, UpstreamFailure
+from vendorsrv.proxy.client import CannotConnect, Upstream
+from vendorsrv.proxy.connection import Reply, TooLarge, UpstreamFailure
 from vendorsrv.proxy.options import PROXY_OPTIONS, tls_context
 from vendorsrv.request import VendordataRequest
 from vendorsrv.strictjson import MAX_VALUES, StrictJSONError, parse

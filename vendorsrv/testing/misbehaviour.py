@@ -120,6 +120,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "hangs up": hangs_up,
     "cut short": sends(raw(200, '{"a": 1}')[:-3]),
     "wrong length": sends(raw(200, '{"a": 1}').replace(b"Length: 8", b"Length: 5")),
+    "two responses": sends(raw(200, '{"a": 1}') * 2),
     "bad gzip": body("{}", Content_Encoding="gzip"),
 }
 

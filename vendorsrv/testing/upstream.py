@@ -71,10 +71,11 @@ class UpstreamRequestHandler(BaseHTTPRequestHandler):
         self.send_response_only(reply.status)
         for name, value in {"Content-Type": "application/json", **reply.headers}.items():
             self.send_header(name, value)
-        if reply.status not in {204, 304} and "Content-Length" not in reply.headers:
+        empty = reply.status in {204, 304}  # RFC 9110, 6.4.1
+        if not empty and "Content-Length" not in reply.headers:
             self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
-        self.wfile.write(reply.body)
+        self.wfile.write(b"" if empty else reply.body)
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""

@@ -29,6 +29,7 @@ NO_DATA: Final = "the error says what is wrong with it, and where"
 REFUSED: Final = "`on_error` decides for each target, Nova for all at once"
 RAISED: Final = "the instance gets no vendordata of any target"
 SLOW: Final = "Nova's limit is for each read, a proxy's for the whole answer"
+SURPLUS: Final = "what follows an answer could become that of another instance"
 BROKEN: Final = "the whole answer or none"
 
 
@@ -154,8 +155,9 @@ FAILED: Final = {
         dropped("UnknownConnectionError"), bad_gateway("upstream … sent an incomplete or broken response"), BROKEN
     ),
     "wrong length": Case(
-        dropped("JSONDecodeError"), unreadable("is not JSON: Expecting value (line 1, column 6)"), BROKEN
+        dropped("JSONDecodeError"), bad_gateway("upstream … sent an incomplete or broken response"), BROKEN
     ),
+    "two responses": Case(kept({"a": 1}), bad_gateway("upstream … sent an incomplete or broken response"), SURPLUS),
     "bad gzip": Case(
         dropped("UnknownConnectionError"), bad_gateway("upstream … sent an incomplete or broken response"), BROKEN
     ),
