@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench.effort import EFFORT, QUICK
-from bench.strangers_attacks import ATTACKS, BY_TLS
+from bench.strangers_attacks import ATTACKS, BY_TLS, ON_ADMIN
 from bench.strangers_nova import NEW_TOKEN_EVERY, NOVA_TIMEOUT, Calls, Nova
 from bench.strangers_servers import Target, serving
 from tests.support.keystone import NOVA, Keystone
@@ -140,7 +140,8 @@ def let_attack(target: Target, sources: Sequence[str], attack: str, seconds: flo
 
 def command(target: Target, source: str, attack: str, seconds: float) -> list[str]:
     """Return the command of a stranger."""
-    words = [attack, target.host, str(target.port), source, str(seconds), *(["tls"] if target.trust else [])]
+    port = target.admin_port if attack in ON_ADMIN else target.port
+    words = [attack, target.host, str(port), source, str(seconds), *(["tls"] if target.trust else [])]
     return [sys.executable, "-m", "bench.strangers_attacks", *words]
 
 

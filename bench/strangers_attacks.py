@@ -212,7 +212,7 @@ ATTACKS: Final[dict[str, Callable[[Stranger], None]]] = {
     "huge body, refused": lambda each: flood(each, POST + b"Content-Length: 10000000000\r\n\r\n", repeat(b"a" * BLOCK)),
     "1,100 silent connections": lambda each: crowd(each, 1100, b""),
     "1,100 half-sent heads": lambda each: crowd(each, 1100, POST, b"X"),
-    "500 that do not read": lambda each: crowd(each, 500, b"", get(b"/-/openapi.json") * 50, reads=False),
+    "500 that do not read": lambda each: crowd(each, 500, b"", get(b"/-/ready") * 50, reads=False),
     "/-/metrics, 50 connections": lambda each: ask(each, 50, lambda: get(b"/-/metrics", CLOSE)),
     "/-/docs, 50 connections": lambda each: ask(each, 50, lambda: get(b"/-/docs/assets/swagger-ui-bundle.js", CLOSE)),
     "made-up tokens, 80 a second": lambda each: ask(each, 20, made_up, 0.25),
@@ -222,6 +222,8 @@ ATTACKS: Final[dict[str, Callable[[Stranger], None]]] = {
     "200 handshakes at a time": lambda each: ask(each, 200, lambda: get(b"/-/live", CLOSE)),
     "500 half handshakes": lambda each: crowd(each, 500, HALF_A_HANDSHAKE, tls=False),
 }
+#: Attacks on the address of the server's own pages; who makes them has reached it, which is on loopback by default.
+ON_ADMIN: Final = frozenset({"/-/metrics, 50 connections", "/-/docs, 50 connections"})
 #: Attacks on servers that speak TLS.
 BY_TLS: Final = frozenset({"200 handshakes at a time", "500 half handshakes"})
 

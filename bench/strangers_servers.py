@@ -28,12 +28,14 @@ class Target(NamedTuple):
     """A server that can be attacked.
 
     :ivar host, port: where strangers and Nova connect to.
+    :ivar admin_port: where strangers connect to for the server's own pages.
     :ivar trust: the authority's file, if there is TLS.
     """
 
     server: Server
     host: str
     port: int
+    admin_port: int
     trust: Path | None
 
     @property
@@ -88,7 +90,7 @@ def serving(folder: Path, keystone: Keystone | FakeKeystone, way: str, **options
         if behind_haproxy:
             port, behind = free_port(), port
             stack.enter_context(haproxy(folder / "haproxy.cfg", haproxy_config(folder, port, behind, tls=tls)))
-        target = Target(server, "127.0.0.1", port, trust)
+        target = Target(server, "127.0.0.1", port, urlsplit(server.admin_url).port or 0, trust)
         wait_until(lambda: answers(target), 60)
         yield target
 

@@ -36,6 +36,10 @@ def default_state_path() -> str:
 OPTIONS: Final = (
     cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
     cfg.PortOpt("port", default=9090, help="TCP port to listen on; 0 picks a free one."),
+    cfg.HostAddressOpt(
+        "admin_host", default="127.0.0.1", help="Address for metrics and API documentation, without TLS."
+    ),
+    cfg.PortOpt("admin_port", default=9091, help="TCP port for metrics and API documentation; empty turns them off."),
     cfg.ListOpt(
         "trusted_proxies",
         item_type=parse_network,  # type: ignore[arg-type] # any function of a text will do
@@ -148,6 +152,8 @@ class Settings:
     conf: cfg.ConfigOpts
     host: str
     port: int
+    admin_host: str
+    admin_port: int | None
     trusted_proxies: Sequence[Network]
     workers: int
     handlers: Sequence[str]

@@ -167,6 +167,23 @@ def test_a_good_configuration_has_no_findings(tmp_path: Path) -> None:
             {"port = 9090": "drain_seconds = 54"},
             ["3: warning: [vendorsrv] drain_seconds: a stop can take 90 s; systemd kills the server after 90 s"],
         ),
+        # The address of the server's own pages
+        ({"port = 9090": "admin_port = "}, []),
+        ({"port = 9090": "admin_port =\nadmin_host = 10.0.0.11"}, []),
+        ({"port = 9090": "admin_host = localhost\nport = 9091\nhost = 10.0.0.11"}, []),
+        ({"port = 9090": "port = 0\nadmin_port = 0"}, []),
+        (
+            {"port = 9090": "port = 9091"},
+            ["1: error: [vendorsrv] admin_port: port is 9091 too; metrics need a port of their own"],
+        ),
+        (
+            {"port = 9090": "host = ::\nadmin_port = 9090"},
+            ["4: error: [vendorsrv] admin_port: port is 9090 too; metrics need a port of their own"],
+        ),
+        (
+            {"port = 9090": "admin_host = 10.0.0.11"},
+            ["3: warning: [vendorsrv] admin_host: metrics have no token and no TLS; let only Prometheus reach it"],
+        ),
     ],
 )
 def test_each_mistake_has_its_findings(tmp_path: Path, changes: dict[str, str], expected: list[str]) -> None:

@@ -132,7 +132,7 @@ def test_a_handler_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
     [
         (
             [],
-            ["vendorsrv.conf:14: warning: [vendorsrv] handlers: no handler is enabled; there is nothing to serve"],
+            ["vendorsrv.conf:24: warning: [vendorsrv] handlers: no handler is enabled; there is nothing to serve"],
         ),
         (["--handler", "mailserver", "--handler", "tests.support.handlers.checked:Guarded"], []),
     ],

@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import trustme
 
@@ -194,7 +195,7 @@ def test_a_request_in_progress_is_not_closed_for_others(house: House, server: Se
         busy = [stack.enter_context(connect(server, HOST)) for _ in range(4)]
         for each in busy:
             each.sendall(message[:-1])
-        wait_until(lambda: 4 == scrape(server.client)["vendorsrv_requests_in_progress"])
+        wait_until(lambda: 4 == scrape(server.admin)["vendorsrv_requests_in_progress"])
         refused = [stack.enter_context(connect(server, HOST)) for _ in range(3)]
         assert [b""] * 3 == [everything(each) for each in refused]
         forwarded = stack.enter_context(connect(server, PROXY))
@@ -233,11 +234,12 @@ def test_silent_strangers_do_not_cost_nova_an_answer(house: House, tmp_path: Pat
     """With 1,100 silent connections of five hosts to a worker with 1,024 files, each request of Nova is answered."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-    port = free_port()
+    port, admin_port = free_port(), free_port()
+    config = write_config(tmp_path, house.keystone, port=port, admin_port=admin_port)
     headers = {**JSON, "X-Auth-Token": house.nova}
     try:
         with (
-            serving(write_config(tmp_path, house.keystone, port=port), port, files=(512, 1024)) as process,
+            serving(config, port, files=(512, 1024)) as process,
             ExitStack() as stack,
         ):
             process.wait_until_answers()
@@ -250,7 +252,7 @@ def test_silent_strangers_do_not_cost_nova_an_answer(house: House, tmp_path: Pat
                     with process.client() as new:
                         answers = [each.post("/echo", content=BODY, headers=headers) for each in (kept, new)]
                     statuses += [each.status_code for each in answers]
-            text = kept.get("/-/metrics").text
+            text = httpx.get(f"http://127.0.0.1:{admin_port}/-/metrics", timeout=60).text
             process.wait_for("since max_connections is 768")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -257,7 +257,7 @@ def served_in_vain(path: Path) -> str:
 def test_the_command_prints_errors_of_the_checks(tmp_path: Path) -> None:
     """`vendorsrv serve` prints each error that the checks found and does not serve."""
     path = write_config(tmp_path, prot=1)
-    assert f"vendorsrv: {path}:5: error: [vendorsrv] prot: there is no such option; did you mean port?\n" == (
+    assert f"vendorsrv: {path}:6: error: [vendorsrv] prot: there is no such option; did you mean port?\n" == (
         served_in_vain(path)
     )
 

@@ -72,7 +72,7 @@ class Fleet:
         self.workers = workers
         self.begins = 0
         self.state_path = state_path or directory
-        self.port = free_port()
+        self.port, self.admin_port = free_port(), free_port()
         limits = httpx.Limits(max_connections=60, max_keepalive_connections=60)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, limits=limits)
 
@@ -102,6 +102,7 @@ class Fleet:
             handlers=self.handlers,
             sections=self.sections,
             port=self.port,
+            admin_port=self.admin_port,
             workers=self.workers,
             state_path=self.state_path,
             request_timeout=REQUEST_TIMEOUT,

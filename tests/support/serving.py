@@ -23,7 +23,7 @@ from tests.support.fake_keystone import ACCOUNT, PASSWORD, FakeKeystone
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
 from vendorsrv import Settings, create_app
-from vendorsrv.server.serve import uvicorn_config
+from vendorsrv.server.serve import listen, uvicorn_config
 from vendorsrv.server.worker import WorkerServer
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def write_config(
     }
     path = directory / "vendorsrv.conf"
     path.write_text(
-        section("vendorsrv", {"port": 0, "handlers": handlers, "state_path": directory, **options})
+        section("vendorsrv", {"port": 0, "admin_port": 0, "handlers": handlers, "state_path": directory, **options})
         + section("keystone_authtoken", account)
         + sections
     )
@@ -92,17 +92,22 @@ class Server:
 
     :param clock: what it takes for the time that passes.
     :ivar client: an HTTP client whose base is the server.
+    :ivar admin: one whose base is the address of the server's own pages.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.app = create_app(settings, clock)
-        self.uvicorn = WorkerServer(uvicorn_config(settings, self.app, 1))
-        self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
+        config = uvicorn_config(settings, self.app, 1)
+        listening = threading.Event()
+        self.uvicorn = WorkerServer(config, on_started=listening.set)
+        self.thread = threading.Thread(target=self.uvicorn.run, args=[listen(settings, config)], daemon=True)
         self.thread.start()
-        wait_until(lambda: self.uvicorn.started or not self.thread.is_alive())
-        assert self.uvicorn.started, "the server ended while it started"
-        self.port: int = self.uvicorn.servers[0].sockets[0].getsockname()[1]
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+        wait_until(lambda: listening.is_set() or not self.thread.is_alive())
+        assert listening.is_set(), "the server ended while it started"
+        self.port, self.admin_port = (each.sockets[0].getsockname()[1] for each in self.uvicorn.servers)
+        self.client, self.admin = (
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) for port in (self.port, self.admin_port)
+        )
 
     def ask(
         self, path: str, token: str | None, body: bytes = BODY, headers: Mapping[str, str] = JSON
@@ -118,6 +123,7 @@ class Server:
     def stop(self) -> None:
         """Stop as at SIGTERM."""
         self.client.close()
+        self.admin.close()
         self.uvicorn.should_exit = True
         self.thread.join(60)
         assert not self.thread.is_alive(), "the server does not stop"

@@ -69,7 +69,7 @@ def test_another_exception_counts_as_an_internal_error() -> None:
 )
 def test_the_accept_header_selects_the_format(house: House, accept: str | None, content_type: str) -> None:
     """OpenMetrics is returned when the client accepts it, else Prometheus's text format."""
-    response = house.server.client.get("/-/metrics", headers={} if accept is None else {"Accept": accept})
+    response = house.server.admin.get("/-/metrics", headers={} if accept is None else {"Accept": accept})
     assert content_type == response.headers["content-type"].partition("; escaping")[0]
     assert response.text.endswith("# EOF\n") is ("openmetrics" in content_type)
 

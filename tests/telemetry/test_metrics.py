@@ -56,7 +56,7 @@ def test_requests_are_counted_by_path_status_and_code(server: Server, fake: Fake
     server.client.get("/plain/key.json")
     server.client.get("/plain/broken.json")
     server.client.post("/plain/key.json")
-    found = wait_for(server.client, 'requests_total{code="method_not_allowed",path="/plain/key.json",status="405"}', 1)
+    found = wait_for(server.admin, 'requests_total{code="method_not_allowed",path="/plain/key.json",status="405"}', 1)
     assert {
         'requests_total{code="",path="/echo",status="200"}': 1,
         'requests_total{code="",path="/plain",status="200"}': 2,
@@ -76,15 +76,15 @@ def test_clients_cannot_create_time_series(server: Server, fake: FakeKeystone) -
     nova = fake.issue("service")
     server.ask("/echo", nova)
     server.ask("/planted-path", nova)
-    wait_for(server.client, 'request_duration_seconds_count{path="other"}', 1)
-    before = {line.rpartition(" ")[0] for line in server.client.get("/-/metrics").text.splitlines()}
+    wait_for(server.admin, 'request_duration_seconds_count{path="other"}', 1)
+    before = {line.rpartition(" ")[0] for line in server.admin.get("/-/metrics").text.splitlines()}
     server.ask("/echo", nova)
     server.ask("/planted-path", nova)
     server.ask("/planted/path", nova)
     server.ask("/echo", "planted-token")
     server.client.request("PLANTED", "/echo")
-    wait_for(server.client, 'requests_total{code="not_found",path="other",status="404"}', 3)
-    text = server.client.get("/-/metrics").text
+    wait_for(server.admin, 'requests_total{code="not_found",path="other",status="404"}', 3)
+    text = server.admin.get("/-/metrics").text
     assert before == {line.rpartition(" ")[0] for line in text.splitlines()}
     assert [] == [each for each in ("planted", "PLANTED", INSTANCE, nova, "web-1") if each in text]
 
@@ -93,7 +93,7 @@ def test_the_server_s_own_routes_are_not_counted(server: Server) -> None:
     """Requests for routes below /-/ are not counted."""
     for path in ("live", "ready", "metrics", "nosuch"):
         server.client.get(f"/-/{path}")
-    found = scrape(server.client)
+    found = scrape(server.admin)
     assert {} == of(found, "requests_total", "requests_in_progress", "request_duration_seconds_count")
 
 
@@ -103,15 +103,15 @@ def test_an_idle_server_counts_only_its_workers(server: Server) -> None:
         "vendorsrv_workers": 1,
         "vendorsrv_worker_starts_total": 1,
         f'vendorsrv_build_info{{version="{__version__}"}}': 1,
-    } == scrape(server.client)
-    assert "\nvendorsrv_pin_waits_total 0.0\n" in server.client.get("/-/metrics").text
+    } == scrape(server.admin)
+    assert "\nvendorsrv_pin_waits_total 0.0\n" in server.admin.get("/-/metrics").text
 
 
 def test_durations_are_counted_in_cumulative_buckets(tmp_path: Path, fake: FakeKeystone) -> None:
     """A duration is counted in each bucket up to Nova's timeout whose bound it does not exceed."""
     with running(write_config(tmp_path, fake, handlers="tests.support.handlers.good:Slow")) as server:
         assert 504 == server.ask("/slow", fake.issue("service")).status_code
-        found = wait_for(server.client, 'request_duration_seconds_count{path="/slow"}', 1)
+        found = wait_for(server.admin, 'request_duration_seconds_count{path="/slow"}', 1)
     bounds = {name.partition('le="')[2].partition('"')[0] for name in of(found, "request_duration_seconds_bucket")}
     assert {"0.25", "0.5", "1.0", "2.0", "3.0", "4.0", "4.5", "5.0", "+Inf"} <= bounds
     assert set() == bounds & {"0.005", "0.01", "0.025"}
@@ -132,13 +132,13 @@ def test_requests_and_runs_in_progress_are_counted(keeping: Server, fake: FakeKe
     asking = [threading.Thread(target=keeping.ask, args=("/scripted", nova)) for _ in range(2)]
     for thread in asking:
         thread.start()
-    wait_for(keeping.client, "requests_in_progress", 2)
-    found = wait_for(keeping.client, 'handler_runs_in_progress{handler="scripted"}', 1)
+    wait_for(keeping.admin, "requests_in_progress", 2)
+    found = wait_for(keeping.admin, 'handler_runs_in_progress{handler="scripted"}', 1)
     assert {'handler_runs_in_progress{handler="scripted"}': 1} == of(found, "handler_runs_in_progress")
     go_on.set()
     for thread in asking:
         thread.join()
-    found = wait_for(keeping.client, "requests_in_progress", 0)
+    found = wait_for(keeping.admin, "requests_in_progress", 0)
     assert {} == of(found, "handler_runs_in_progress")
     assert {'handler_runs_total{handler="scripted",outcome="ok"}': 1} == of(found, "handler_runs_total")
     assert {
@@ -167,7 +167,7 @@ def test_answers_are_counted_by_source(tmp_path: Path, fake: FakeKeystone, clock
             server.ask(f"/{name}", nova)
         handler_of(server, "scripted").script = not_yet
         server.ask("/scripted", nova)
-        found = wait_for(server.client, 'requests_total{code="",path="/scripted",status="200"}', 1)
+        found = wait_for(server.admin, 'requests_total{code="",path="/scripted",status="200"}', 1)
     assert {
         'handler_answers_total{handler="cached",source="run"}': 1,
         'handler_answers_total{handler="cached",source="cache"}': 1,
@@ -200,7 +200,7 @@ def test_pinned_answers_have_the_source_pin(tmp_path: Path, fake: FakeKeystone) 
     with running(config) as server:
         for _ in range(3):
             assert 200 == server.ask("/pinned", fake.issue("service")).status_code
-        found = wait_for(server.client, 'requests_total{code="",path="/pinned",status="200"}', 3)
+        found = wait_for(server.admin, 'requests_total{code="",path="/pinned",status="200"}', 3)
     assert {'handler_answers_total{handler="pinned",source="pin"}': 3} == of(found, "handler_answers_total")
     assert {'handler_runs_total{handler="pinned",outcome="ok"}': 1} == of(found, "handler_runs_total")
 
@@ -215,7 +215,7 @@ def test_an_open_circuit_is_counted_without_a_run(keeping: Server, fake: FakeKey
     nova = fake.issue("service")
     for _ in range(6):
         assert 503 == keeping.ask("/scripted", nova).status_code
-    found = wait_for(keeping.client, 'requests_total{code="circuit_open",path="/scripted",status="503"}', 1)
+    found = wait_for(keeping.admin, 'requests_total{code="circuit_open",path="/scripted",status="503"}', 1)
     assert {
         'handler_failures_total{code="unavailable",handler="scripted"}': 5,
         'handler_failures_total{code="circuit_open",handler="scripted"}': 1,
@@ -230,7 +230,7 @@ def test_token_validations_and_cache_hits_are_counted(server: Server, fake: Fake
         server.ask("/echo", token)
     fake.stop()
     server.ask("/echo", fake.issue("service"))
-    found = wait_for(server.client, 'requests_total{code="keystone_unavailable",path="/echo",status="503"}', 1)
+    found = wait_for(server.admin, 'requests_total{code="keystone_unavailable",path="/echo",status="503"}', 1)
     assert {
         'token_validations_total{outcome="valid"}': 1,
         'token_validations_total{outcome="invalid"}': 1,
@@ -243,7 +243,7 @@ def test_token_validations_and_cache_hits_are_counted(server: Server, fake: Fake
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("POST", 405), ("PUT", 405)])
 def test_metrics_are_read_only(house: House, method: str, status: int) -> None:
     """Only GET and HEAD are allowed for /-/metrics."""
-    assert status == house.server.client.request(method, "/-/metrics").status_code
+    assert status == house.server.admin.request(method, "/-/metrics").status_code
 
 
 def test_two_servers_in_one_process_have_their_own_metrics(tmp_path: Path, fake: FakeKeystone, server: Server) -> None:
@@ -251,8 +251,8 @@ def test_two_servers_in_one_process_have_their_own_metrics(tmp_path: Path, fake:
     (tmp_path / "other").mkdir()
     with running(write_config(tmp_path / "other", fake)) as other:
         other.ask("/echo", fake.issue("service"))
-        wait_for(other.client, 'requests_total{code="",path="/echo",status="200"}', 1)
-        assert {} == of(scrape(server.client), "requests_total")
+        wait_for(other.admin, 'requests_total{code="",path="/echo",status="200"}', 1)
+        assert {} == of(scrape(server.admin), "requests_total")
 
 
 def test_a_blocked_event_loop_is_counted(tmp_path: Path, fake: FakeKeystone, caplog: pytest.LogCaptureFixture) -> None:
@@ -265,4 +265,4 @@ def test_a_blocked_event_loop_is_counted(tmp_path: Path, fake: FakeKeystone, cap
 
         handler_of(server, "scripted").script = block
         server.ask("/scripted", fake.issue("service"))
-        assert {"event_loop_blocked_total": 1} == of(scrape(server.client), "event_loop_blocked_total")
+        assert {"event_loop_blocked_total": 1} == of(scrape(server.admin), "event_loop_blocked_total")

@@ -28,8 +28,8 @@ def test_upstream_requests_are_counted_by_url_and_outcome(tmp_path: Path) -> Non
         first.stop()
         front.ask()
         front.ask()
-        found = scrape(front.server.client)
-        text = front.server.client.get("/-/metrics").text
+        found = scrape(front.server.admin)
+        text = front.server.admin.get("/-/metrics").text
     assert {
         'upstream_requests_total{handler="rack",outcome="ok",url="0"}': 1,
         'upstream_requests_total{handler="rack",outcome="refused",url="0"}': 1,
@@ -45,7 +45,7 @@ def test_an_upstream_timeout_has_its_own_outcome(tmp_path: Path) -> None:
     with Other() as other, proxying(tmp_path, proxy(url=other.url, read_timeout=0.1)) as front:
         other.delay = 60.0
         assert 504 == front.ask().status_code
-        found = of(scrape(front.server.client), "upstream_requests_total")
+        found = of(scrape(front.server.admin), "upstream_requests_total")
     assert {'upstream_requests_total{handler="rack",outcome="timeout",url="0"}': 1} == found
 
 
@@ -85,5 +85,5 @@ def test_a_failure_of_the_shared_cache_is_counted_once(tmp_path: Path, fake: Fak
     with running(config) as server:
         for _ in range(3):
             assert 200 == server.ask("/cached", fake.issue("service")).status_code
-        found = wait_for(server.client, 'requests_total{code="",path="/cached",status="200"}', 3)
+        found = wait_for(server.admin, 'requests_total{code="",path="/cached",status="200"}', 3)
     assert {"cache_failures_total": 1} == of(found, "cache_failures_total")

@@ -47,16 +47,16 @@ def shared(fleet: Fleet) -> Path:
 
 
 @contextmanager
-def fresh(fleet: Fleet) -> Iterator[httpx.Client]:
+def fresh(port: int) -> Iterator[httpx.Client]:
     """Return a client without open connections: any worker may accept its next one."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{fleet.port}", timeout=60) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         yield client
 
 
 def ask(fleet: Fleet) -> None:
     """Make a request, and wait until it is counted."""
     before = metrics(fleet).get(REQUESTS, 0)
-    with fresh(fleet) as client:
+    with fresh(fleet.port) as client:
         headers = {**JSON, "X-Auth-Token": fleet.token}
         assert 200 == client.post("/unique", content=BODY, headers=headers).status_code
     wait_until(lambda: recent(fleet).get(REQUESTS) == before + 1)
@@ -64,7 +64,7 @@ def ask(fleet: Fleet) -> None:
 
 def recent(fleet: Fleet) -> dict[str, float]:
     """Return the metrics from any worker, which may have counted them a second ago."""
-    with fresh(fleet) as client:
+    with fresh(fleet.admin_port) as client:
         return scrape(client)
 
 
@@ -140,7 +140,7 @@ def test_a_reload_keeps_the_counts(fleet: Fleet) -> None:
 def test_reading_metrics_does_not_block_requests(fleet: Fleet) -> None:
     """A worker answers requests while its read of the metrics waits for a lock."""
     pid, *_ = fleet.worker_pids()
-    with alone(fleet, pid), (shared(fleet) / "lock").open("ab") as lock, fresh(fleet) as client:
+    with alone(fleet, pid), (shared(fleet) / "lock").open("ab") as lock, fresh(fleet.port) as client:
         let_texts_expire()
         fcntl.flock(lock, fcntl.LOCK_EX)
         found: list[dict[str, float]] = []

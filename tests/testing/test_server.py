@@ -170,7 +170,7 @@ def test_two_servers_on_one_store(tmp_path: Path) -> None:
             asked = [pool.submit(one.ask)]
             wait_until(begun.is_set)
             asked.append(pool.submit(other.ask))
-            wait_until(lambda: b"\nvendorsrv_pin_waits_total 1.0\n" in other.get("/-/metrics").body)
+            wait_until(lambda: b"\nvendorsrv_pin_waits_total 1.0\n" in other.get("/-/metrics", admin=True).body)
             go_on.set()
         assert ["made", "made"] == [each.result().json for each in asked]
 

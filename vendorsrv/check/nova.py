@@ -16,6 +16,7 @@ from vendorsrv.check.tls import refusal
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.client import CA_BUNDLE, CONNECTION_OPTIONS
 from vendorsrv.nova.credentials import NOVA_GROUP, account_options, from_nova_conf, one_line, open_nova_conf
+from vendorsrv.peers.addresses import ANY_ADDRESS
 from vendorsrv.settings import Settings, read
 from vendorsrv.suggest import did_you_mean
 
@@ -36,7 +37,6 @@ OPTIONS: Final = (
     cfg.StrOpt("vendordata_jsonfile_path"),
 )
 KNOWN_PROVIDERS: Final = frozenset({"StaticJSON", "DynamicJSON"})
-ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
 
 class NovaConf:

@@ -20,8 +20,9 @@ from vendorsrv.check.tls import find_in_tls, readable_by_others
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import COMMON_OPTIONS, defines_handle
 from vendorsrv.handlers.registry import FoundHandler, build, find_clashes, find_enabled, read_options
+from vendorsrv.peers.addresses import ANY_ADDRESS
 from vendorsrv.proxy.handler import Proxy
-from vendorsrv.proxy.options import find_exposed
+from vendorsrv.proxy.options import find_exposed, is_loopback
 from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
 from vendorsrv.suggest import did_you_mean
 from vendorsrv.telemetry.logs import quiet
@@ -115,6 +116,7 @@ class Check:
         yield from self.find_in_cache()
         yield from self.find_in_handlers()
         yield from self.find_in_limits()
+        yield from self.find_in_admin()
         yield from find_in_files(self.ini, self.settings)
         yield from find_in_pins(self.ini, self.settings, self.pinning)
         tls = list(find_in_tls(self.ini, self.settings))
@@ -249,6 +251,18 @@ class Check:
             option = "drain_seconds" if self.settings.drain_seconds else "shutdown_timeout"
             reason = f"a stop can take {seconds:g} s; systemd kills the server after {STOP_TIMEOUT:g} s"
             yield self.ini.warning(reason, GROUP, option)
+
+    def find_in_admin(self) -> Iterator[Finding]:
+        """Yield what is wrong with the address of the server's own pages, unless they are turned off."""
+        host, port = self.settings.admin_host, self.settings.admin_port
+        if port is None:
+            return
+        same_host = host == self.settings.host or ANY_ADDRESS & {host, self.settings.host}
+        if port and port == self.settings.port and same_host:
+            yield self.ini.error(f"port is {port} too; metrics need a port of their own", GROUP, "admin_port")
+        if not is_loopback(host):
+            reason = "metrics have no token and no TLS; let only Prometheus reach it"
+            yield self.ini.warning(reason, GROUP, "admin_host")
 
     def find_missing_files(self, sections: Declared) -> Iterator[Finding]:
         """Yield an error for each file of the connection to Keystone that does not exist."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Final
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+#: Those to listen on that stand for all of the machine's.
+ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
 
 def parse_address(text: str) -> Address:

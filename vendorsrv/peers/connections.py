@@ -71,14 +71,23 @@ class Connections:
     :param most_per_peer: how many of one peer; half of all at most, so that no peer can have them all.
     :param trusted: the proxies, to which the limit for a peer does not apply.
     :param refused: counts by limit, ``peer`` or ``worker``, the connections that were closed because of it.
+    :param names: what the log calls each limit.
     :ivar idle: those that may be idle, with the time since when; the oldest first. Others are found out, and removed,
         when room is needed: a request shall not pay for it.
     """
 
-    def __init__(self, most: int, most_per_peer: int, trusted: Networks, refused: Mapping[str, Counter]) -> None:
+    def __init__(
+        self,
+        most: int,
+        most_per_peer: int,
+        trusted: Networks,
+        refused: Mapping[str, Counter],
+        names: Mapping[str, str] = OPTION,
+    ) -> None:
         self.limits = {"worker": most, "peer": min(most_per_peer, max(1, most // 2))}
         self.trusted = trusted
         self.refused = refused
+        self.names = names
         self.all: set[Connection] = set()
         self.of_peer: dict[str, set[Connection]] = {}
         self.idle: dict[Connection, float] = {}
@@ -137,7 +146,7 @@ class Connections:
         LOG.warning(
             "closed a connection of %s, since %s is %d; %d more since the last such line",
             peer,
-            OPTION[limit],
+            self.names[limit],
             self.limits[limit],
             self.unlogged,
         )

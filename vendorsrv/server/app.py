@@ -1,4 +1,4 @@
-"""The FastAPI application: lifespan, the server's own routes, and the handlers' way past its routing."""
+"""The FastAPI application: lifespan, the health routes, and the handlers' way past its routing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI, Request
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, Response
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
@@ -30,11 +29,11 @@ from vendorsrv.handlers.responder import Responder
 from vendorsrv.peers.addresses import Networks
 from vendorsrv.peers.connections import OPTION, Connections, limit_connections
 from vendorsrv.proxy.handler import Proxy
+from vendorsrv.server.admin import Admin
 from vendorsrv.server.endpoint import ERROR_TYPE, Endpoint, error_body
 from vendorsrv.server.openapi import add_handlers
 from vendorsrv.server.pipeline import CLOUD_INIT, Pipeline
 from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
-from vendorsrv.telemetry.exposition import Exposition
 from vendorsrv.telemetry.logs import REQUEST_ID, set_up_logging
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics, RequestMetrics
 from vendorsrv.telemetry.watchdog import Watchdog
@@ -44,15 +43,12 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-#: What OpenAPI says of the metrics: FastAPI takes all for JSON.
-METRICS_RESPONSE: Final[dict[str, Any]] = {
-    "response_class": Response,
-    "responses": {200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}},
-}
-
 
 class Application(FastAPI):
-    """The whole server as one ASGI application; :func:`create_app` builds it."""
+    """The whole server as one ASGI application; :func:`create_app` builds it.
+
+    :ivar admin: the application of the server's own pages, which only ``admin_host`` and ``admin_port`` serve.
+    """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(
@@ -61,19 +57,14 @@ class Application(FastAPI):
             description="Dynamic vendordata for OpenStack Nova.",
             docs_url=None,
             redoc_url=None,
-            openapi_url="/-/openapi.json",
+            openapi_url=None,  # it is on the address of the server's own pages
             redirect_slashes=False,  # Nova would follow, with body and token
             lifespan=self.run_handlers,
-            exception_handlers={HTTPException: render_error, VendordataError: render_error, Exception: render_error},
+            exception_handlers={**RENDERERS},
         )
         self.registry = Registry(settings)
         self.metrics = Metrics()
-        self.connections = Connections(
-            limit_connections(settings.max_connections),
-            settings.max_connections_per_peer,
-            Networks(settings.trusted_proxies),
-            {limit: self.metrics.counter("vendorsrv_connections_refused_total", limit) for limit in OPTION},
-        )
+        self.connections = self.new_connections(settings)
         self.authenticator = Authenticator(settings, metrics=self.metrics)
         handlers = self.registry.handlers.values()
         self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None
@@ -98,12 +89,22 @@ class Application(FastAPI):
         #: What the server shares with us; ``draining`` when it has to stop.
         self.server_state: Mapping[str, object] = {}
         self.disabling_file = settings.disable_by_file_path
-        self.add_own_routes()
+        self.admin = Admin(self.metrics, self.openapi, partial(self.endpoint.forward, own=True), RENDERERS)
+        for server in (self, self.admin):
+            self.add_health_routes(server)
         for enabled in handlers:
             for path in enabled.routes:
                 self.add_public_route(enabled, path)
             if isinstance(enabled.handler, Proxy):
                 enabled.handler.measure(self.metrics)
+
+    def new_connections(self, settings: Settings) -> Connections:
+        return Connections(
+            limit_connections(settings.max_connections),
+            settings.max_connections_per_peer,
+            Networks(settings.trusted_proxies),
+            {limit: self.metrics.counter("vendorsrv_connections_refused_total", limit) for limit in OPTION},
+        )
 
     def open_cache(self, settings: Settings, clock: Callable[[], float]) -> Cache:
         return build_cache(settings.conf, settings.cache_max_bytes, clock, self.metrics)
@@ -127,7 +128,8 @@ class Application(FastAPI):
         elif scope["type"] == "http" and scope["path"].find("/", 1) == -1:
             await self.endpoint(scope, receive, send)
         elif scope["type"] == "http":
-            await self.endpoint.forward(super().__call__, scope, receive, send)
+            own = scope["path"].startswith("/-/")
+            await self.endpoint.forward(super().__call__, scope, receive, send, own=own)
         else:
             await super().__call__(scope, receive, send)  # refuses WebSockets
 
@@ -163,26 +165,21 @@ class Application(FastAPI):
             LOG.warning("not ready yet: %s", error.message)
 
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document, with the handlers."""
+        """Return the OpenAPI document of the address that Nova calls, with the handlers."""
         if not self.openapi_schema:
             add_handlers(super().openapi(), self.registry.handlers.values())
         assert self.openapi_schema is not None
         return self.openapi_schema
 
-    def add_own_routes(self) -> None:
-        self.exposition = Exposition(self.metrics.counts)
-        for path, answer, summary, more in (
-            ("/-/live", self.live, "The process runs", {}),
-            ("/-/ready", self.ready, "Requests can be answered", {}),
-            ("/-/metrics", self.metrics_page, "What all workers have counted, for Prometheus", METRICS_RESPONSE),
+    def add_health_routes(self, server: FastAPI) -> None:
+        for path, answer, summary in (
+            ("/-/live", self.live, "The process runs"),
+            ("/-/ready", self.ready, "Requests can be answered"),
         ):
             # Without a model: to make one, FastAPI imports all of pydantic.v1 (50 ms).
-            self.add_api_route(path, answer, tags=["server"], summary=summary, response_model=None, **more)
+            server.add_api_route(path, answer, tags=["server"], summary=summary, response_model=None)
             # What some load balancers probe with; OpenAPI would count it as the same operation.
-            self.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False, response_model=None)
-        self.add_api_route("/-/docs", self.docs, include_in_schema=False)
-        # A control plane has no way out to the host that FastAPI's own docs page loads its scripts from.
-        self.mount("/-/docs/assets", StaticFiles(packages=[("fastapi_offline", "static")]))
+            server.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False, response_model=None)
 
     def add_public_route(self, enabled: EnabledHandler, path: str) -> None:
         runner = enabled.routes[path]
@@ -222,19 +219,6 @@ class Application(FastAPI):
         if self.disabling_file and os.path.exists(self.disabling_file):
             raise ServiceUnavailable("the server is disabled by the file of disable_by_file_path")
 
-    async def metrics_page(self, request: Request) -> Response:
-        text, content_type = await self.exposition.text(request.headers.get("accept", ""))
-        return Response(text, headers={"content-type": content_type})
-
-    async def docs(self) -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="openapi.json",
-            title="vendorsrv",
-            swagger_js_url="docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="docs/assets/swagger-ui.css",
-            swagger_favicon_url="docs/assets/favicon.png",
-        )
-
 
 async def render_error(request: Request, error: Exception) -> Response:
     """Render an error in the one shape; the endpoint logs where an unexpected one was raised."""
@@ -251,6 +235,10 @@ async def render_error(request: Request, error: Exception) -> Response:
     request.scope[ERROR_TYPE] = type(error)
     body = error_body(error, REQUEST_ID.get())
     return Response(body, error.status, {**headers}, media_type="application/json")
+
+
+#: What renders the exceptions that reach the framework.
+RENDERERS: Final[Mapping[Any, Any]] = dict.fromkeys((HTTPException, VendordataError, Exception), render_error)
 
 
 def create_app(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Application:

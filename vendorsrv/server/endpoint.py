@@ -97,8 +97,11 @@ class Endpoint:
         access.log(status, seconds)
         self.metrics.ended(path, outcome, seconds)
 
-    async def forward(self, application: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the framework's application answer, with a request id and a log line as for all requests."""
+    async def forward(self, application: ASGIApp, scope: Scope, receive: Receive, send: Send, *, own: bool) -> None:
+        """Let the framework's application answer, with a request id and a log line as for all requests.
+
+        :param own: whether it is one of the server's own pages, which metrics do not count.
+        """
         started = time.monotonic()
         request_id = new_request_id()
         set_request_ids(request_id, pick_headers(scope["headers"]).get(REQUEST_ID_HEADER))
@@ -114,7 +117,6 @@ class Endpoint:
             await application(scope, receive, send_with_id)
         except Exception as error:  # the framework has answered it with 500 already
             LOG.error("%s %s", type(error).__name__, raised_at(error))
-        own = scope["path"].startswith("/-/")
         seconds = time.monotonic() - started
         AccessLine(scope["method"], scope["path"], self.peer_of(scope), polled=own).log(statuses[0], seconds)
         if not own:

@@ -9,6 +9,7 @@ import signal
 import ssl
 from importlib import import_module
 from multiprocessing.connection import Connection
+from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 from typing import Final
 
 import uvicorn
@@ -56,6 +57,39 @@ def uvicorn_config(settings: Settings, application: object, workers: int) -> uvi
     )
 
 
+def listen(settings: Settings, config: uvicorn.Config) -> list[socket]:
+    """Return the socket of Nova's address and, unless ``admin_port`` is empty, that of the server's own pages.
+
+    :raises ConfigError: an address is taken, or is none of this machine.
+    """
+    try:
+        novas = config.bind_socket()
+    except SystemExit:  # uvicorn has logged why
+        raise ConfigError(f"cannot listen on {settings.host} port {settings.port}") from None
+    if settings.admin_port is None:
+        return [novas]
+    try:
+        return [novas, listen_for_admin(settings.admin_host, settings.admin_port)]
+    except ConfigError:
+        novas.close()
+        raise
+
+
+def listen_for_admin(host: str, port: int) -> socket:
+    listener = socket(AF_INET6 if ":" in host else AF_INET)
+    try:
+        listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen()  # else another server could take the address until the workers have started
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"cannot listen on admin_host {host} port {port}: {error.strerror}") from None
+    LOG.info(
+        "Metrics and API documentation on http://%s:%d", f"[{host}]" if ":" in host else host, listener.getsockname()[1]
+    )
+    return listener
+
+
 def check_apart(config_file: str) -> StartCheck:
     """Check a configuration in a process of its own: each worker shall import the handlers' code anew.
 
@@ -101,17 +135,14 @@ def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -
 
     :param workers: overrides the configuration's number.
     :param pins: workers will need what reads and writes pins.
-    :raises ConfigError: the configuration is unusable, the address is taken, or a worker could not start.
+    :raises ConfigError: the configuration is unusable, an address is taken, or a worker could not start.
     """
     settings = Settings.from_file(config_file)
     set_up_logging(settings.conf)
     raise_file_limit()
     os.environ[CONFIG_FILE_VARIABLE] = os.path.abspath(config_file)
     config = uvicorn_config(settings, "vendorsrv.server.app:from_environment", workers or settings.workers)
-    try:
-        socket = config.bind_socket()
-    except SystemExit:  # uvicorn has logged why
-        raise ConfigError(f"cannot listen on {settings.host} port {settings.port}") from None
+    sockets = listen(settings, config)
     import_module("vendorsrv.server.app")  # once, for all workers
     if pins:
         import_module("vendorsrv.pins.service")
@@ -119,4 +150,4 @@ def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -
     gc.enable()
     with metrics_directory() as directory:
         os.environ[METRICS_VARIABLE] = str(directory)
-        Supervisor(config, [socket], drain_seconds=settings.drain_seconds).run()
+        Supervisor(config, sockets, drain_seconds=settings.drain_seconds).run()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import socket
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
@@ -39,22 +40,32 @@ class WorkerServer(uvicorn.Server):
         self.on_started, self.drains = on_started, drains
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Open the application and listen."""
+        """Open the application and listen.
+
+        :param sockets: Nova's and, unless it is turned off, that of the server's own pages
+            (:func:`vendorsrv.server.serve.listen`).
+        """
         await super().startup([])  # uvicorn's own way to listen knows no limits
-        listeners = sockets or [self.config.bind_socket()]
-        self.servers = [self.accept_on(each) for each in listeners]  # type: ignore[misc] # which uvicorn only closes
+        application = self.config.loaded_app
+        novas, *admins = sockets or [self.config.bind_socket()]
+        acceptors = [self.accept_on(novas, application, self.config.ssl)]
+        acceptors += [self.accept_on(each, application.admin, None) for each in admins]
+        self.servers = acceptors  # type: ignore[assignment] # which uvicorn only closes
         self.on_started()
 
-    def accept_on(self, listener: socket) -> Acceptor:
-        """Accept the connections of a socket."""
+    def accept_on(self, listener: socket, application: Any, tls: ssl.SSLContext | None) -> Acceptor:
+        """Accept the connections of a socket for an ASGI application, which has their limits as ``connections``.
+
+        What a connection can ask for follows from the socket that accepted it, and from nothing that it sends.
+        """
 
         def new_protocol(connection: Connection) -> Protocol:
             protocol = Protocol(self.config, self.server_state, self.lifespan.state)
+            protocol.app = application
             protocol.connection = connection
             return protocol
 
-        connections = self.config.loaded_app.connections
-        return Acceptor(listener, self.config.backlog, self.config.ssl, connections, new_protocol)
+        return Acceptor(listener, self.config.backlog, tls, application.connections, new_protocol)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Drain, stop accepting, send ``Connection: close`` with each response, close idle connections a second later.

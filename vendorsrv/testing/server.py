@@ -134,9 +134,12 @@ class Server:
         asked = [self.portal.start_task_soon(call, body) for body in bodies]
         return [each.result() for each in asked]
 
-    def get(self, path: str) -> Answer:
-        """Request a public route of a handler, or of the server, such as ``/-/ready``."""
-        return self.portal.call(request, self.app, "GET", path, {}, b"")
+    def get(self, path: str, *, admin: bool = False) -> Answer:
+        """Request a public route of a handler, or of the server, such as ``/-/ready``.
+
+        :param admin: ask the address of the server's own pages, such as ``/-/metrics``.
+        """
+        return self.portal.call(request, self.app.admin if admin else self.app, "GET", path, {}, b"")
 
     def path(self, path: str | None) -> str:
         """Return the path for a handler's name."""

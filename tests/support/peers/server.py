@@ -22,6 +22,7 @@ from tests.support.waiting import wait_until
 from vendorsrv.demo.keystone import LocalKeystone
 
 LISTENING: Final = re.compile(r"Uvicorn running on (https?://127\.0\.0\.1:\d+) ")
+ADMIN: Final = re.compile(r"Metrics and API documentation on (http://127\.0\.0\.1:\d+)[\n\"]")
 JSON: Final = {"Content-Type": "application/json"}
 #: The instance of tests/support/peers/nova.py, as Nova posts it.
 BODY: Final = (
@@ -42,6 +43,7 @@ class Server:
     :param account: the server's own.
     :param trust: what its certificate is checked with, when ``options`` turn TLS on.
     :ivar url: where it listens.
+    :ivar admin_url: where it listens for metrics and documentation.
     :ivar client: an HTTP client whose base is the server.
     """
 
@@ -74,7 +76,7 @@ class Server:
             )
         try:
             wait_until(self.listens)
-            self.url = LISTENING.findall(self.log)[0]
+            self.url, self.admin_url = (each.findall(self.log)[0] for each in (LISTENING, ADMIN))
             self.client = httpx.Client(base_url=self.url, verify=self.trust, timeout=60)
             wait_until(self.lives)
         except BaseException:
@@ -100,12 +102,12 @@ class Server:
         return self.log_file.read_text()
 
     def listens(self) -> bool:
-        """Whether the log has the address.
+        """Whether the log has the addresses.
 
         :raises AssertionError: it has the reason why there will be none.
         """
         assert self.process.poll() is None, f"the server ended: {self.log[-2000:]}"
-        return LISTENING.search(self.log) is not None
+        return all(each.search(self.log) for each in (LISTENING, ADMIN))
 
     def lives(self) -> bool:
         """Whether a worker answers."""
@@ -134,7 +136,7 @@ def configuration(directory: Path, keystone_url: str, account: Account, options:
     """Return the text of a configuration file."""
     sections: dict[str, dict[str, Any]] = {
         "DEFAULT": {},
-        "vendorsrv": {"port": 0, "handlers": "mailserver"},
+        "vendorsrv": {"port": 0, "admin_port": 0, "handlers": "mailserver"},
         "keystone_authtoken": account.options(keystone_url),
         "database": {"connection": f"sqlite:///{directory}/pins.db"},
         "handler:mailserver": {"domain": "example.org", "relayhost": "relay.example.org"},
