@@ -29,6 +29,7 @@ async def coroutine(_: Handler) -> dict[str, Any]:
         ({"name": "mail\n"}, "name 'mail\\n' must consist of lower-case letters, digits, - and _"),
         ({"name": None}, "name None must consist of lower-case letters, digits, - and _"),
         ({"name": "cloud-init"}, "name 'cloud-init' is reserved for vendorsrv itself"),
+        ({"name": "healthcheck"}, "name 'healthcheck' is reserved for vendorsrv itself"),
         ({"timeout": 0}, "timeout is 0; it must be more than 0 seconds"),
         ({"timeout": "4"}, "timeout is '4'; it must be more than 0 seconds"),
         ({"timeout": True}, "timeout is True; it must be more than 0 seconds"),

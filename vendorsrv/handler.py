@@ -17,7 +17,7 @@ from vendorsrv.request import VendordataRequest
 
 #: A URL segment that needs no escaping, without percent signs and commas, which nova.conf would misread.
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-RESERVED: Final = frozenset({"cloud-init"})
+RESERVED: Final = frozenset({"cloud-init", "healthcheck"})
 #: Follows a handler's name in the keys of what its cloud_init returned; no name contains a colon.
 CLOUD_INIT_SUFFIX: Final = ":cloud-init"
 LONGEST_NAME: Final = 63

@@ -144,7 +144,7 @@ def test_files_that_are_not_certificates_are_found(tmp_path: Path) -> None:
     ] == bad_key
 
 
-@pytest.mark.parametrize("name", ["cloud-init", "a b", "-a", "x" * 64, "Rack"])
+@pytest.mark.parametrize("name", ["cloud-init", "healthcheck", "a b", "-a", "x" * 64, "Rack"])
 def test_a_section_s_name_must_be_a_url_segment(tmp_path: Path, name: str) -> None:
     """A name that is reserved, too long, not a URL segment or not in lower case is an error."""
     found = findings(tmp_path, GOOD, name)

@@ -35,7 +35,7 @@ def test_a_page_is_an_error_of_ours_at_novas_address(house: House, path: str) ->
     assert NOT_SERVED == error_of(house.server.client.get(path))
 
 
-@pytest.mark.parametrize("path", ["/-/live", "/-/ready"])
+@pytest.mark.parametrize("path", ["/-/live", "/-/ready", "/healthcheck"])
 def test_health_is_at_both_addresses(house: House, path: str) -> None:
     """The health routes are the same at both addresses."""
     server = house.server
@@ -82,7 +82,7 @@ def test_a_proxy_header_changes_no_address(tmp_path: Path, fake: FakeKeystone) -
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "OPTIONS"])
-@pytest.mark.parametrize("path", ["/-/docs", "/-/metrics", "/-/openapi.json", "/-/ready"])
+@pytest.mark.parametrize("path", ["/-/docs", "/-/metrics", "/-/openapi.json", "/-/ready", "/healthcheck"])
 def test_other_methods_are_405(house: House, method: str, path: str) -> None:
     """Other methods than GET and HEAD are answered 405 in the shape of all errors."""
     found = error_of(house.server.admin.request(method, path))
@@ -128,7 +128,7 @@ def test_openapi_has_every_path(house: House) -> None:
     paths = house.server.admin.get("/-/openapi.json").json()["paths"]
     handlers = ["/echo", "/plain", "/raising", "/away", "/odd", "/nothing", "/slow"]
     public = ["/plain/key.json", "/plain/async-key.json", "/plain/broken.json"]
-    assert sorted(["/", "/cloud-init", "/-/live", "/-/ready", *handlers, *public]) == sorted(paths)
+    assert sorted(["/", "/cloud-init", "/healthcheck", "/-/live", "/-/ready", *handlers, *public]) == sorted(paths)
     assert paths == house.server.admin.get("/-/openapi.json").json()["paths"]
 
 

@@ -23,7 +23,7 @@ def test_live_answers_while_the_process_runs(house: House) -> None:
     assert (200, {"live": True}) == (response.status_code, response.json())
 
 
-@pytest.mark.parametrize("path", ["/-/live", "/-/ready"])
+@pytest.mark.parametrize("path", ["/-/live", "/-/ready", "/healthcheck"])
 def test_health_routes_answer_head(house: House, path: str) -> None:
     """The health routes answer HEAD with the status of GET."""
     response = house.server.client.head(path)
@@ -35,6 +35,19 @@ def test_ready_lists_keystone_and_handlers(house: House) -> None:
     response = house.server.client.get("/-/ready")
     assert (200, True, "reachable") == (response.status_code, response.json()["ready"], response.json()["keystone"])
     assert ["echo", "plain", "raising", "away", "odd", "nothing", "slow"] == list(response.json()["handlers"])
+
+
+def test_healthcheck_answers_what_ready_does(house: House) -> None:
+    """`/healthcheck` answers as `/-/ready` does, without a token."""
+    client = house.server.client
+    assert client.get("/-/ready").json() == client.get("/healthcheck").json()
+
+
+def test_a_path_that_begins_like_healthcheck_is_a_handler_s(house: House) -> None:
+    """A longer name than healthcheck is a handler's."""
+    assert (404, "not_found", "no handler of this name is enabled") == error_of(
+        house.server.ask("/healthcheck2", house.nova)
+    )
 
 
 @pytest.mark.parametrize("behaviour", ["failing", "refusing us"])
@@ -50,6 +63,10 @@ def test_without_keystone_the_server_is_live_and_not_ready(tmp_path: Path, fake:
             "Keystone does not answer, or refuses the account in [keystone_authtoken]",
         ) == error_of(response)
         assert "1" == response.headers["Retry-After"]
+        assert (503, b"") == (
+            server.client.head("/healthcheck").status_code,
+            server.client.head("/healthcheck").content,
+        )
         fake.behaviour = "available"
         assert 200 == server.client.get("/-/ready").status_code
 
@@ -64,9 +81,9 @@ def test_the_servers_own_token_is_fetched_at_the_start(tmp_path: Path, fake: Fak
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "OPTIONS"])
-@pytest.mark.parametrize("path", ["/-/live", "/-/ready", "/plain/key.json"])
+@pytest.mark.parametrize("path", ["/-/live", "/-/ready", "/healthcheck", "/plain/key.json"])
 def test_other_methods_on_own_routes_are_405(house: House, method: str, path: str) -> None:
-    """Other methods than GET and HEAD on the routes below /-/ are answered 405 in the shape of all errors."""
+    """Other methods than GET and HEAD on the health and public routes are answered 405 in the shape of all errors."""
     response = house.server.client.request(method, path)
     assert (405, "method_not_allowed", "this path is not served for this method") == error_of(response)
 

@@ -35,7 +35,8 @@ def test_a_draining_server_serves_and_is_not_ready(draining: tuple[Process, str]
     for _ in range(10):  # both workers
         with process.client() as client:
             wait_until(lambda: client.get("/-/ready").status_code == 503)
-            assert "the server is draining before it stops" == error_of(client.get("/-/ready"))[2]
+            for path in ("/-/ready", "/healthcheck"):
+                assert "the server is draining before it stops" == error_of(client.get(path))[2]
             assert 200 == client.post("/plain", content=BODY, headers={**JSON, "X-Auth-Token": token}).status_code
     process.signal(signal.SIGTERM)
     assert 0 == process.end()

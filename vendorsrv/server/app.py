@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from vendorsrv.pins.service import PinService
 
 LOG = logging.getLogger(__name__)
+#: Where OpenStack's services have their health (oslo.middleware), and their load balancers ask.
+HEALTHCHECK: Final = "/healthcheck"
 
 
 class Application(FastAPI):
@@ -121,15 +123,17 @@ class Application(FastAPI):
         return Responder(enabled, self.cache, pins, self.max_answer_bytes, clock, guard=self.guard, metrics=metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Route ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI."""
+        """Route ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI; no handler is a healthcheck."""
         if scope["type"] == "lifespan":
             self.server_state = scope.get("state", {})
             await self.lifespan_without_traceback(scope, receive, send)
-        elif scope["type"] == "http" and scope["path"].find("/", 1) == -1:
-            await self.endpoint(scope, receive, send)
         elif scope["type"] == "http":
-            own = scope["path"].startswith("/-/")
-            await self.endpoint.forward(super().__call__, scope, receive, send, own=own)
+            path = scope["path"]
+            if path.find("/", 1) == -1 and path != HEALTHCHECK:
+                await self.endpoint(scope, receive, send)
+            else:
+                own = path == HEALTHCHECK or path.startswith("/-/")
+                await self.endpoint.forward(super().__call__, scope, receive, send, own=own)
         else:
             await super().__call__(scope, receive, send)  # refuses WebSockets
 
@@ -175,6 +179,7 @@ class Application(FastAPI):
         for path, answer, summary in (
             ("/-/live", self.live, "The process runs"),
             ("/-/ready", self.ready, "Requests can be answered"),
+            (HEALTHCHECK, self.ready, "The same as /-/ready"),
         ):
             # Without a model: to make one, FastAPI imports all of pydantic.v1 (50 ms).
             server.add_api_route(path, answer, tags=["server"], summary=summary, response_model=None)
