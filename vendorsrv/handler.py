@@ -59,6 +59,7 @@ COMMON_OPTIONS: Final = (
     ),
     cfg.IntOpt("concurrency", min=1, help="Answers that a worker computes at once."),
     cfg.BoolOpt("for_cloud_init", help="Nova's target cloud-init calls this handler directly."),
+    cfg.BoolOpt("required_for_ready", help="/-/ready answers 503 while this handler says that it is not ready."),
     cfg.IntOpt(
         "queue", min=0, help="Requests that may wait for a slot of `concurrency`; further ones get 503 at once."
     ),
@@ -90,6 +91,7 @@ class Handler:
         version of the handler's package.
     :cvar for_cloud_init: whether Nova's target ``cloud-init`` calls this handler directly, and not the server's
         ``/cloud-init``; then its answer is one string that cannot harm a boot, or an error.
+    :cvar required_for_ready: whether the server is not ready while :meth:`state` says that the handler is not.
     :cvar cloud_init_keys: top-level keys that :meth:`cloud_init` always sets, such as ``("hostname",)``. Two handlers
         that set the same key are not served together.
     :cvar options: oslo.config options, read from the section into :attr:`settings`.
@@ -111,6 +113,7 @@ class Handler:
     section: ClassVar[str]
     version: str = ""
     for_cloud_init: ClassVar[bool] = False
+    required_for_ready: ClassVar[bool] = False
     cloud_init_keys: ClassVar[Sequence[str]] = ()
     options: ClassVar[Sequence[cfg.Opt]] = ()
     routes: ClassVar[Mapping[str, str]] = {}
@@ -136,7 +139,9 @@ class Handler:
     def state(self) -> Mapping[str, Any]:
         """Return the state of the handler's dependencies without blocking: a JSON object, public in ``/-/ready``.
 
-        If it raises or returns something else, the state is ``error``, and the server stays ready.
+        ``{"ready": False, "message": "…"}`` says that the handler cannot answer now, and why; with
+        :attr:`required_for_ready` the server is not ready then. If it raises or returns something else, the state is
+        ``error``, and the server stays ready.
         """
         return {}
 

@@ -72,6 +72,7 @@ class EnabledHandler:
     concurrency: int
     queue: int
     for_cloud_init: bool
+    required_for_ready: bool
     runner: Runner
     routes: Mapping[str, Runner]
     cloud_init: EnabledHandler | None = None

@@ -213,8 +213,9 @@ class Responder:
         except Exception as error:  # noqa: BLE001 - an author's code
             LOG.error("handler %s: state() raised %s (%s)", self.name, type(error).__name__, raised_at(error))
             own = {"state": "error", "error": type(error).__name__}
+        usual = "ok" if own.get("ready") is not False else "not_ready"
         return {
-            "state": "circuit_open" if self.limiter.is_open else "ok",
+            "state": "circuit_open" if self.limiter.is_open else usual,
             **own,
             **{mode.value: count for mode, count in self.fallbacks.items()},
         }

@@ -215,6 +215,11 @@ class Application(FastAPI):
             await self.pin_service.check()
         responders = [*self.responders.values(), *self.contributors.values()]
         handlers = {responder.name: responder.state() for responder in responders}
+        for responder in self.responders.values():
+            state = handlers[responder.name]
+            if responder.enabled.required_for_ready and state.get("ready") is False:
+                reason = f": {state['message']}" if "message" in state else ""
+                raise ServiceUnavailable(f"handler {responder.name} is not ready{reason}")
         pins = "reachable" if self.pin_service else "not needed"
         return {"ready": True, "keystone": "reachable", "pins": pins, "handlers": handlers}
 
