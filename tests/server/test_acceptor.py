@@ -258,3 +258,11 @@ def test_silent_strangers_do_not_cost_nova_an_answer(house: House, tmp_path: Pat
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert [200] * 22 == statuses
     assert re.search(r'vendorsrv_connections_refused_total\{limit="worker"\} [1-9]', text)
+
+
+def test_connections_that_are_closed_while_they_are_accepted_leave_nothing(house: House, tmp_path: Path) -> None:
+    """Of connections that make room for others before they are set up, the server keeps none."""
+    with running(write_config(tmp_path, house.keystone, max_connections_per_peer=4)) as server:
+        for _ in range(1000):
+            connect(server, HOST).close()
+        wait_until(lambda: server.uvicorn.idle_connections() == 0)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from vendorsrv.peers.connections import Connection, Connections
 from vendorsrv.peers.proxy_protocol import ProxyHeaderError, read_header
+from vendorsrv.server.protocol import Protocol
 
 LOG = logging.getLogger(__name__)
 #: Connections that are accepted in one turn of the event loop; each holds a file before the limits are applied to it.
@@ -41,7 +42,7 @@ class Acceptor:
         backlog: int,
         context: ssl.SSLContext | None,
         connections: Connections,
-        new_protocol: Callable[[Connection], asyncio.Protocol],
+        new_protocol: Callable[[Connection], Protocol],
     ) -> None:
         self.sockets = (listener,)
         self.listener = listener
@@ -105,9 +106,12 @@ class Acceptor:
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT):
                 if connection.key is not None or await self.name(accepted, connection):
-                    transport, _ = await self.loop.connect_accepted_socket(
-                        lambda: self.new_protocol(connection), accepted, **self.tls
-                    )
+                    protocol = self.new_protocol(connection)
+                    try:
+                        transport, _ = await self.loop.connect_accepted_socket(lambda: protocol, accepted, **self.tls)
+                    except asyncio.CancelledError:
+                        protocol.abandon()
+                        raise
                     connection.close = transport.abort
                     return True
         except ProxyHeaderError as error:
