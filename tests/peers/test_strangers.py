@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bench.__main__ import to_text
 from bench.strangers import Outcome, attacked
+from bench.strangers_nova import NOVA_TIMEOUT
 from bench.strangers_servers import Target, serving
 from tests.support import real_peers as peers
 from tests.support.fake_keystone import FakeKeystone
@@ -20,8 +21,8 @@ PATIENCE = 60.0
 TIMEOUTS = {"request_timeout": 55, "auth_timeout": 50, "body_timeout": 50}
 #: Attacks on a server without TLS, and what the stranger sees of it.
 HELD = {
-    "/-/metrics, 50 connections": "connections",
-    "/-/docs, 50 connections": "connections",
+    "/-/metrics, 50 connections": "200",
+    "/-/docs, 50 connections": "200",
     "made-up tokens, 80 a second": "401",
     "made-up tokens, at full speed": "401",
     "new connections, 200 at a time": "200",
@@ -55,10 +56,10 @@ def target_by_tls(keystone: FakeKeystone, tmp_path_factory: pytest.TempPathFacto
         yield target
 
 
-def outcome_of(attack: str, target: Target, keystone: FakeKeystone) -> Outcome:
+def outcome_of(attack: str, target: Target, keystone: FakeKeystone, seconds: float = SECONDS) -> Outcome:
     """Let one stranger attack, and print the figures."""
     tokens = [keystone.issue("service") for _ in range(10)]
-    outcome = attacked(target, attack, 1, SECONDS, tokens, patience=PATIENCE)
+    outcome = attacked(target, attack, 1, seconds, tokens, patience=PATIENCE)
     row = {"attack": attack, **outcome.row(), "stranger": dict(outcome.found[0])}
     show_columns(list(row), [[to_text(value) for value in row.values()]], Console())
     return outcome
@@ -78,6 +79,16 @@ def test_strangers_cost_nova_no_answer(target: Target, keystone: FakeKeystone, a
     outcome = outcome_of(attack, target, keystone)
     assert outcome.found[0][seen]
     expect_no_loss(outcome)
+
+
+def test_scrapes_without_pause_keep_no_request_of_nova_waiting(target: Target, keystone: FakeKeystone) -> None:
+    """While 50 connections scrape for 4 seconds, each request with a known token is answered before Nova gives up."""
+    outcome = outcome_of("/-/metrics, 50 connections", target, keystone, seconds=4.0)
+    assert outcome.found[0]["200"] >= 50
+    assert [] == outcome.lost
+    calls = outcome.calls["known token"]
+    assert calls.sent >= 4
+    assert calls.longest < NOVA_TIMEOUT
 
 
 @pytest.mark.parametrize("attack", ["200 handshakes at a time", "500 half handshakes"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from pathlib import Path
 
@@ -87,3 +88,40 @@ def test_a_failure_of_the_shared_cache_is_counted_once(tmp_path: Path, fake: Fak
             assert 200 == server.ask("/cached", fake.issue("service")).status_code
         found = wait_for(server.admin, 'requests_total{code="",path="/cached",status="200"}', 3)
     assert {"cache_failures_total": 1} == of(found, "cache_failures_total")
+
+
+#: The codes of errors with a status of 500 and above; `internal_error` stands for every other exception.
+SERVER_ERRORS = {
+    *("internal_error", "handler_failed", "bad_answer", "bad_cloud_init", "upstream_failed", "upstream_refused"),
+    *("unavailable", "keystone_unavailable", "policy_unavailable", "busy", "circuit_open", "pins_unavailable"),
+    "handler_timeout",
+}
+CLIENT_ERRORS = {
+    *("bad_request", "unauthorized", "forbidden", "not_found", "method_not_allowed"),
+    *("body_timeout", "body_too_large", "unsupported_media_type"),
+}
+
+
+def test_every_counter_of_errors_begins_at_0(tmp_path: Path, fake: FakeKeystone) -> None:
+    """Before the first request, each handler, path and upstream has a counter of each error, which is 0."""
+    handlers = "tests.support.handlers.good:Plain, tests.support.handlers.cloudy:Five"
+    with running(write_config(tmp_path, fake, handlers=handlers, sections=proxy(url="http://127.0.0.1:9/"))) as server:
+        text = server.admin.get("/-/metrics").text
+
+    def zeros(name: str, group: str, member: str) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for labels in re.findall(rf"^vendorsrv_{name}{{(.*)}} 0\.0$", text, re.MULTILINE):
+            values = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+            found.setdefault(values[group], set()).add(values[member])
+        return found
+
+    names = ("plain", "five", "five:cloud-init", "rack")
+    assert dict.fromkeys(names, SERVER_ERRORS) == zeros("handler_failures_total", "handler", "code")
+    outcomes = {"ok", "not_yet", *SERVER_ERRORS, *CLIENT_ERRORS}
+    assert dict.fromkeys(names, outcomes) == zeros("handler_runs_total", "handler", "outcome")
+    public = ("/plain/key.json", "/plain/async-key.json", "/plain/broken.json")
+    paths = ("/", "/cloud-init", "/plain", "/five", "/rack", *public, "other")
+    codes = {"", *SERVER_ERRORS, *CLIENT_ERRORS}
+    assert dict.fromkeys(paths, codes) == zeros("requests_total", "path", "code")
+    upstream = {"ok", "refused", "timeout", "failed"}
+    assert {"rack": upstream} == zeros("upstream_requests_total", "handler", "outcome")

@@ -17,7 +17,8 @@ from vendorsrv.telemetry.exposition import Exposition
 from vendorsrv.telemetry.metrics import Metrics
 
 #: Connections of a worker to these pages, of which one peer can have half: Prometheus keeps one or two, a browser six.
-CONNECTIONS: Final = 64
+#: With those to Nova's address they fit into the usual limit of 1,024 open files.
+CONNECTIONS: Final = 128
 #: What the log calls their limits.
 NAMES: Final = dict.fromkeys(("peer", "worker"), "the limit of admin_port")
 
@@ -40,7 +41,7 @@ class Admin(FastAPI):
     ) -> None:
         super().__init__(openapi_url=None, redirect_slashes=False, exception_handlers={**exception_handlers})
         refused = metrics.counter("vendorsrv_connections_refused_total", "admin")
-        most = limit_connections(CONNECTIONS * 8) // 8
+        most = limit_connections(CONNECTIONS * 6) // 6
         self.connections = Connections(most, most, Networks(), dict.fromkeys(NAMES, refused), NAMES)
         self.exposition = Exposition(metrics.counts)
         self.schema, self.forward = schema, forward
