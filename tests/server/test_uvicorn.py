@@ -15,7 +15,7 @@ from vendorsrv.server.protocol import Protocol
 PRODUCT: Final = Path(__file__).parents[2] / "vendorsrv"
 #: Undocumented names by what has them: the server, one of its connections, and that one's last request.
 NAMES: Final = {
-    "uvicorn.Server": "config.backlog config.bind_socket config.loaded_app config.ssl lifespan.state main_loop servers "
+    "uvicorn.Server": "config.backlog config.bind_socket config.ssl lifespan.state main_loop servers "
     "server_state.connections server_state.default_headers should_exit shutdown started startup",
     "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "client cycle on_headers_complete on_response_complete",
     "uvicorn.protocols.http.httptools_impl.RequestResponseCycle": "access_log default_headers disconnected "

@@ -38,6 +38,7 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request or the lifespan."""
         if scope["type"] == "lifespan":
+            scope["state"]["application"] = self
             await receive()
             while (self.folder / "hold").exists():  # noqa: ASYNC110 - the tests' signal
                 await asyncio.sleep(0.01)

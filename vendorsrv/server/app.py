@@ -88,8 +88,8 @@ class Application(FastAPI):
         paths += [f"/{each.name}/{path}" for each in handlers for path in each.routes]
         self.endpoint = Endpoint(pipeline, settings, self.authenticator.challenge, RequestMetrics(self.metrics, paths))
         self.is_open = False
-        #: What the server shares with us; ``draining`` when it has to stop.
-        self.server_state: Mapping[str, object] = {}
+        #: What the server shares with us: ``draining`` when it has to stop, and ourselves as ``application``.
+        self.server_state: dict[str, object] = {}
         self.disabling_file = settings.disable_by_file_path
         self.admin = Admin(self.metrics, self.openapi, partial(self.endpoint.forward, own=True), RENDERERS)
         for server in (self, self.admin):
@@ -126,6 +126,7 @@ class Application(FastAPI):
         """Route ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI; no handler is a healthcheck."""
         if scope["type"] == "lifespan":
             self.server_state = scope.get("state", {})
+            self.server_state["application"] = self
             await self.lifespan_without_traceback(scope, receive, send)
         elif scope["type"] == "http":
             path = scope["path"]

@@ -46,7 +46,9 @@ class WorkerServer(uvicorn.Server):
             (:func:`vendorsrv.server.serve.listen`).
         """
         await super().startup([])  # uvicorn's own way to listen knows no limits
-        application = self.config.loaded_app
+        if self.should_exit:
+            return
+        application = self.lifespan.state["application"]  # uvicorn 0.22 wraps the one that it has loaded
         novas, *admins = sockets or [self.config.bind_socket()]
         acceptors = [self.accept_on(novas, application, self.config.ssl)]
         acceptors += [self.accept_on(each, application.admin, None) for each in admins]
