@@ -77,7 +77,7 @@ def request_call(application: ASGIApp, path: str, token: str, bodies: Iterator[b
         (b"x-auth-token", token.encode()),
         (b"content-length", b"%d" % len(BODY)),
     ]
-    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "client": ("10.0.0.21", 40000)}
     sent: list[Message] = []
 
     async def receive() -> Message:

@@ -15,7 +15,7 @@ from tests.support.fixtures import House
 from tests.support.pages import ROOT
 from tests.support.scraping import of, samples
 from tests.support.serving import write_config
-from vendorsrv import UpstreamError
+from vendorsrv import ServiceUnavailable, UpstreamError
 from vendorsrv.telemetry.exposition import Exposition, expose
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
 from vendorsrv.testing.clock import ManualClock
@@ -161,6 +161,26 @@ def test_each_format_is_kept_apart() -> None:
 
     plain, openmetrics = asyncio.run(scrape())
     assert (True, False) == (openmetrics == b"# EOF\n", plain == b"# EOF\n")
+
+
+def test_scrapes_that_would_wait_behind_many_are_refused() -> None:
+    """When 64 scrapes wait for a text, further ones are refused at once; they are answered when it is there."""
+
+    async def scrape() -> tuple[list[str], int]:
+        exposition = Exposition(Metrics().counts)
+        waiting = [asyncio.create_task(exposition.text("")) for _ in range(64)]
+        await asyncio.sleep(0)
+        refused = []
+        for _ in range(2):
+            try:
+                await exposition.text("")
+            except ServiceUnavailable as error:
+                refused.append(error.message)
+        await asyncio.gather(*waiting)
+        await exposition.text("")
+        return refused, exposition.waiting
+
+    assert (["too many scrapes wait for an answer"] * 2, 0) == asyncio.run(scrape())
 
 
 def test_idle_histograms_are_left_out_and_idle_counters_are_zero() -> None:

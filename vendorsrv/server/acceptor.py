@@ -9,20 +9,21 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from socket import socket
+from contextlib import suppress
+from functools import partial
+from socket import SHUT_RDWR, socket
 from typing import Any, Final
 
 from vendorsrv.peers.connections import Connection, Connections
 from vendorsrv.peers.proxy_protocol import ProxyHeaderError, read_header
-from vendorsrv.server.protocol import Protocol
 
 LOG = logging.getLogger(__name__)
 #: Connections that are accepted in one turn of the event loop; each holds a file before the limits are applied to it.
 IN_ONE_TURN: Final = 64
-#: Seconds for the header of the PROXY protocol and for TLS.
+#: Seconds for the header of the PROXY protocol, and for TLS after it.
 HANDSHAKE_TIMEOUT: Final = 5.0
-#: Seconds that a client may take to agree that a connection over TLS ends.
-TLS_SHUTDOWN_TIMEOUT: Final = 2.0
+#: Seconds for TLS to begin, and for a client to agree that it ends.
+TLS_TIMEOUTS: Final = {"ssl_handshake_timeout": HANDSHAKE_TIMEOUT, "ssl_shutdown_timeout": 2.0}
 #: Seconds without accepting after the system has refused a file.
 PAUSE: Final = 0.5
 
@@ -42,11 +43,13 @@ class Acceptor:
         backlog: int,
         context: ssl.SSLContext | None,
         connections: Connections,
-        new_protocol: Callable[[Connection], Protocol],
+        new_protocol: Callable[[Connection], asyncio.Protocol],
     ) -> None:
         self.sockets = (listener,)
         self.listener = listener
-        self.tls: dict[str, Any] = {"ssl": context, "ssl_shutdown_timeout": TLS_SHUTDOWN_TIMEOUT} if context else {}
+        self.tls: dict[str, Any] = {}
+        if context:
+            self.tls = {"ssl": context, **TLS_TIMEOUTS}
         self.connections = connections
         self.new_protocol = new_protocol
         self.tasks: set[asyncio.Task[bool]] = set()
@@ -105,15 +108,17 @@ class Acceptor:
         """Hand a connection to a protocol, once it has told its peer and agreed on TLS; return whether it has."""
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT):
-                if connection.key is not None or await self.name(accepted, connection):
-                    protocol = self.new_protocol(connection)
-                    try:
-                        transport, _ = await self.loop.connect_accepted_socket(lambda: protocol, accepted, **self.tls)
-                    except asyncio.CancelledError:
-                        protocol.abandon()
-                        raise
-                    connection.close = transport.abort
-                    return True
+                admitted = connection.key is not None or await self.name(accepted, connection)
+            if admitted:
+                # Whoever cancels what follows leaves uvloop's transport and our protocol in memory.
+                connection.close = partial(hang_up, accepted)
+                transport, _ = await self.loop.connect_accepted_socket(
+                    lambda: self.new_protocol(connection), accepted, **self.tls
+                )
+                connection.close = transport.abort
+                if connection not in self.connections.all:  # it made room for another one meanwhile
+                    transport.abort()
+                return True
         except ProxyHeaderError as error:
             LOG.warning("closed a connection of the trusted proxy %s: PROXY protocol: %s", connection.peer, error)
         except OSError:
@@ -128,3 +133,9 @@ class Acceptor:
         connection.leave()
         connection.name(peer)
         return self.connections.admit(connection)
+
+
+def hang_up(accepted: socket) -> None:
+    """End a connection; whoever waits for its data finds the end."""
+    with suppress(OSError):  # the peer was faster
+        accepted.shutdown(SHUT_RDWR)

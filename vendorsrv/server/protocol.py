@@ -118,11 +118,6 @@ class Protocol(HttpToolsProtocol):
             self.connection.leave()
             self.connection = None
 
-    def abandon(self) -> None:
-        """End, if it has begun, when its acceptor is cancelled: uvloop then closes the socket and calls nothing."""
-        if self.transport is not None:
-            self.connection_lost(None)
-
     def on_response_complete(self) -> None:
         """Go on to the next request, or be idle."""
         super().on_response_complete()

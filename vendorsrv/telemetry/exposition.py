@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, cast
 
+from vendorsrv.errors import ServiceUnavailable
 from vendorsrv.telemetry.metrics import BUCKETS, FAMILIES, SUM
 from vendorsrv.telemetry.shared_counts import Counts, Key, add
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # imported by the first request for metrics
 
 #: Seconds for which a text is kept; Prometheus scrapes every 15 or 60.
 KEPT: Final = 1.0
+#: Scrapes that may wait for a text. Those whose clients have gone wait too, with 40 KB each.
+WAITING: Final = 64
 
 
 class CountsCollector:
@@ -61,21 +64,31 @@ class Exposition:
     def __init__(self, counts: Counts, clock: Callable[[], float] = time.monotonic) -> None:
         self.counts, self.clock = counts, clock
         self.lock = asyncio.Lock()
+        self.waiting = 0
         #: By content type, of which Prometheus has a handful: when it was begun, and the text.
         self.kept: dict[str, tuple[float, bytes]] = {}
 
     async def text(self, accept: str) -> tuple[bytes, str]:
-        """Return what :func:`expose` returns, counted at most :data:`KEPT` seconds before this call or after it."""
+        """Return what :func:`expose` returns, counted at most :data:`KEPT` seconds before this call or after it.
+
+        :raises ServiceUnavailable: too many wait.
+        """
         from prometheus_client.exposition import choose_encoder
 
+        if self.waiting >= WAITING:
+            raise ServiceUnavailable("too many scrapes wait for an answer")
         _, content_type = choose_encoder(accept)
         asked = self.clock()
-        async with self.lock:
-            begun, text = self.kept.get(content_type, (-math.inf, b""))
-            if asked - begun >= KEPT:  # not the time now: who waited for a slow text takes it
-                begun = self.clock()
-                text, _ = await asyncio.to_thread(expose, self.counts, accept)
-                self.kept[content_type] = (begun, text)
+        self.waiting += 1
+        try:
+            async with self.lock:
+                begun, text = self.kept.get(content_type, (-math.inf, b""))
+                if asked - begun >= KEPT:  # not the time now: who waited for a slow text takes it
+                    begun = self.clock()
+                    text, _ = await asyncio.to_thread(expose, self.counts, accept)
+                    self.kept[content_type] = (begun, text)
+        finally:
+            self.waiting -= 1
         return text, content_type
 
 
