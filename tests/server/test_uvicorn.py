@@ -17,7 +17,8 @@ PRODUCT: Final = Path(__file__).parents[2] / "vendorsrv"
 NAMES: Final = {
     "uvicorn.Server": "config.backlog config.bind_socket config.ssl lifespan.state main_loop servers "
     "server_state.connections server_state.default_headers should_exit shutdown started startup",
-    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "client cycle on_headers_complete on_response_complete",
+    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "app client cycle on_headers_complete "
+    "on_response_complete",
     "uvicorn.protocols.http.httptools_impl.RequestResponseCycle": "access_log default_headers disconnected "
     "flow.write_paused keep_alive message_event on_response response_complete response_started scope send transport "
     "waiting_for_100_continue",
