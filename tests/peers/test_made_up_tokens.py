@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Final
 import pytest
 
 from tests.support.keystone import NOVA, Keystone
-from tests.support.peers.server import BODY, Options, Server
+from tests.support.peers.server import Options, Server, send, status
 from tests.support.waiting import wait_until
 
 #: No limit of time plays a part.
@@ -29,21 +28,6 @@ def patient(fragile_keystone: Keystone, tmp_path: Path) -> Iterator[Server]:
     with Server(tmp_path / "server", fragile_keystone, PATIENT) as server:
         wait_until(server.ready)
         yield server
-
-
-def send(server: Server, peer: str, token: str) -> socket.socket:
-    """Send a request from an address of loopback, and leave the answer unread."""
-    host, port = server.url.removeprefix("http://").split(":")
-    connection = socket.create_connection((host, int(port)), timeout=60, source_address=(peer, 0))
-    head = f"POST /mailserver HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Auth-Token: {token}\r\n"
-    connection.sendall(f"{head}Content-Length: {len(BODY)}\r\nConnection: close\r\n\r\n".encode() + BODY)
-    return connection
-
-
-def status(connection: socket.socket) -> int:
-    """Read an answer to its end, and return its status."""
-    with connection.makefile("rb") as answer:
-        return int(answer.read().split()[1])
 
 
 def answered(server: Server) -> list[str]:

@@ -6,23 +6,23 @@ import json
 import re
 import signal
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.support.keystone import NOVA, Keystone
 from tests.support.peers.handlers import names
-from tests.support.peers.nova import INSTANCE, ROOT, Nova, listening
+from tests.support.peers.nova import INSTANCE, Nova, listening
 from tests.support.peers.responses import OUTAGES, REFUSALS, Failure
-from tests.support.peers.server import BODY, Options, Server
+from tests.support.peers.server import BODY, Options, Server, send, status
 from tests.support.serving import free_port
+from tests.support.waiting import wait_until
 from vendorsrv.demo.keystone import LocalKeystone
 
-PAGE: Final = ROOT / "docs" / "failures.md"
-#: How the page describes a message that it cannot quote.
-IN_OTHER_WORDS: Final = ("the same", "the handler's message")
 RULES: Final = '"vendordata:handler:received": "rule:vendordata:ask and boot_role:member"\n'
 
 
@@ -129,6 +129,30 @@ def while_our_keystone_hangs(request: pytest.FixtureRequest) -> Iterator[tuple[s
 
 
 @contextmanager
+def while_too_many_tokens_wait(request: pytest.FixtureRequest) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Our Keystone took two seconds for a token, now hangs, and more tokens wait than it could validate in time."""
+    directory: Path = request.getfixturevalue("tmp_path")
+    times = {"auth_threads": 1, "auth_timeout": 30, "request_timeout": 60}
+    options: Options = {"vendorsrv": times, "keystone_authtoken": {"http_connect_timeout": 60}}
+    with (
+        with_a_new_token(request) as (_, keystone),
+        Server(directory / "patient", keystone, options) as server,
+        ExitStack() as stack,
+    ):
+        wait_until(server.ready)
+        keystone.pause()
+        slow = stack.enter_context(send(server, "127.0.0.1", "gAAAAABslow"))
+        time.sleep(2)
+        keystone.resume()
+        assert 401 == status(slow)
+        keystone.pause()
+        for number in range(100):
+            stack.enter_context(send(server, "127.0.0.1", f"gAAAAABmade-up{number}"))
+        wait_until(lambda: "too many tokens wait" in server.log)
+        yield f"{server.url}/mailserver", {"keystone": keystone}
+
+
+@contextmanager
 def while_the_pins_are_locked(request: pytest.FixtureRequest) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Another process writes to the database, and does not end."""
     server: Server = request.getfixturevalue("misbehaving")
@@ -138,15 +162,25 @@ def while_the_pins_are_locked(request: pytest.FixtureRequest) -> Iterator[tuple[
 
 
 @contextmanager
-def while_the_policy_is_broken(request: pytest.FixtureRequest) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Somebody is editing policy.yaml."""
+def with_policy(request: pytest.FixtureRequest, rules: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """policy.yaml has other rules."""
     server: Server = request.getfixturevalue("misbehaving")
     policy = server.configuration.with_name("policy.yaml")
-    policy.write_text(f"{RULES}{{")
+    policy.write_text(rules)
     try:
         yield f"{server.url}/received", {}  # asked each time; that Nova may ask at all is remembered for 5 s
     finally:
         policy.write_text(RULES)
+
+
+def while_the_server_of_a_rule_is_down(request: pytest.FixtureRequest) -> Outage:
+    """A rule asks where nobody listens."""
+    return with_policy(request, f'"vendordata:handler:received": "http://127.0.0.1:{free_port()}/may"\n')
+
+
+def while_the_policy_is_broken(request: pytest.FixtureRequest) -> Outage:
+    """Somebody is editing policy.yaml."""
+    return with_policy(request, f"{RULES}{{")
 
 
 @contextmanager
@@ -205,7 +239,9 @@ MADE_BY: Final[Mapping[str, Callable[[pytest.FixtureRequest], Outage]]] = dict(
             with_a_wrong_password,
             while_our_keystone_is_stopped,
             while_our_keystone_hangs,
+            while_too_many_tokens_wait,
             while_the_pins_are_locked,
+            while_the_server_of_a_rule_is_down,
             while_the_policy_is_broken,
             while_the_server_hangs,
             without_a_server,
@@ -226,37 +262,3 @@ def test_outages(nova: Nova, request: pytest.FixtureRequest, name: str) -> None:
         fatal = nova.vendordata(INSTANCE, [f"mail@{url}"], fatal=True, **unusual)
         lenient = nova.vendordata(INSTANCE, [f"mail@{url}"], **unusual)
     check(OUTAGES[name], url, fatal, lenient)
-
-
-def page_rows() -> list[list[str]]:
-    """The rows of the page's first table: answer, log, and class."""
-    table = PAGE.read_text().partition("| vendorsrv answers |")[2].partition("\n\n")[0]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")][1:] for line in table.splitlines()[2:]]
-
-
-def normal(text: str) -> str:
-    """A message without what differs from server to server."""
-    text = re.sub(r"handler [a-z-]+", "handler NAME", text)
-    text = re.sub(r"https?://[a-z.…]+(:\d+)?/", "URL/", text)
-    return re.sub(r"\d+(\.\d+)?", "N", text)
-
-
-def shown_by(failure: Failure, answer: str, log: str, raises: str) -> bool:
-    """Whether a row of the page has this answer, its class, and what is quoted of its message."""
-    quoted = re.findall(r"`([^`]+)`", log)
-    patterns = [" *.* *".join(re.escape(part.strip()) for part in normal(each).split("…")) for each in quoted]
-    said = any(re.search(pattern, normal(failure.message)) for pattern in patterns)
-    ours = failure.answer == answer.replace("`", "") if failure.answer else not answer[:3].isdecimal()
-    return ours and raises.split(" or ") == [*failure.raises] and (said or log.startswith(IN_OTHER_WORDS))
-
-
-def test_each_failure_of_the_page_is_shown() -> None:
-    """These tests cover each row of the first table of docs/failures.md."""
-    failures = [*REFUSALS.values(), *OUTAGES.values()]
-    assert [] == [row for row in page_rows() if not any(shown_by(each, *row) for each in failures)]
-
-
-def test_the_page_has_all_codes() -> None:
-    """Each error code that Nova can get from a handler's path has a row in docs/failures.md."""
-    codes = {failure.answer for failure in [*REFUSALS.values(), *OUTAGES.values()] if failure.answer}
-    assert {"405 method_not_allowed"} == codes - {answer.replace("`", "") for answer, _, _ in page_rows()}

@@ -135,8 +135,14 @@ OUTAGES: Final = {
         "503 keystone_unavailable", "the token cannot be validated now", ["ServiceUnavailable"]
     ),
     "our Keystone hangs": Failure("503 keystone_unavailable", "the token …ot be validated …", ["ServiceUnavailable"]),
+    "too many tokens wait for their validation": Failure(
+        "503 keystone_unavailable", "too many tokens wait for their validation", ["ServiceUnavailable"]
+    ),
     "the pins' database is locked": Failure(
         "503 pins_unavailable", "the pin store does not answer (…)", ["ServiceUnavailable"]
+    ),
+    "the server that a policy rule asks is down": Failure(
+        "503 policy_unavailable", "the server of a policy rule does not answer", ["ServiceUnavailable"]
     ),
     "`policy.yaml` is broken": Failure(
         "503 policy_unavailable", "the server's policy file cannot be read", ["ServiceUnavailable"]

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -149,3 +150,18 @@ def error_of(response: httpx.Response) -> tuple[int, str, str]:
     """Return status, code and message of an error."""
     error = response.json()["error"]
     return response.status_code, error["code"], error["message"]
+
+
+def send(server: Server, peer: str, token: str) -> socket.socket:
+    """Send a request from an address of loopback, and leave the answer unread."""
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=60, source_address=(peer, 0))
+    head = f"POST /mailserver HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Auth-Token: {token}\r\n"
+    connection.sendall(f"{head}Content-Length: {len(BODY)}\r\nConnection: close\r\n\r\n".encode() + BODY)
+    return connection
+
+
+def status(connection: socket.socket) -> int:
+    """Read an answer to its end, and return its status."""
+    with connection.makefile("rb") as answer:
+        return int(answer.read().split()[1])
