@@ -95,6 +95,8 @@ class Server:
         def stop() -> None:
             server.should_exit = True
             serving.result()
+            for each in server.servers:  # which uvicorn leaves open if it was still starting
+                self.portal.call(each.close)
 
         self.stack.callback(stop)
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
