@@ -82,14 +82,17 @@ class Exposition:
         self.waiting += 1
         try:
             async with self.lock:
-                begun, text = self.kept.get(content_type, (-math.inf, b""))
-                if asked - begun >= KEPT:  # not the time now: who waited for a slow text takes it
-                    begun = self.clock()
-                    text, _ = await asyncio.to_thread(expose, self.counts, accept)
-                    self.kept[content_type] = (begun, text)
+                return await self.fresh(asked, accept, content_type), content_type
         finally:
             self.waiting -= 1
-        return text, content_type
+
+    async def fresh(self, asked: float, accept: str, content_type: str) -> bytes:
+        begun, text = self.kept.get(content_type, (-math.inf, b""))
+        if asked - begun >= KEPT:  # not the time now: who waited for a slow text takes it
+            begun = self.clock()
+            text, _ = await asyncio.to_thread(expose, self.counts, accept)
+            self.kept[content_type] = (begun, text)
+        return text
 
 
 def is_known(key: Key) -> bool:
