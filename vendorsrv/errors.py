@@ -12,7 +12,9 @@
     +-- MethodNotAllowed         405  the path is not served for this method
     +-- BodyTimeout              408  the body arrived too slowly
     +-- BodyTooLarge             413  the body is larger than max_body_bytes
+    +-- UrlTooLong               414  the URL is longer than a head may be
     +-- UnsupportedMediaType     415  the body is not application/json
+    +-- HeadTooLarge             431  the head, or a chunked body's trailers, are too large
     +-- ServerError              500  a bug in vendorsrv
     |   +-- HandlerError         500  the handler failed; a handler may raise it
     |   +-- AnswerError          500  Nova or the guest could not use the handler's answer
@@ -113,6 +115,18 @@ class BodyTooLarge(VendordataError):
 
     status, code, title = 413, "body_too_large", "Content Too Large"
     headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+
+
+class UrlTooLong(VendordataError):
+    """The request's first line is longer than a head may be; the connection is closed (RFC 9110, 15.5.15)."""
+
+    status, code, title = 414, "url_too_long", "URI Too Long"
+
+
+class HeadTooLarge(VendordataError):
+    """The head, or what frames a chunked body, is too large; the connection is closed (RFC 6585, section 5)."""
+
+    status, code, title = 431, "head_too_large", "Request Header Fields Too Large"
 
 
 class UnsupportedMediaType(VendordataError):

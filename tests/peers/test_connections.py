@@ -138,7 +138,7 @@ def test_refusals_are_logged_once_a_second(caplog: pytest.LogCaptureFixture) -> 
     worker = Worker(10, 1)
     for number in range(4):
         worker.must_connect(str(number))
-    worker.connections.next_line = 0.0  # a second later
+    worker.connections.line.next = 0.0  # a second later
     worker.must_connect("last")
     line = "closed a connection of 192.0.2.1, since max_connections_per_peer is 1; %d more since the last such line"
     assert [line % 0, line % 2] == [record.getMessage() for record in caplog.records]

@@ -21,6 +21,12 @@ PATIENCE = 60.0
 TIMEOUTS = {"request_timeout": 55, "auth_timeout": 50, "body_timeout": 50}
 #: Attacks on a server without TLS, and what the stranger sees of it.
 HELD = {
+    "header value without end": "431",
+    "many small headers": "431",
+    "URL without end": "414",
+    "trailers without end": "401",
+    "pipelined requests": "200",
+    "500 that do not read": "closed",
     "/-/metrics, 50 connections": "200",
     "/-/docs, 50 connections": "200",
     "made-up tokens, 80 a second": "401",

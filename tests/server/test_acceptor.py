@@ -218,6 +218,15 @@ def test_a_kept_connection_is_idle_between_requests(house: House, server: Server
         assert everything(kept).endswith(b"}")
 
 
+def test_who_is_refused_over_tls_reads_why(tls: Server, trusting: ssl.SSLContext) -> None:
+    """The answer is there for a client that sends more of its body, and the connection ends."""
+    with trusting.wrap_socket(connect(tls, HOST), server_hostname="127.0.0.1") as connection:
+        connection.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        answer = connection.recv(65536)
+        connection.sendall(b"a" * 50000)
+        assert b"HTTP/1.1 401 " == (answer + everything(connection))[:13]
+
+
 def test_a_server_without_files_accepts_again_when_there_are_some(house: House, tmp_path: Path) -> None:
     """When the system refuses a file, the log says so, and the server goes on as soon as files are free."""
     port = free_port()

@@ -117,9 +117,23 @@ def test_openapi_has_each_handler(house: House) -> None:
     assert {"$ref": "#/components/schemas/NovaBody"} == operation["requestBody"]["content"]["application/json"][
         "schema"
     ]
-    assert ["200", "400", "401", "403", "404", "405", "408", "413", "415", "500", "502", "503", "504"] == list(
-        operation["responses"]
-    )
+    assert [
+        "200",
+        "400",
+        "401",
+        "403",
+        "404",
+        "405",
+        "408",
+        "413",
+        "414",
+        "415",
+        "431",
+        "500",
+        "502",
+        "503",
+        "504",
+    ] == list(operation["responses"])
     assert ["instance-id"] == document["components"]["schemas"]["NovaBody"]["required"]
 
 

@@ -46,6 +46,14 @@ class Recorder(asyncio.Transport):
         """Close it."""
         self.closed = True
 
+    def abort(self) -> None:
+        """Close it at once."""
+        self.closed = True
+
+    def can_write_eof(self) -> bool:
+        """The client cannot be told that nothing more will come, as with TLS."""
+        return False
+
     def pause_reading(self) -> None:
         """Nothing is read."""
 
@@ -80,8 +88,12 @@ def exchange(
     received: bytes = REQUEST,
     *defaults: tuple[bytes, bytes],
     paused: bool = False,
+    more: bytes = b"",
 ) -> Recorder:
-    """Let a protocol answer what a client sends, and return the connection's transport."""
+    """Let a protocol answer what a client sends, and return the connection's transport.
+
+    :param more: comes once the application has begun.
+    """
 
     async def run() -> Recorder:
         transport, state = Recorder(), ServerState()
@@ -94,6 +106,8 @@ def exchange(
         protocol.data_received(received)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        if more:
+            protocol.data_received(more)
         protocol.resume_writing()
         while state.tasks:
             await asyncio.gather(*state.tasks)
@@ -115,10 +129,12 @@ def test_a_whole_response_is_one_write(application: Application) -> None:
     assert not own.closed
 
 
-def test_requests_of_a_pipeline_are_answered_in_order() -> None:
-    """Each pipelined request gets its own response in one write, and the connection stays open."""
-    own = exchange(Protocol, WHOLE, REQUEST * 3)
-    assert exchange(Protocol, WHOLE).writes * 3 == own.writes
+@pytest.mark.parametrize("later", [b"", REQUEST])
+def test_requests_of_a_pipeline_are_answered_in_order(later: bytes) -> None:
+    """Each pipelined request gets its own response in one write, also one that comes later, and nothing is closed."""
+    own = exchange(Protocol, WHOLE, REQUEST * 3, paused=True, more=later)
+    assert exchange(Protocol, WHOLE).writes[0] * (4 if later else 3) == b"".join(own.writes)
+    assert not own.closed
 
 
 KEEP_ALIVE: Final = b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}"
@@ -175,6 +191,19 @@ def test_an_incomplete_response_is_500(messages: tuple[Message, ...], caplog: py
 def test_a_client_that_does_not_read_is_waited_for() -> None:
     """Nothing is written while the client's side is full."""
     assert exchange(Protocol, WHOLE).writes == [b"".join(exchange(Protocol, WHOLE, paused=True).writes)]
+
+
+def test_a_response_that_has_begun_is_cut_off_when_the_request_breaks() -> None:
+    """What follows a malformed chunk is no second response behind the begun one: the connection ends."""
+
+    async def application(_: Scope, receive: Receive, send: Send) -> None:
+        await send(start(headers=()))
+        await send(body(b"{", more=True))
+        assert {"type": "http.disconnect"} == await receive()
+
+    chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    own = exchange(Protocol, application, chunked, more=b"no chunk\r\n")
+    assert (True, 1) == (own.closed, b"".join(own.writes).count(b"HTTP/1.1"))
 
 
 def test_a_client_that_has_left_gets_nothing() -> None:

@@ -15,13 +15,15 @@ from vendorsrv.server.protocol import Protocol
 PRODUCT: Final = Path(__file__).parents[2] / "vendorsrv"
 #: Undocumented names by what has them: the server, one of its connections, and that one's last request.
 NAMES: Final = {
-    "uvicorn.Server": "config.backlog config.bind_socket config.ssl lifespan.state main_loop servers "
-    "server_state.connections server_state.default_headers should_exit shutdown started startup",
-    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "app client cycle on_headers_complete "
-    "on_response_complete",
-    "uvicorn.protocols.http.httptools_impl.RequestResponseCycle": "access_log default_headers disconnected "
-    "flow.write_paused keep_alive message_event on_response response_complete response_started scope send transport "
-    "waiting_for_100_continue",
+    "uvicorn.Server": "config.backlog config.bind_socket config.ssl lifespan.state main_loop on_tick servers "
+    "server_state.connections server_state.default_headers server_state.total_requests should_exit shutdown started "
+    "startup",
+    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "app client cycle data_received flow "
+    "flow.pause_reading flow.resume_reading headers loop on_headers_complete on_message_begin on_response_complete "
+    "parser.feed_data scope timeout_keep_alive transport",
+    "uvicorn.protocols.http.httptools_impl.RequestResponseCycle": "access_log body default_headers disconnected "
+    "flow.write_paused keep_alive message_event more_body on_response response_complete response_started scope send "
+    "transport waiting_for_100_continue",
 }
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -32,6 +33,7 @@ class Application:
         self.folder = Path(sys.argv[1])
         counters = {limit: Metrics().counter("vendorsrv_connections_refused_total", limit) for limit in OPTION}
         self.connections = Connections(1000, 500, Networks(), counters)
+        self.endpoint = SimpleNamespace(metrics=None)
         if (self.folder / "broken").exists():
             sys.exit(STARTUP_FAILURE)
 

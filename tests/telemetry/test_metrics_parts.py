@@ -98,7 +98,7 @@ SERVER_ERRORS = {
 }
 CLIENT_ERRORS = {
     *("bad_request", "unauthorized", "forbidden", "not_found", "method_not_allowed"),
-    *("body_timeout", "body_too_large", "unsupported_media_type"),
+    *("body_timeout", "body_too_large", "head_too_large", "unsupported_media_type", "url_too_long"),
 }
 
 

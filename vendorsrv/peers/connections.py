@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from vendorsrv.peers.addresses import Networks, peer_key, plain
+from vendorsrv.telemetry.logs import RareLine
 from vendorsrv.telemetry.metrics import Counter
 
 LOG = logging.getLogger(__name__)
 #: The option by which each limit is set.
 OPTION: Final = {"peer": "max_connections_per_peer", "worker": "max_connections"}
-#: Seconds between two log lines about connections that are refused.
-BETWEEN_LINES: Final = 1.0
 
 
 def limit_connections(wanted: int) -> int:
@@ -91,8 +90,7 @@ class Connections:
         self.all: set[Connection] = set()
         self.of_peer: dict[str, set[Connection]] = {}
         self.idle: dict[Connection, float] = {}
-        self.next_line = float("-inf")
-        self.unlogged = 0
+        self.line = RareLine(LOG, "closed a connection of %s, since %s is %d")
 
     def admit(self, connection: Connection) -> bool:
         """Whether there is room for a connection, for which an idle one of the same peer, or of all, may be closed."""
@@ -139,15 +137,4 @@ class Connections:
     def report(self, limit: str, peer: str) -> None:
         """Count a connection that is closed for want of room, and log at most one a second."""
         self.refused[limit].inc()
-        now = time.monotonic()
-        if now < self.next_line:
-            self.unlogged += 1
-            return
-        LOG.warning(
-            "closed a connection of %s, since %s is %d; %d more since the last such line",
-            peer,
-            self.names[limit],
-            self.limits[limit],
-            self.unlogged,
-        )
-        self.next_line, self.unlogged = now + BETWEEN_LINES, 0
+        self.line.warn(peer, self.names[limit], self.limits[limit])

@@ -17,6 +17,7 @@ from vendorsrv.peers.connections import Connection
 from vendorsrv.server.acceptor import Acceptor
 from vendorsrv.server.protocol import Protocol
 from vendorsrv.telemetry.log_lines import flush_logs
+from vendorsrv.telemetry.metrics import RequestMetrics
 
 LOG: Final = logging.getLogger(__name__)
 #: Seconds that a worker which stops leaves idle connections open.
@@ -50,21 +51,33 @@ class WorkerServer(uvicorn.Server):
             return
         application = self.lifespan.state["application"]  # uvicorn 0.22 wraps the one that it has loaded
         novas, *admins = sockets or [self.config.bind_socket()]
-        acceptors = [self.accept_on(novas, application, self.config.ssl)]
+        acceptors = [self.accept_on(novas, application, self.config.ssl, application.endpoint.metrics)]
         acceptors += [self.accept_on(each, application.admin, None) for each in admins]
         self.servers = acceptors  # type: ignore[assignment] # which uvicorn only closes
         self.on_started()
 
-    def accept_on(self, listener: socket, application: Any, tls: ssl.SSLContext | None) -> Acceptor:
+    async def on_tick(self, counter: int) -> bool:
+        """Once a second, end connections whose clients keep them waiting; return whether to stop."""
+        if counter % 10 == 0:  # uvicorn calls it ten times a second
+            now = time.monotonic()
+            for each in [*self.server_state.connections]:
+                each.look(now)  # type: ignore[union-attr] # all are ours
+        return await super().on_tick(counter)
+
+    def accept_on(
+        self, listener: socket, application: Any, tls: ssl.SSLContext | None, metrics: RequestMetrics | None = None
+    ) -> Acceptor:
         """Accept the connections of a socket for an ASGI application, which has their limits as ``connections``.
 
         What a connection can ask for follows from the socket that accepted it, and from nothing that it sends.
+
+        :param metrics: count what is refused before the application sees it.
         """
 
         def new_protocol(connection: Connection) -> Protocol:
             protocol = Protocol(self.config, self.server_state, self.lifespan.state)
             protocol.app = application
-            protocol.connection = connection
+            protocol.connection, protocol.metrics = connection, metrics
             return protocol
 
         return Acceptor(listener, self.config.backlog, tls, application.connections, new_protocol)
@@ -89,6 +102,9 @@ class WorkerServer(uvicorn.Server):
         while self.idle_connections() and time.monotonic() < deadline:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.05)
         await super().shutdown(sockets)
+        for each in [*self.server_state.connections]:  # of requests that were given up, whose clients may still send
+            each.transport.abort()
+        await asyncio.sleep(0)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

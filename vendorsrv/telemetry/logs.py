@@ -25,6 +25,8 @@ LOG = logging.getLogger("vendorsrv.access")
 REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id", default="")
 GLOBAL_REQUEST_ID: Final[ContextVar[str]] = ContextVar("global_request_id", default="")
 
+#: Seconds between two lines that strangers can cause.
+BETWEEN_LINES: Final = 1.0
 #: The form of request ids that oslo.context creates and other services forward; anything else is not logged.
 WELL_FORMED: Final = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -145,6 +147,26 @@ def new_record(level: int) -> logging.LogRecord:
     record.msecs = float(int(now % 1 * 1000))
     record.relativeCreated += (now - model.created) * 1000
     return record
+
+
+class RareLine:
+    """A line of the log that strangers can cause: it is written once a second at most.
+
+    :param text: as for :mod:`logging`.
+    """
+
+    def __init__(self, logger: logging.Logger, text: str) -> None:
+        self.logger, self.text = logger, text + "; %d more since the last such line"
+        self.next, self.unlogged = float("-inf"), 0
+
+    def warn(self, *values: object) -> None:
+        """Log the line as a warning, or count it."""
+        now = time.monotonic()
+        if now < self.next:
+            self.unlogged += 1
+            return
+        self.logger.warning(self.text, *values, self.unlogged)
+        self.next, self.unlogged = now + BETWEEN_LINES, 0
 
 
 @contextmanager
