@@ -87,16 +87,18 @@ class Pins:
         self, instance_id: str, handler: str, create: Callable[[], Awaitable[bytes]], deadline: float, row: Row | None
     ) -> bytes:
         HAS_PRIORITY.set(True)
-        pause = FIRST_PAUSE
+        owner, pause = secrets.token_hex(16), FIRST_PAUSE
         while (found := self.answer_in(row)) is None:
-            owner = secrets.token_hex(16)
             if row is None or not -CLOCK_SKEW < row.claim_age < self.lease:
                 is_ours = await self.store.claim(instance_id, handler, owner, row.owner if row else None)
                 row = None if is_ours else await self.store.get(instance_id, handler)
                 if is_ours or (row and row.owner == owner):
                     return await self.create_claimed(instance_id, handler, owner, create, deadline)
-                continue
+                if row and row.answer is not None:
+                    continue
             if time.monotonic() + pause > deadline:
+                if row is None:
+                    raise PinsUnavailable("the pin store does not show what was written to it")
                 raise PinsUnavailable(f"another worker is still running handler {handler} for this instance")
             if pause == FIRST_PAUSE:
                 self.waits.inc()
