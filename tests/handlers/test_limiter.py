@@ -10,19 +10,25 @@ import pytest
 
 from tests.support.fixtures import Clock
 from tests.support.serving import run
-from vendorsrv import BadRequest, HandlerError, NotYet, VendordataError
-from vendorsrv.errors import Busy, HandlerTimeout
+from vendorsrv import NotYet, ServiceUnavailable, VendordataError, VendordataRequest, errors
 from vendorsrv.handlers.limiter import Limiter
+from vendorsrv.handlers.runner import UnexpectedError
 
 OPEN = (503, "handler mail keeps failing; retry in 10 seconds")
 FULL = (503, "the concurrency limit and the queue of handler mail are full")
 LATE = (503, "handler mail had no free slot in time")
-FAILED = (500, "handler mail failed")
+FAILED = (503, "mail is away")
 
 
 def limiter(clock: Clock, concurrency: int = 64, queue: int = 256) -> Limiter:
     """The limiter of a handler ``mail``."""
     return Limiter("mail", concurrency, queue, clock)
+
+
+def request(name: str) -> VendordataRequest:
+    """The request of an instance; the letter after a slash is its project."""
+    instance, _, project = name.partition("/")
+    return VendordataRequest(instance, project)
 
 
 async def outcome(asked: Awaitable[object]) -> object:
@@ -39,7 +45,7 @@ async def enter(limiter: Limiter, instance: str = "a", error: Exception | None =
     """Run once, and fail or not."""
 
     async def work() -> str:
-        async with limiter.slot(instance, budget):
+        async with limiter.slot(request(instance), budget):
             if error:
                 raise error
             return "done"
@@ -49,7 +55,7 @@ async def enter(limiter: Limiter, instance: str = "a", error: Exception | None =
 
 async def fail(limiter: Limiter, instances: str) -> list[object]:
     """Fail for instances in turn, one for each letter."""
-    return [await enter(limiter, instance, HandlerError("handler mail failed")) for instance in instances]
+    return [await enter(limiter, instance, ServiceUnavailable("mail is away")) for instance in instances]
 
 
 class Held:
@@ -64,7 +70,7 @@ class Held:
         """Take a slot, and hold it."""
 
         async def work() -> str:
-            async with self.limiter.slot(instance, budget):
+            async with self.limiter.slot(request(instance), budget):
                 self.inside += 1
                 await self.over.wait()
                 return "done"
@@ -187,7 +193,7 @@ def test_requests_in_the_queue_are_refused_when_the_circuit_opens(clock: Clock) 
         held = Held(mail)
         first = asyncio.create_task(held.enter("z"))
         await asyncio.sleep(0)
-        failing = [asyncio.create_task(enter(mail, each, HandlerError("handler mail failed"))) for each in "abcdefgh"]
+        failing = [asyncio.create_task(enter(mail, each, ServiceUnavailable("mail is away"))) for each in "abcdefgh"]
         await asyncio.sleep(0)
         held.over.set()
         return [await first, *await asyncio.gather(*failing)]
@@ -198,16 +204,21 @@ def test_requests_in_the_queue_are_refused_when_the_circuit_opens(clock: Clock) 
 @pytest.mark.parametrize(
     ("error", "opens"),
     [
-        (HandlerError("x"), True),
-        (HandlerTimeout("x"), True),
-        (BadRequest("x"), False),
-        (Busy("x"), False),
+        (errors.HandlerTimeout("x"), True),
+        (ServiceUnavailable("x"), True),
+        (errors.UpstreamError("x"), True),
+        (errors.UpstreamRefused("x"), False),
+        (errors.HandlerError("x"), False),
+        (errors.AnswerError("x"), False),
+        (errors.CloudInitError("x"), False),
+        (errors.BadRequest("x"), False),
+        (errors.Busy("x"), False),
         (NotYet(), False),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_handler_errors_and_timeouts_count_as_failures(clock: Clock, error: Exception, opens: bool) -> None:
-    """An invalid request, a full queue and a provisional answer do not count."""
+def test_outages_count_as_failures(clock: Clock, error: Exception, opens: bool) -> None:
+    """What is wrong for its instance, a full queue and a provisional answer do not count."""
     mail = limiter(clock)
 
     async def ask() -> None:
@@ -218,9 +229,49 @@ def test_handler_errors_and_timeouts_count_as_failures(clock: Clock, error: Exce
     assert opens == mail.is_open
 
 
-@pytest.mark.parametrize(("error", "is_open"), [(None, False), (NotYet(), False), (BadRequest("x"), False)])
+@pytest.mark.parametrize(
+    ("instances", "opens"),
+    [
+        ("a/p b/p c/p d/p e/p f/p g/p", False),
+        ("a/p b/p c/p d/p e/q", True),
+        ("a/p b/p c/q d/q e/r f/r", True),
+    ],
+)
+def test_unexpected_exceptions_count_when_several_projects_have_them(
+    clock: Clock, caplog: pytest.LogCaptureFixture, instances: str, opens: bool
+) -> None:
+    """Exceptions that the data of one project may cause do not close the handler for the others."""
+    mail = limiter(clock)
+
+    async def ask() -> object:
+        for instance in instances.split():
+            await enter(mail, instance, UnexpectedError("x"))
+        return await enter(mail, "z/z")
+
+    assert (OPEN if opens else "done") == run(ask())
+    assert opens == ("its circuit is open" in caplog.text)
+
+
+def test_outages_of_others_do_not_refuse_a_project_s_exceptions(clock: Clock) -> None:
+    """An open circuit concerns the instances of the outage, and not those of exceptions that do not count."""
+    mail = limiter(clock)
+
+    async def ask() -> list[object]:
+        for instance in ["b/p", "c/p", "d/p", "e/p"]:
+            await enter(mail, instance, UnexpectedError("x"))
+        for _ in range(5):
+            await enter(mail, "a/q", ServiceUnavailable("x"))
+        return [await enter(mail, "a/q"), await enter(mail, "b/p")]
+
+    assert [OPEN, "done"] == run(ask())
+
+
+@pytest.mark.parametrize(
+    ("error", "is_open"),
+    [(None, False), (NotYet(), False), (errors.BadRequest("x"), False), (errors.AnswerError("x"), False)],
+)
 def test_any_result_of_the_handler_ends_a_row_of_failures(clock: Clock, error: Exception | None, is_open: bool) -> None:
-    """A success, a provisional answer and a 4xx each reset the count of failures."""
+    """A success, a provisional answer, a 4xx and a wrong answer each reset the count of failures."""
     mail = limiter(clock)
 
     async def ask() -> None:
@@ -238,7 +289,7 @@ def test_a_busy_handler_leaves_the_count_of_failures(clock: Clock) -> None:
 
     async def ask() -> None:
         await fail(mail, "abcd")
-        await enter(mail, "e", Busy("x"))
+        await enter(mail, "e", errors.Busy("x"))
         await fail(mail, "f")
 
     run(ask())

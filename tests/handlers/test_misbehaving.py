@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,7 +128,7 @@ def test_a_full_queue_is_answered_503_with_retry_after(theatre: Theatre) -> None
 
 
 def test_ready_shows_an_open_circuit(theatre: Theatre, clock: Clock) -> None:
-    """After five failures requests are 503 circuit_open until a success, and ``/-/ready`` shows it."""
+    """After exceptions in five projects requests are 503 circuit_open until a success, and ``/-/ready`` shows it."""
 
     async def fail(_: int) -> None:
         raise ValueError("planted-secret")
@@ -141,7 +141,8 @@ def test_ready_shows_an_open_circuit(theatre: Theatre, clock: Clock) -> None:
 
     theatre.script("scripted", fail)
     states = [state()]
-    codes = [error_of(theatre.ask("/scripted", instance(number)))[1] for number in range(6)]
+    bodies = [instance(number).replace(b"1f2e", b"%d" % number) for number in range(6)]
+    codes = [error_of(theatre.ask("/scripted", body))[1] for body in bodies]
     states.append(state())
     clock.now += 10.0
     theatre.script("scripted", work)
@@ -170,6 +171,29 @@ def test_a_thread_that_hangs_is_busy_until_its_call_returns(hasty: Theatre) -> N
     assert ["handler_timeout", "handler_timeout", "busy"] == codes
     over.set()
     wait_until(lambda: hasty.ask("/plain").status_code == 200)
+
+
+def test_a_coroutine_that_goes_on_keeps_its_slot(hasty: Theatre) -> None:
+    """Calls that swallow their cancellation count until they end: one more waits, the next is refused."""
+    over = threading.Event()
+
+    async def go_on(run: int) -> int:
+        while not over.is_set():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+        return run
+
+    hasty.script("scripted", go_on)
+    limiter = hasty.server.app.responders["scripted"].limiter
+    codes = [error_of(hasty.ask("/scripted", instance(number)))[1] for number in range(2)]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(hasty.ask, "/scripted", instance(2))
+        wait_until(lambda: limiter.waiting)
+        codes.append(error_of(hasty.ask("/scripted", instance(3)))[1])
+        over.set()
+        assert 200 == waiting.result().status_code
+    assert ["handler_timeout", "handler_timeout", "busy"] == codes
+    assert 3 == hasty.server.app.registry.handlers["scripted"].handler.runs  # type: ignore[attr-defined]
 
 
 def planted() -> Any:

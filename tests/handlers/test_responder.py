@@ -112,7 +112,7 @@ def test_concurrent_requests_share_the_error(responder_of: Build) -> None:
         return await asyncio.gather(*(outcome(responder.answer(REQUEST, time.monotonic() + 4.5)) for _ in range(50)))
 
     assert {(500, "handler_failed")} == set(run(ask_all()))
-    assert (1, 1) == (handler.runs, responder.limiter.failures)
+    assert (1, 1) == (handler.runs, responder.limiter.exceptions.count)
 
 
 def test_a_cancelled_request_does_not_cancel_the_shared_run(responder_of: Build) -> None:

@@ -7,15 +7,49 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
-from vendorsrv.errors import Busy, CircuitOpen, NotYet, UpstreamRefused, VendordataError
+from vendorsrv.errors import (
+    Busy,
+    CircuitOpen,
+    HandlerTimeout,
+    NotYet,
+    ServiceUnavailable,
+    UpstreamError,
+    UpstreamRefused,
+    VendordataError,
+)
+from vendorsrv.handlers.runner import UnexpectedError
+from vendorsrv.request import VendordataRequest
 
 LOG = logging.getLogger(__name__)
 
 #: Failures in a row that open the circuit, and the seconds until it is half-open.
 FAILURES: Final = 5
 OPEN_FOR: Final = 10
+#: Projects whose requests must raise unexpected exceptions before these count: those of one may be due to its data.
+PROJECTS: Final = 2
+
+
+class Row:
+    """Failures in a row.
+
+    :ivar count: how many.
+    :ivar instances: some of the instances that they were for, :data:`FAILURES` at most.
+    :ivar projects: of these instances.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.instances: set[str] = set()
+        self.projects: set[str | None] = set()
+
+    def add(self, request: VendordataRequest) -> None:
+        """Add a failure."""
+        self.count += 1
+        if len(self.instances) < FAILURES:
+            self.instances.add(request.instance_id)
+            self.projects.add(request.project_id)
 
 
 class Limiter:
@@ -23,7 +57,8 @@ class Limiter:
 
     The circuit opens after :data:`FAILURES` failures in a row: for the instances that they were for, and for all
     instances once there are :data:`FAILURES` of those. Nova sends six requests and more for an instance, and an
-    instance that a handler cannot serve must not close it for the others.
+    instance that a handler cannot serve must not close it for the others. Only outages count: an answer that is wrong,
+    or an error by which the handler refuses a request, is about this instance.
 
     After :data:`OPEN_FOR` seconds the circuit is half-open: one request passes. Its success closes the circuit.
 
@@ -38,8 +73,7 @@ class Limiter:
         self.queue = queue
         self.clock = clock
         self.waiting = 0
-        self.failures = 0
-        self.failed_for: set[str] = set()
+        self.outages, self.exceptions, self.failures = Row(), Row(), 0
         self.open_until = float("-inf")
 
     @property
@@ -47,37 +81,60 @@ class Limiter:
         """Whether the circuit is open, for some instances or for all."""
         return self.clock() < self.open_until
 
+    @property
+    def rows(self) -> list[Row]:
+        """The failures that count; :attr:`failures` is their number."""
+        return [self.outages, self.exceptions] if len(self.exceptions.projects) >= PROJECTS else [self.outages]
+
     @asynccontextmanager
-    async def slot(self, instance_id: str, budget: float) -> AsyncIterator[None]:
-        """Hold a slot while the handler runs for an instance, and record how the run ended.
+    async def slot(
+        self, request: VendordataRequest, budget: float
+    ) -> AsyncIterator[Callable[[asyncio.Task[Any]], None]]:
+        """Hold a slot while the handler runs for a request, and record how the run ended.
+
+        It is given a task that may go on when the run is over: then the slot is held until that has ended as well.
 
         :param budget: the most seconds to wait.
         :raises CircuitOpen: on entering: the circuit is open for this instance.
         :raises Busy: on entering: the queue is full, or no slot became free in time.
         """
-        self.check_circuit(instance_id)
+        self.check_circuit(request)
         if self.slots.locked():
             await self.wait_for_slot(budget)
         else:
             await self.slots.acquire()  # does not wait, and so needs no timer
+        tasks: list[asyncio.Task[Any]] = []
         try:
-            self.check_circuit(instance_id)  # it may have opened while this request was in the queue
+            self.check_circuit(request)  # it may have opened while this request was in the queue
             if self.failures >= FAILURES:
                 self.open_until = self.clock() + OPEN_FOR  # half-open: this request passes, others are refused
-            yield
-            self.record(instance_id, failed=False)
+            yield tasks.append
+            self.succeeded()
         except NotYet:
-            self.record(instance_id, failed=False)
+            self.succeeded()
             raise
         except VendordataError as error:
-            if not isinstance(error, Busy | CircuitOpen):
-                self.record(instance_id, failed=error.status >= 500 and not isinstance(error, UpstreamRefused))
+            if isinstance(error, UnexpectedError):
+                self.failed(request, self.exceptions)
+            elif isinstance(error, HandlerTimeout | ServiceUnavailable | UpstreamError) and not isinstance(
+                error, UpstreamRefused
+            ):
+                if not isinstance(error, Busy | CircuitOpen):
+                    self.failed(request, self.outages)
+            else:
+                self.succeeded()
             raise
         finally:
-            self.slots.release()
+            if tasks and not tasks[0].done():
+                tasks[0].add_done_callback(lambda _: self.slots.release())
+            else:
+                self.slots.release()
 
-    def check_circuit(self, instance_id: str) -> None:
-        if self.is_open and (instance_id in self.failed_for or len(self.failed_for) >= FAILURES):
+    def check_circuit(self, request: VendordataRequest) -> None:
+        if not self.is_open:
+            return
+        instances = set[str]().union(*(row.instances for row in self.rows))
+        if request.instance_id in instances or len(instances) >= FAILURES:
             raise CircuitOpen(f"handler {self.handler} keeps failing; retry in {OPEN_FOR} seconds")
 
     async def wait_for_slot(self, budget: float) -> None:
@@ -92,18 +149,18 @@ class Limiter:
         finally:
             self.waiting -= 1
 
-    def record(self, instance_id: str, *, failed: bool) -> None:
-        if not failed:
-            if self.failures >= FAILURES:
-                LOG.info("handler %s succeeded: its circuit is closed", self.handler)
-            self.failures = 0
-            self.failed_for.clear()
-            self.open_until = float("-inf")
+    def succeeded(self) -> None:
+        if not self.outages.count and not self.exceptions.count:
             return
-        self.failures += 1
-        if len(self.failed_for) < FAILURES:
-            self.failed_for.add(instance_id)
-        if self.failures == FAILURES:
-            LOG.warning("handler %s failed %d times in a row: its circuit is open", self.handler, FAILURES)
+        if self.failures >= FAILURES:
+            LOG.info("handler %s succeeded: its circuit is closed", self.handler)
+        self.outages, self.exceptions, self.failures = Row(), Row(), 0
+        self.open_until = float("-inf")
+
+    def failed(self, request: VendordataRequest, row: Row) -> None:
+        row.add(request)
+        before, self.failures = self.failures, sum(each.count for each in self.rows)
+        if before < FAILURES <= self.failures:
+            LOG.warning("handler %s failed %d times in a row: its circuit is open", self.handler, self.failures)
         if self.failures >= FAILURES:
             self.open_until = self.clock() + OPEN_FOR

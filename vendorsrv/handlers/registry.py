@@ -215,7 +215,8 @@ def build(settings: Settings, found: FoundHandler) -> EnabledHandler:
         raise ConfigError("\n".join(f"[{handler.section}] {text}" for text in contradictions))
 
     def runner(method: str, suffix: str = "") -> Runner:
-        return Runner(f"{handler.name}{suffix}", getattr(handler, method), declared["timeout"], declared["threads"])
+        limits = (declared[name] for name in ("timeout", "threads", "concurrency"))
+        return Runner(f"{handler.name}{suffix}", getattr(handler, method), *limits)
 
     routes = {path: runner(method) for path, method in handler.routes.items()}
     version = handler.version or found.source

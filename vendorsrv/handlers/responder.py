@@ -159,9 +159,10 @@ class Responder:
         return Answer(made.body, fresh_for or None)
 
     async def run(self, request: VendordataRequest, deadline: float) -> HandlerAnswer:
-        async with self.limiter.slot(request.instance_id, deadline - time.monotonic()):
+        async with self.limiter.slot(request, deadline - time.monotonic()) as hold_for:
             with self.metrics.runs.measure():
-                value = await self.enabled.runner.run(request, budget=deadline - time.monotonic())
+                budget = deadline - time.monotonic()
+                value = await self.enabled.runner.run(request, budget=budget, on_start=hold_for)
                 if not isinstance(value, HandlerAnswer):
                     return HandlerAnswer(self.to_body(value))
                 if self.is_checked_again:

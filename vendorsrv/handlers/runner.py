@@ -21,6 +21,10 @@ LOG = logging.getLogger(__name__)
 END_THE_WORKER: Final = (SystemExit, KeyboardInterrupt)
 
 
+class UnexpectedError(HandlerError):
+    """A handler raised anything but an error that it may raise."""
+
+
 class Runner:
     """Calls one method of one handler, on the event loop or in a thread.
 
@@ -29,36 +33,51 @@ class Runner:
     :param timeout: seconds for one call.
     :param threads: calls of a plain method at a time. One that overran its deadline counts until it returns: a thread
         cannot be stopped.
+    :param concurrency: calls of a coroutine that may go on beyond their deadline: they swallow their cancellation.
     """
 
-    def __init__(self, handler: str, method: Callable[..., Any], timeout: float, threads: int) -> None:
+    def __init__(
+        self, handler: str, method: Callable[..., Any], timeout: float, threads: int, concurrency: int
+    ) -> None:
         self.handler = handler
         self.task_name = f"handler {handler}"
         self.method = method
         self.timeout = timeout
         self.threads = ThreadBudget(threads)
+        self.concurrency = concurrency
+        self.overrun: set[asyncio.Task[Any]] = set()
         self.call = self.on_loop if inspect.iscoroutinefunction(method) else self.in_thread
 
-    async def run(self, *arguments: Any, budget: float) -> Any:
+    async def run(
+        self, *arguments: Any, budget: float, on_start: Callable[[asyncio.Task[Any]], None] = lambda _: None
+    ) -> Any:
         """Call the method.
 
         :param budget: seconds left of the whole request.
+        :param on_start: is given the task of the call: a coroutine that swallows its cancellation goes on after this
+            has returned. A thread that goes on counts by itself.
         :returns: what the method returned.
         :raises HandlerTimeout: the deadline or the budget ran out.
-        :raises Busy: all threads of this handler are busy.
-        :raises HandlerError: the method raised anything but a VendordataError; its text is neither sent nor logged.
+        :raises Busy: all threads of this handler are busy, or too many of its calls have overrun their deadlines.
+        :raises UnexpectedError: the method raised anything but a VendordataError; its text is neither sent nor logged.
         """
+        if len(self.overrun) >= self.concurrency:
+            raise Busy(f"calls of handler {self.handler} go on beyond their deadline")
         deadline = max(0.0, min(self.timeout, budget))
         # A task of its own: a handler that swallows its cancellation must not keep Nova waiting.
         context = copy_context()
         context.run(DEADLINE.set, time.monotonic() + deadline)
         task = asyncio.create_task(self.call(*arguments), name=self.task_name, context=context)
         task.add_done_callback(mark_retrieved)
+        on_start(task)
         try:
             if not await wait_for_end(task, deadline):
                 raise HandlerTimeout(f"handler {self.handler} gave no answer within {deadline:.1f} seconds")
         finally:
-            task.cancel()
+            if not task.done():
+                task.cancel()
+                self.overrun.add(task)
+                task.add_done_callback(self.overrun.discard)
         try:
             return task.result()
         except (VendordataError, NotYet):
@@ -66,9 +85,9 @@ class Runner:
         except BaseException as error:  # eventlet's Timeout, for example, is not an Exception
             raise self.failed(error) from None
 
-    def failed(self, error: BaseException) -> HandlerError:
+    def failed(self, error: BaseException) -> UnexpectedError:
         LOG.error("handler %s raised %s %s", self.handler, type(error).__name__, raised_at(error))
-        return HandlerError(f"handler {self.handler} failed")
+        return UnexpectedError(f"handler {self.handler} failed")
 
     async def on_loop(self, *arguments: Any) -> Any:
         try:
