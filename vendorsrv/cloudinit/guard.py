@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Iterable
-from typing import Any, Final
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from cachetools import LRUCache
 
 from vendorsrv.cloudinit.mime import UNKNOWN, join, numbered, read, to_json
 from vendorsrv.cloudinit.parts import Part
-from vendorsrv.cloudinit.text import BYTE_ORDER_MARK, check_config, check_script, check_surrogates, check_template
-from vendorsrv.errors import CloudInitError
+from vendorsrv.cloudinit.text import (
+    BYTE_ORDER_MARK,
+    ON_LOOP,
+    check_config,
+    check_script,
+    check_surrogates,
+    check_syntax,
+    check_template,
+)
+from vendorsrv.errors import CloudInitError, HandlerTimeout
 
+T = TypeVar("T")
 WHAT: Final = "the answer for cloud-init"
 INCLUDES: Final = ("text/x-include-url", "text/x-include-once-url")
 INCLUDE: Final = re.compile(r"^#include(-once)?\s*", re.IGNORECASE)
@@ -41,6 +54,24 @@ class Guard:
     def __init__(self, include_hosts: Iterable[str] = ()) -> None:
         self.include_hosts = frozenset(host.lower() for host in include_hosts)
         self.checked: LRUCache[bytes, bool] = LRUCache(1024)  # answers that Nova requests six times
+        self.lock = Lock()
+        self.executor = ThreadPoolExecutor(1, "guard")
+
+    async def check(self, size: int, deadline: float, check: Callable[..., T], *arguments: Any) -> T:
+        """Make a check, off the event loop if it takes long.
+
+        :param size: characters of the texts that it checks.
+        :param deadline: on the monotonic clock.
+        :returns: what it returns.
+        :raises HandlerTimeout: it did not end in time.
+        """
+        if size <= ON_LOOP:
+            return check(*arguments)
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await asyncio.get_running_loop().run_in_executor(self.executor, check, *arguments)
+        except TimeoutError:
+            raise HandlerTimeout(f"{WHAT} could not be checked in time") from None
 
     def check_answer(self, value: Any, handler: str) -> Any:
         """Return an answer in the form that cloud-init takes: a string, or ``{}`` for nothing.
@@ -75,20 +106,32 @@ class Guard:
         """
         given = [value] if isinstance(value, Part) else value
         if isinstance(given, list | tuple) and all(isinstance(each, Part) for each in given):
+            for each in given:
+                self.check_part(each, f"part {each.name} of {WHAT}")
             return to_json(given) or {}
         checked = self.check_answer(value, handler)
         return to_json(read(checked)) if checked else {}
 
     def check_stored(self, body: bytes, handler: str) -> bytes:
         """Return a stored answer, checked unless the same bytes were checked before."""
-        key = hashlib.sha256(body).digest()
-        if key not in self.checked:
-            value = json.loads(body)
-            checked = self.check_answer(value, handler)
-            if checked != value:
-                return json.dumps(checked, ensure_ascii=False).encode()
-            self.checked[key] = True
+        if self.knows(body):
+            return body
+        value = json.loads(body)
+        checked = self.check_answer(value, handler)
+        if checked != value:
+            return json.dumps(checked, ensure_ascii=False).encode()
+        self.remember(body)
         return body
+
+    def knows(self, body: bytes) -> bool:
+        """Whether these bytes were checked before."""
+        with self.lock:
+            return hashlib.sha256(body).digest() in self.checked
+
+    def remember(self, body: bytes) -> None:
+        """Do not check these bytes again."""
+        with self.lock:
+            self.checked[hashlib.sha256(body).digest()] = True
 
     def check_text(self, text: str) -> str | dict[str, Any]:
         check_surrogates(text, WHAT)
@@ -110,6 +153,7 @@ class Guard:
             check_script(part.text.partition("#cloud-boothook")[2].lstrip() or part.text, what)
         elif kind == "text/jinja2":
             check_template(part.text, what)
+            check_syntax(part.text, what)
         elif kind in INCLUDES:
             if not {host_of(url) or "" for url in included_urls(part.text)} <= self.include_hosts:
                 raise CloudInitError(
@@ -118,6 +162,13 @@ class Guard:
                 )
         else:
             raise CloudInitError(f"{what} {explain_refusal(part)}")
+
+
+def size_of(value: Any) -> int:
+    """Return how many characters of a handler's return value may have to be checked."""
+    if isinstance(value, list | tuple):
+        return sum(size_of(each) for each in value if isinstance(each, str | Part))
+    return len(value.text if isinstance(value, Part) else value) if isinstance(value, str | Part) else 0
 
 
 def described(value: Any) -> str:

@@ -12,7 +12,20 @@ import yaml
 
 from vendorsrv.cloudinit.keys import KEYS
 from vendorsrv.cloudinit.schema import find_violations
-from vendorsrv.cloudinit.text import JINJA, MERGER, check_script, check_template, clean, type_of
+from vendorsrv.cloudinit.text import (
+    JINJA,
+    LOCK,
+    MERGER,
+    ON_LOOP,
+    UNCHECKED,
+    VALID,
+    check_script,
+    check_syntax,
+    check_template,
+    clean,
+    digest_of,
+    type_of,
+)
 from vendorsrv.errors import CloudInitError
 from vendorsrv.strictjson import StrictJSONError, encode
 
@@ -22,6 +35,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 #: Control characters except tabs and newlines, which are quoted in YAML.
 UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+OTHERS: Final = re.compile(r"[^\x00-\x7f]")
 DUMPER: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 #: What to use instead of a list that user-data with the same key would replace.
@@ -58,6 +72,9 @@ class Part:
 class CloudConfig(Part):
     """A ``#cloud-config``: a mapping of cloud-init's keys to JSON values.
 
+    One of more than :data:`vendorsrv.cloudinit.text.ON_LOOP` characters is written as JSON, which is YAML as well, and
+    checked against the schema when the handler has returned it: that takes up to 4 s, in a thread.
+
     A top-level list is rejected unless it is ``replaceable``: user-data with the same key replaces the whole list.
 
     :param mapping: checked against the schema of the cloud-init that is installed on this server, or else against a
@@ -82,10 +99,22 @@ class CloudConfig(Part):
         config = copied(mapping)
         if merge is not None and not (isinstance(merge, str) and MERGER.fullmatch(merge)):
             raise CloudInitError(f"merge must be a merge_how of cloud-init such as {MERGE!r}")
-        for problem in (*find_ineffective(config, replaceable), *find_violations(config, also)):
+        for problem in find_ineffective(config, replaceable):
             raise CloudInitError(f"cloud-config {problem}")
-        body = yaml.dump({**config, "merge_how": merge or MERGE}, Dumper=DUMPER, sort_keys=False, width=1000)
+        config["merge_how"] = merge or MERGE
+        flow = json.dumps(config, ensure_ascii=False)
+        if large := len(flow) > ON_LOOP:
+            body = OTHERS.sub(lambda found: f"\\U{ord(found[0]):08x}", flow)
+        else:
+            for violation in find_violations(config, (*also, "merge_how")):
+                raise CloudInitError(f"cloud-config {violation}")
+            body = yaml.dump(config, Dumper=DUMPER, sort_keys=False, width=1000)
         Part.__init__(self, "text/cloud-config", name or "cloud-config", f"#cloud-config\n{body}")
+        with LOCK:
+            if large:
+                UNCHECKED[digest_of(self.text)] = also
+            else:
+                VALID[digest_of(self.text)] = True
 
 
 class Script(Part):
@@ -145,6 +174,8 @@ class Jinja(Part):
         if type_of(text) != "text/jinja2":
             text = f"{JINJA}\n{text}"
         check_template(text, "a Jinja")
+        if len(text) <= ON_LOOP:  # else when the handler has returned it
+            check_syntax(text, "a Jinja")
         Part.__init__(self, "text/jinja2", name or "template", text)
 
 

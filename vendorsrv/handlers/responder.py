@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vendorsrv.answer import Answer, HandlerAnswer, to_bytes
 from vendorsrv.cache.answers import Cache, CachedAnswer
-from vendorsrv.cloudinit.guard import Guard
+from vendorsrv.cloudinit.guard import Guard, size_of
 from vendorsrv.concurrency import SingleFlight
 from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, VendordataError
 from vendorsrv.handler import OnError
@@ -100,7 +100,7 @@ class Responder:
         if not self.is_checked_again:
             return answer
         # It may have been stored before the handler was one for cloud-init.
-        return replace(answer, body=self.guard.check_stored(answer.body, self.name))
+        return replace(answer, body=await self.check_stored(answer.body, deadline))
 
     async def answer_or_fallback(self, request: VendordataRequest, deadline: float) -> Answer:
         try:
@@ -128,7 +128,7 @@ class Responder:
         except TimeoutError:  # perhaps of the store: only this error is never turned into an unpinned answer
             raise PinsUnavailable(f"the answer of handler {self.name} was not pinned in time") from None
         except NotYet as not_yet:
-            return Answer(self.to_body(not_yet.answer))
+            return Answer(await self.to_body(not_yet.answer, deadline))
 
     async def cached_or_run(self, request: VendordataRequest, deadline: float) -> Answer:
         """Return a fresh answer from the cache, or join or start the run of this question until the deadline."""
@@ -151,7 +151,7 @@ class Responder:
         try:
             made = await self.run(request, deadline)
         except NotYet as not_yet:
-            return Answer(self.to_body(not_yet.answer))
+            return Answer(await self.to_body(not_yet.answer, deadline))
         max_age = self.enabled.cache_for if made.max_age is None else made.max_age
         fresh_for = min(max_age, self.enabled.cache_limit) if made.may_store else 0.0
         if fresh_for > 0 or (made.may_store and self.uses_stale):
@@ -164,13 +164,24 @@ class Responder:
                 budget = deadline - time.monotonic()
                 value = await self.enabled.runner.run(request, budget=budget, on_start=hold_for)
                 if not isinstance(value, HandlerAnswer):
-                    return HandlerAnswer(self.to_body(value))
+                    return HandlerAnswer(await self.to_body(value, deadline))
                 if self.is_checked_again:
-                    return replace(value, body=self.guard.check_stored(value.body, self.name))
+                    return replace(value, body=await self.check_stored(value.body, deadline))
                 return value
 
-    def to_body(self, value: Any) -> bytes:
-        return to_bytes(self.shape(value, self.enabled.handler.name), self.name, self.max_answer_bytes)
+    async def to_body(self, value: Any, deadline: float) -> bytes:
+        return await self.guard.check(size_of(value), deadline, self.encoded, value)
+
+    def encoded(self, value: Any) -> bytes:
+        body = to_bytes(self.shape(value, self.enabled.handler.name), self.name, self.max_answer_bytes)
+        if self.is_checked_again:
+            self.guard.remember(body)
+        return body
+
+    async def check_stored(self, body: bytes, deadline: float) -> bytes:
+        if self.guard.knows(body):
+            return body
+        return await self.guard.check(len(body), deadline, self.guard.check_stored, body, self.name)
 
     async def fallback(self, error: VendordataError, request: VendordataRequest) -> Answer:
         """Return what ``on_error`` sets instead of an error, or raise the error."""

@@ -80,7 +80,9 @@ class Pipeline:
         if name == CLOUD_INIT:
             access.handler = CLOUD_INIT
             answers = await self.answer_each(self.contributors, request, caller, deadline)
-            joined = join_contributions({each: answer.body for each, answer in answers.items()}, self.guard)
+            bodies = {each: answer.body for each, answer in answers.items()}
+            size = sum(map(len, bodies.values()))
+            joined = await self.guard.check(size, deadline, join_contributions, bodies, self.guard)
             return combined(joined, answers.values())
         responder = self.responders.get(name)
         if responder is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from vendorsrv import CloudConfig, Handler, OnError, Script, ServiceUnavailable, VendordataRequest
 from vendorsrv.cloudinit.parts import Boothook, Jinja
@@ -40,6 +40,26 @@ class Five(Handler):
             case "raised":
                 raise RuntimeError("planted-secret")
         return None
+
+
+#: As many as make half a megabyte.
+LINES: Final = 8_000
+
+
+class Large(Handler):
+    """Gives a large cloud-config: made by CloudConfig, as a text of its own, or with a script beside it."""
+
+    async def handle(self, request: VendordataRequest) -> Any:
+        """Return what is asked for."""
+        return await self.cloud_init(request)
+
+    async def cloud_init(self, request: VendordataRequest) -> Any:
+        """Return what is asked for."""
+        lines = [["echo", str(number), request.instance_id] for number in range(LINES)]
+        if request.metadata["parts"] == "text":
+            return ["#cloud-config\n" + json.dumps({"runcmd": lines}, indent=0)]
+        made = CloudConfig({"runcmd": lines}, replaceable=["runcmd"])
+        return made if request.metadata["parts"] == "made" else [made, Script("#!/bin/sh\n")]
 
 
 class Raw(Handler):
