@@ -178,6 +178,22 @@ def test_who_is_refused_and_stays_is_cut_off(house: House) -> None:
         wait_until(lambda: connection.getsockname()[1] not in ports(house.server))
 
 
+def test_a_body_that_nobody_reads_yet_is_held_back(tmp_path: Path, fake: FakeKeystone) -> None:
+    """While Keystone is asked about a token, of a body in chunks half a megabyte is taken at most."""
+    fake.strangers_go_on.clear()
+    chunks = b"400\r\n" + b"a" * 1024 + b"\r\n"
+    options = {"request_timeout": 60, "auth_timeout": 50}
+    with running(write_config(tmp_path, fake, **options)) as server:  # type: ignore[arg-type]
+        connections: set[Any] = server.uvicorn.server_state.connections  # type: ignore[assignment]
+        with server.connect() as connection, suppress(TimeoutError):
+            connection.sendall(CHUNKED.replace(TOKEN, b"gAAAAAstranger"))
+            connection.settimeout(1)
+            while True:
+                connection.sendall(chunks * 1024)
+                assert max((len(each.cycle.body) for each in connections if each.cycle), default=0) < 2**19
+        fake.strangers_go_on.set()
+
+
 def test_who_sends_no_head_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection ends that is silent from its start, or whose head or next head does not come whole."""
     monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http import httptools_impl
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from vendorsrv.errors import BadRequest, VendordataError
@@ -205,7 +205,8 @@ class Protocol(HttpToolsProtocol):
         del held[: len(data) - len(self.parse(data))]
         if held and (self.framing.left or self.is_idle):
             self.loop.call_soon(self.parse_held)
-        self.flow.resume_reading()
+        elif self.is_idle or len(self.cycle.body) <= HIGH_WATER_LIMIT:  # else when the application has taken it
+            self.flow.resume_reading()
 
     def parse(self, data: bytes) -> bytes:
         """Parse the next part of a request, or refuse it; return what is not parsed yet."""
