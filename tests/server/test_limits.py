@@ -182,9 +182,9 @@ def test_a_body_that_nobody_reads_yet_is_held_back(tmp_path: Path, fake: FakeKey
     """While Keystone is asked about a token, of a body in chunks half a megabyte is taken at most."""
     fake.strangers_go_on.clear()
     chunks = b"400\r\n" + b"a" * 1024 + b"\r\n"
-    options = {"request_timeout": 60, "auth_timeout": 50}
+    options: dict[str, Any] = {"request_timeout": 60, "auth_timeout": 50}
     with running(write_config(tmp_path, fake, **options)) as server:
-        connections: set[Any] = server.uvicorn.server_state.connections  # type: ignore[assignment]
+        connections: Any = server.uvicorn.server_state.connections
         with server.connect() as connection, suppress(TimeoutError):
             connection.sendall(CHUNKED.replace(TOKEN, b"gAAAAAstranger"))
             connection.settimeout(1)
