@@ -136,10 +136,22 @@ def test_large_chunks_leave_the_loop_to_others(house: House) -> None:
         ([POST + LENGTH + END + BODY, b"no request" + END], [b"200", b"400"]),
         ([LIVE + LAST, LIVE + END], [b"200"]),
         ([CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY), LIVE + END], [b"200"]),
+        ([CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY), b"no request" + END], [b"200"]),
+        ([CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY), b"GET / HT"], [b"200"]),
         ([LIVE + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n", LIVE + END], [b"200"]),
         ([LIVE + END] * 5000 + [LIVE + LAST], [b"200"] * 5001),
     ],
-    ids=["without body", "with bodies", "no request", "behind the last", "behind chunks", "behind an upgrade", "many"],
+    ids=[
+        "without body",
+        "with bodies",
+        "no request",
+        "behind the last",
+        "behind chunks",
+        "garbage",
+        "a part",
+        "upgrade",
+        "many",
+    ],
 )
 def test_a_request_is_parsed_when_the_one_before_is_answered(
     house: House, requests: list[bytes], statuses: list[bytes]

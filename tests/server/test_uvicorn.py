@@ -19,7 +19,7 @@ NAMES: Final = {
     "server_state.connections server_state.default_headers server_state.total_requests should_exit shutdown started "
     "startup",
     "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "app client cycle data_received flow "
-    "flow.pause_reading flow.resume_reading headers loop on_headers_complete on_message_begin on_response_complete "
+    "flow.pause_reading flow.resume_reading headers loop on_headers_complete on_response_complete pipeline "
     "parser.feed_data scope timeout_keep_alive transport",
     "uvicorn.protocols.http.httptools_impl.RequestResponseCycle": "access_log body default_headers disconnected "
     "flow.write_paused keep_alive message_event more_body on_response response_complete response_started scope send "

@@ -63,8 +63,11 @@ class Framing:
 
     def expect_body(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Set how much is to come of the body of a request that has one (RFC 9112, section 6.3)."""
-        lengths = [int(value) for name, value in headers if name == b"content-length"]
-        self.left, self.spare = lengths[0] if lengths else CHUNKED, MOST
+        self.left, self.spare = CHUNKED, MOST
+        for name, value in headers:
+            if name == b"content-length":
+                self.left = int(value)
+                break
 
     def split_body(self, data: bytes) -> tuple[bytes, bytes]:
         """Return what the parser may get now of a body, and the rest."""

@@ -175,19 +175,13 @@ class Protocol(HttpToolsProtocol):
         """Whether no request is being answered."""
         return self.cycle is None or self.cycle.response_complete
 
-    def on_message_begin(self) -> None:
-        """Begin a request, unless it came in the chunks of another one, which the parser takes for an error."""
-        if self.framing.left:
-            raise ValueError
-        super().on_message_begin()
-
     def data_received(self, data: bytes) -> None:
         """Parse what has come, but for what belongs to a next request, or is too much for one turn of the loop."""
         if self.lingering:
             self.dropped += len(data)
             if self.dropped > MOST_DROPPED:
                 self.transport.close()
-        elif self.flow.held or (not self.framing.left and not self.is_idle):
+        elif self.flow.held or not (self.framing.left or self.is_idle):
             self.flow.held += data
             self.flow.pause_reading()
         elif rest := self.parse(data):
@@ -235,16 +229,19 @@ class Protocol(HttpToolsProtocol):
         return data
 
     def parse_body(self, data: bytes) -> bytes:
-        chunked, before = self.framing.left == CHUNKED, len(self.cycle.body)
-        part, data = self.framing.split_body(data)
+        cycle, part, data = self.cycle, *self.framing.split_body(data)
+        before = len(cycle.body)
         try:
             self.parser.feed_data(part)
         except HttpParserError:
-            if self.cycle.more_body:
+            if cycle.more_body:
                 raise
-            self.cycle.keep_alive = False  # another request follows; where it begins is not known
-        if chunked:
-            self.framing.count_chunks(len(part), len(self.cycle.body) - before, whole=not self.cycle.more_body)
+        if self.framing.left == CHUNKED:
+            self.framing.count_chunks(len(part), len(cycle.body) - before, whole=not cycle.more_body)
+            if self.scope is not cycle.scope:  # something more has begun in the same part; where is not known
+                cycle.keep_alive = False
+                self.cycle = cycle
+                self.pipeline.clear()
         return data
 
     def refuse(self, error: VendordataError) -> None:
