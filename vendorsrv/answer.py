@@ -6,8 +6,12 @@ import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
-from vendorsrv.errors import AnswerError
+from vendorsrv.errors import AnswerError, UpstreamError
 from vendorsrv.strictjson import StrictJSONError, encode
+
+
+class UnusableAnswer(UpstreamError):
+    """An upstream answered with what Nova could not use, which may be due to the data of its request."""
 
 
 @dataclass(slots=True)  # freezing each attribute would take as long as all the rest

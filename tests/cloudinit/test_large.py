@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +16,8 @@ import yaml
 from tests.support.fake_keystone import FakeKeystone
 from tests.support.handlers.cloudy import LINES
 from tests.support.serving import BODY, INSTANCE, error_of, running, section, write_config
-from vendorsrv.cloudinit.guard import Guard
-from vendorsrv.cloudinit.parts import CloudConfig, Jinja
+from vendorsrv.cloudinit.guard import Guard, size_of
+from vendorsrv.cloudinit.parts import CloudConfig, Jinja, Script
 from vendorsrv.errors import CloudInitError
 
 HANDLERS = "tests.support.handlers.cloudy:Large, tests.support.handlers.good:Echo"
@@ -53,6 +56,61 @@ def test_others_are_answered_while_a_large_answer_is_checked(tmp_path: Path, pat
     assert str(LINES - 1) in answer.text
     assert len(others) >= 5
     assert {200} == set(others)
+
+
+def compressed(text: str) -> str:
+    """Return a MIME message with a compressed text."""
+    data = base64.encodebytes(gzip.compress(text.encode())).decode()
+    return f"MIME-Version: 1.0\nContent-Type: application/gzip\nContent-Transfer-Encoding: base64\n\n{data}"
+
+
+def test_others_are_answered_while_a_compressed_answer_is_checked(tmp_path: Path) -> None:
+    """While half a megabyte in a kilobyte is checked, requests of others are answered."""
+    answer = json.dumps(compressed("#cloud-config\nruncmd:\n" + "- [echo, 'a line of a few words']\n" * 15_000))
+    with FakeKeystone() as keystone:
+        handlers = "tests.support.handlers.cloudy:Raw, tests.support.handlers.good:Echo"
+        sections = section("handler:raw", {"timeout": 100})
+        config = write_config(tmp_path, keystone, handlers=handlers, sections=sections, request_timeout=110)
+        with running(config) as server, ThreadPoolExecutor(1) as pool:
+            token = keystone.issue("service")
+            assert 200 == server.ask("/echo", token).status_code
+            metadata = json.dumps({"answer": answer}).encode()
+            asked = pool.submit(server.ask, "/raw", token, BODY.replace(b'"metadata": {}', b'"metadata": ' + metadata))
+            others = []
+            while not asked.done():
+                others.append(server.ask("/echo", token).status_code)
+            assert 200 == asked.result().status_code
+    assert len(answer) < 4096
+    assert len(others) >= 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#cloud-config\nx: &a [1]\nruncmd: [*a, *a]\n",
+        "#cloud-config\n&a x: *a\n",
+        '#cloud-config\n{"x":&a [1],"y":[*a]}\n',
+        "#cloud-config\n? [&a 1,&b 2]\n: *a",
+        '[{"text":"#cloud-config\\n&a x: *a"}]',
+        compressed("#cloud-config\n"),
+    ],
+)
+def test_a_short_text_that_may_grow_counts_as_a_large_one(text: str) -> None:
+    """Aliases repeat a value, and compressed parts become longer, without a limit that their own length sets."""
+    assert size_of(text) > 4096
+    assert size_of([text]) > 4096
+
+
+def test_a_script_is_as_large_as_it_is_long() -> None:
+    """The shell's ampersands are no anchors."""
+    text = "#!/bin/sh\ntrue && echo * >/dev/null 2>&1 &\nwait\n"
+    assert len(text) == size_of(text) == size_of([Script(text)])
+
+
+def test_a_cloud_config_that_is_nested_too_deeply_is_refused() -> None:
+    """The schema's validator cannot follow a thousand levels."""
+    with pytest.raises(CloudInitError, match=r"is (nested too deeply|not valid YAML)"):
+        Guard().check_answer("#cloud-config\nruncmd: " + "[" * 1500 + "]" * 1500, "x")
 
 
 def test_a_large_answer_is_checked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -159,6 +159,19 @@ def test_a_4xx_is_an_answer(tmp_path: Path, other: Other, second: Other) -> None
     assert (7, 0) == (len(other.received), len(second.received))
 
 
+@pytest.mark.parametrize(
+    "reply", [Reply(b"<html>"), Reply(b"{}" + b" " * 2**21), Reply(b"{}", {"Content-Type": "a/b; charset=x"})]
+)
+def test_unusable_answers_for_one_project_leave_the_circuit_closed(tmp_path: Path, other: Other, reply: Reply) -> None:
+    """After unusable answers for six instances of one project, an instance of another gets its answer."""
+    other.reply = reply
+    with proxying(tmp_path, proxy(url=other.url)) as front:
+        bodies = [BODY.replace(INSTANCE.encode(), b"%08d-2222-4333-8444-555555555555" % number) for number in range(7)]
+        assert [502] * 6 == [front.ask(body=body).status_code for body in bodies[:6]]
+        other.reply = Reply(b'{"rack": "r1"}')
+        assert (200, {"rack": "r1"}) == front.outcome(body=bodies[6].replace(b'"1f2e"', b'"2a3b"'))
+
+
 def test_the_last_url_s_failure_is_the_error(tmp_path: Path, other: Other, second: Other) -> None:
     """When all URLs fail, the last failure is the answer, and the next request tries all of them again."""
     other.reply, second.reply = Reply(status=500), Reply(status=503)

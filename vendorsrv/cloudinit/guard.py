@@ -43,6 +43,14 @@ REJECTED: Final = {
     },
 }
 
+#: What can make a short text a large one: YAML's anchors, whose aliases repeat them, also in a JSON string, and MIME
+#: messages, whose parts may be compressed or hide an anchor by their encoding.
+GROWING: Final = re.compile(r"(?:^|[\s\[{,:]|\\[nrt])&[^\s&]|mime-version:", re.IGNORECASE)
+
+
+class LateCheck(HandlerTimeout):
+    """An answer could not be checked in time, which says nothing of its handler's or upstream's state."""
+
 
 class Guard:
     """Check the value of ``cloud-init`` in vendor_data2.json, whether our handlers or an upstream made it.
@@ -60,10 +68,10 @@ class Guard:
     async def check(self, size: int, deadline: float, check: Callable[..., T], *arguments: Any) -> T:
         """Make a check, off the event loop if it takes long.
 
-        :param size: characters of the texts that it checks.
+        :param size: of the texts that it checks, as :func:`size_of` estimates it.
         :param deadline: on the monotonic clock.
         :returns: what it returns.
-        :raises HandlerTimeout: it did not end in time.
+        :raises LateCheck: it did not end in time.
         """
         if size <= ON_LOOP:
             return check(*arguments)
@@ -71,7 +79,7 @@ class Guard:
             async with asyncio.timeout(deadline - time.monotonic()):
                 return await asyncio.get_running_loop().run_in_executor(self.executor, check, *arguments)
         except TimeoutError:
-            raise HandlerTimeout(f"{WHAT} could not be checked in time") from None
+            raise LateCheck(f"{WHAT} could not be checked in time") from None
 
     def check_answer(self, value: Any, handler: str) -> Any:
         """Return an answer in the form that cloud-init takes: a string, or ``{}`` for nothing.
@@ -165,10 +173,13 @@ class Guard:
 
 
 def size_of(value: Any) -> int:
-    """Return how many characters of a handler's return value may have to be checked."""
+    """Return how many characters of a handler's return value may have to be checked; more for one that may grow."""
     if isinstance(value, list | tuple):
         return sum(size_of(each) for each in value if isinstance(each, str | Part))
-    return len(value.text if isinstance(value, Part) else value) if isinstance(value, str | Part) else 0
+    if not isinstance(value, str | Part):
+        return 0
+    text = value.text if isinstance(value, Part) else value
+    return len(text) + (ON_LOOP if len(text) <= ON_LOOP and GROWING.search(text) else 0)
 
 
 def described(value: Any) -> str:

@@ -170,8 +170,11 @@ def check_config(text: str, what: str) -> None:
     for key in ("merge_how", "merge_type"):
         if key in config and not is_merger(config[key]):
             raise CloudInitError(f"{what}: {key}: not a merger of cloud-init, which would ignore the part")
-    for violation in find_violations(config, also or ()):
-        if also is not None or not violation.is_unknown_key:
-            raise CloudInitError(f"{what}: {violation}")
+    try:
+        for violation in find_violations(config, also or ()):
+            if also is not None or not violation.is_unknown_key:
+                raise CloudInitError(f"{what}: {violation}")
+    except RecursionError:
+        raise CloudInitError(f"{what} is nested too deeply") from None
     with LOCK:
         VALID[digest] = True

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from vendorsrv.answer import UnusableAnswer
+from vendorsrv.cloudinit.guard import LateCheck
 from vendorsrv.errors import (
     Busy,
     CircuitOpen,
@@ -27,7 +29,9 @@ LOG = logging.getLogger(__name__)
 #: Failures in a row that open the circuit, and the seconds until it is half-open.
 FAILURES: Final = 5
 OPEN_FOR: Final = 10
-#: Projects whose requests must raise unexpected exceptions before these count: those of one may be due to its data.
+OUTAGES: Final = (HandlerTimeout, ServiceUnavailable, UpstreamError)
+#: Projects that must have unexpected exceptions or unusable answers before these count: those of one may be due to its
+#: data.
 PROJECTS: Final = 2
 
 
@@ -36,7 +40,7 @@ class Row:
 
     :ivar count: how many.
     :ivar instances: some of the instances that they were for, :data:`FAILURES` at most.
-    :ivar projects: of these instances.
+    :ivar projects: some of the instances' projects, :data:`PROJECTS` at most.
     """
 
     def __init__(self) -> None:
@@ -49,6 +53,7 @@ class Row:
         self.count += 1
         if len(self.instances) < FAILURES:
             self.instances.add(request.instance_id)
+        if len(self.projects) < PROJECTS:
             self.projects.add(request.project_id)
 
 
@@ -60,7 +65,8 @@ class Limiter:
     instance that a handler cannot serve must not close it for the others. Only outages count: an answer that is wrong,
     or an error by which the handler refuses a request, is about this instance.
 
-    After :data:`OPEN_FOR` seconds the circuit is half-open: one request passes. Its success closes the circuit.
+    After :data:`OPEN_FOR` seconds the circuit is half-open: one request passes. Its success closes the circuit. An
+    exception of it that does not count says nothing of the outage, and the next request passes.
 
     :param concurrency: runs at a time.
     :param queue: requests that may wait for a slot.
@@ -104,25 +110,18 @@ class Limiter:
         else:
             await self.slots.acquire()  # does not wait, and so needs no timer
         tasks: list[asyncio.Task[Any]] = []
+        half_open = False
         try:
             self.check_circuit(request)  # it may have opened while this request was in the queue
-            if self.failures >= FAILURES:
-                self.open_until = self.clock() + OPEN_FOR  # half-open: this request passes, others are refused
+            if half_open := self.failures >= FAILURES and not self.is_open:
+                self.open_until = self.clock() + OPEN_FOR  # this request passes, others are refused
             yield tasks.append
             self.succeeded()
         except NotYet:
             self.succeeded()
             raise
         except VendordataError as error:
-            if isinstance(error, UnexpectedError):
-                self.failed(request, self.exceptions)
-            elif isinstance(error, HandlerTimeout | ServiceUnavailable | UpstreamError) and not isinstance(
-                error, UpstreamRefused
-            ):
-                if not isinstance(error, Busy | CircuitOpen):
-                    self.failed(request, self.outages)
-            else:
-                self.succeeded()
+            self.record(request, error, half_open=half_open)
             raise
         finally:
             if tasks and not tasks[0].done():
@@ -149,6 +148,19 @@ class Limiter:
         finally:
             self.waiting -= 1
 
+    def record(self, request: VendordataRequest, error: VendordataError, *, half_open: bool) -> None:
+        """Count an error, as far as it says how the handler or its upstream is doing."""
+        if isinstance(error, Busy | CircuitOpen | LateCheck):
+            return
+        if isinstance(error, UnexpectedError | UnusableAnswer):
+            self.failed(request, self.exceptions)
+            if half_open and self.exceptions not in self.rows:
+                self.open_until = self.clock()
+        elif isinstance(error, OUTAGES) and not isinstance(error, UpstreamRefused):
+            self.failed(request, self.outages)
+        else:
+            self.succeeded()
+
     def succeeded(self) -> None:
         if not self.outages.count and not self.exceptions.count:
             return
@@ -162,5 +174,5 @@ class Limiter:
         before, self.failures = self.failures, sum(each.count for each in self.rows)
         if before < FAILURES <= self.failures:
             LOG.warning("handler %s failed %d times in a row: its circuit is open", self.handler, self.failures)
-        if self.failures >= FAILURES:
+        if self.failures >= FAILURES and row in self.rows:
             self.open_until = self.clock() + OPEN_FOR

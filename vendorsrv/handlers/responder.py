@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vendorsrv.answer import Answer, HandlerAnswer, to_bytes
 from vendorsrv.cache.answers import Cache, CachedAnswer
 from vendorsrv.cloudinit.guard import Guard, size_of
+from vendorsrv.cloudinit.text import ON_LOOP
 from vendorsrv.concurrency import SingleFlight
 from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, VendordataError
 from vendorsrv.handler import OnError
@@ -181,7 +182,8 @@ class Responder:
     async def check_stored(self, body: bytes, deadline: float) -> bytes:
         if self.guard.knows(body):
             return body
-        return await self.guard.check(len(body), deadline, self.guard.check_stored, body, self.name)
+        size = size_of(json.loads(body)) if len(body) <= ON_LOOP else len(body)
+        return await self.guard.check(size, deadline, self.guard.check_stored, body, self.name)
 
     async def fallback(self, error: VendordataError, request: VendordataRequest) -> Answer:
         """Return what ``on_error`` sets instead of an error, or raise the error."""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from oslo_config import cfg
 
-from vendorsrv.answer import HandlerAnswer
+from vendorsrv.answer import HandlerAnswer, UnusableAnswer
 from vendorsrv.auth.service import ServiceToken, service_session
 from vendorsrv.errors import HandlerTimeout, UpstreamError, UpstreamRefused, VendordataError
 from vendorsrv.handler import DEADLINE, NAME, RESERVED, Handler
@@ -172,7 +172,7 @@ class Proxy(Handler):
             case CannotConnect():
                 return UpstreamError(f"upstream {self.name} cannot be reached")
             case TooLarge():
-                return UpstreamError(f"upstream {self.name} answered with more than {self.max_answer_bytes} bytes")
+                return UnusableAnswer(f"upstream {self.name} answered with more than {self.max_answer_bytes} bytes")
         return UpstreamError(f"upstream {self.name} sent an incomplete or broken response")
 
     def read(self, reply: Reply) -> bytes:
@@ -186,9 +186,9 @@ class Proxy(Handler):
                 body = body.decode(charset).encode()
             parse(body, MAX_VALUES)
         except (LookupError, UnicodeError):
-            raise UpstreamError(f"upstream {self.name} answered with text that cannot be decoded") from None
+            raise UnusableAnswer(f"upstream {self.name} answered with text that cannot be decoded") from None
         except StrictJSONError as error:
-            raise UpstreamError(f"the answer of upstream {self.name} {error}") from None
+            raise UnusableAnswer(f"the answer of upstream {self.name} {error}") from None
         return body
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from vendorsrv.answer import Answer
 from vendorsrv.auth.policy import Policy, RemoteRule
 from vendorsrv.auth.tokens import Authenticator
-from vendorsrv.cloudinit.guard import Guard
+from vendorsrv.cloudinit.guard import Guard, size_of
 from vendorsrv.cloudinit.join import join_contributions
 from vendorsrv.errors import Forbidden, NotFound, VendordataError
 from vendorsrv.handlers.responder import Responder
@@ -81,7 +81,7 @@ class Pipeline:
             access.handler = CLOUD_INIT
             answers = await self.answer_each(self.contributors, request, caller, deadline)
             bodies = {each: answer.body for each, answer in answers.items()}
-            size = sum(map(len, bodies.values()))
+            size = sum(size_of(body.decode()) for body in bodies.values())
             joined = await self.guard.check(size, deadline, join_contributions, bodies, self.guard)
             return combined(joined, answers.values())
         responder = self.responders.get(name)
