@@ -107,6 +107,40 @@ def test_a_valid_string_is_unchanged(value: str) -> None:
     assert value == Guard().check_answer(value, "x")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "==\nContent-Type: text/cloud-config\n\n#cloud-config\nhostname: x\n==\n",
+        "--other\nContent-Type: text/cloud-config\n\n#cloud-config\nhostname: x\n--other--\n",
+        " --==\nContent-Type: text/cloud-config\n\n#cloud-config\nhostname: x\n --==--\n",
+        "#cloud-config\nhostname: x\n",
+        "--==--\n",
+        "",
+        "--==\nContent-Type: multipart/mixed; boundary=b\n\n#cloud-config\n--==\n\n#!/bin/sh\n--==--\n",
+    ],
+)
+def test_a_mime_message_in_which_cloud_init_finds_no_part_is_refused(body: str) -> None:
+    """A MIME message without parts, or with one such message in it, is refused: cloud-init says nothing of it."""
+    assert (
+        "a MIME message for cloud-init has no parts; separate them with lines of -- and the boundary of its header"
+        == rejected(f'Content-Type: multipart/mixed; boundary="=="\nMIME-Version: 1.0\n\n{body}')
+    )
+
+
+@pytest.mark.parametrize("header", ["Merge-Type: list(append", "X-Merge-Type: append", "Merge-Type: set(append)"])
+def test_a_wrong_merger_in_a_part_s_header_is_refused(header: str) -> None:
+    """A part whose header has no merger of cloud-init's is refused: cloud-init would lose the part."""
+    text = MIME % f"Content-Type: text/cloud-config\n{header}\n\n#cloud-config\nhostname: x\n"
+    assert "part part-001 for cloud-init has a Merge-Type that cloud-init does not know" == rejected(text)
+
+
+@pytest.mark.parametrize("header", ["Merge-Type: list(append)+str()", "X-Merge-Type: dict(replace)", "merge-type: x"])
+def test_a_merger_in_a_part_s_header_is_accepted(header: str) -> None:
+    """A part's merger is accepted, and so is a header that cloud-init does not read."""
+    text = MIME % f"Content-Type: text/cloud-config\n{header}\n\n#cloud-config\nhostname: x\n"
+    assert text == Guard().check_answer(text, "x")
+
+
 def test_parts_and_lists_of_strings_become_one_string() -> None:
     """A part, or a list of parts and strings, becomes one string."""
     config, script = CloudConfig({"hostname": "a"}), Script("#!/bin/sh\n")

@@ -55,6 +55,12 @@ SHAPES: Final[Mapping[str, tuple[Any, str]]] = {
     "no YAML": ("#cloud-config\na: [\n", "ignored"),
     "nothing in a cloud-config": ("#cloud-config\n", "ignored"),
     "a control character": ("#cloud-config\nhostname: \x01\n", "ignored"),
+    "no part in a MIME message": (mime("").replace("--==", "=="), "silent"),
+    "another boundary in a MIME message": (mime("").replace('"=="', '"other"'), "silent"),
+    "a wrong merger in a header": (
+        mime("Content-Type: text/cloud-config\nMerge-Type: list(append\n\n#cloud-config\nfinal_message: x\n"),
+        "ignored",
+    ),
     "a template that is none": ("## template: jinja\n#cloud-config\nhostname: {{\n", "ignored"),
     "a template of a boothook": ("## template: jinja\n#cloud-boothook\n#!/bin/sh\n", "ignored"),
     "8 bits in a MIME message": (mime("Content-Type: text/cloud-config\n\nfinal_message: \u00e9\n"), "ignored"),

@@ -25,9 +25,9 @@ KEYS_BY_TYPES: Final = {
     "object": (
         "ansible apk_repos apt autoinstall ca-certs ca_certs chef chpasswd datasource device_aliases disk_setup "
         "drivers fan growpart grub-dpkg grub_dpkg keyboard landscape lxd mcollective network output phone_home "
-        "power_state puppet random_seed reporting resolv_conf rh_subscription rpi_interfaces rpi_userconf rsyslog "
-        "salt_minion snap spacewalk ssh ssh_keys ssh_publish_hostkeys swap system_info ubuntu_advantage ubuntu_pro "
-        "updates vendor_data vendor_data2 yum_repos zypper"
+        "power_state puppet random_seed reporting resolv_conf rh_subscription rpi rpi_interfaces rpi_userconf "
+        "rsyslog salt_minion snap spacewalk ssh ssh_keys ssh_publish_hostkeys swap system_info ubuntu_advantage "
+        "ubuntu_pro updates vendor_data vendor_data2 yum_repos zypper"
     ),
     "string": (
         "authkey_hash byobu_by_default disable_root_opts final_message fqdn hostname locale locale_configfile password "

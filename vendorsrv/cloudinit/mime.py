@@ -13,7 +13,7 @@ from email.message import Message
 from typing import Final
 
 from vendorsrv.cloudinit.parts import MERGE, Part
-from vendorsrv.cloudinit.text import type_of
+from vendorsrv.cloudinit.text import is_merger, type_of
 from vendorsrv.errors import CloudInitError
 
 #: Declared types for which cloud-init determines the type by the text.
@@ -53,11 +53,19 @@ def join(parts: Sequence[Part]) -> str:
 def read(text: str) -> list[Part]:
     """Return the parts of a string as cloud-init finds them, with the types that it assigns.
 
-    :raises CloudInitError: cloud-init's init stage would fail.
+    :raises CloudInitError: cloud-init's init stage would fail, or it would silently lose a part.
     """
     if "mime-version:" not in text[:4096].lower():  # as cloud-init decides
         return [Part(type_of(text) or UNKNOWN, "part-001", text)]
-    leaves = [part for part in email.message_from_string(text).walk() if part.get_content_maintype() != "multipart"]
+    leaves = []
+    for part in email.message_from_string(text).walk():
+        if part.get_content_maintype() != "multipart":
+            leaves.append(part)
+        elif not part.is_multipart():
+            raise CloudInitError(
+                "a MIME message for cloud-init has no parts; "
+                "separate them with lines of -- and the boundary of its header"
+            )
     return [read_leaf(leaf, number) for number, leaf in enumerate(leaves, 1)]
 
 
@@ -75,6 +83,11 @@ def read_leaf(leaf: Message, number: int) -> Part:
         raise CloudInitError(f"part {name} for cloud-init is not UTF-8, or is not base64-encoded") from None
     if compressed or media_type in BY_TEXT:
         media_type = type_of(text) or ("text/plain" if compressed else media_type)
+    if not compressed and media_type in ("text/cloud-config", "text/jinja2"):
+        headers = dict(leaf)  # cloud-init distinguishes upper and lower case here
+        merger = headers.get("Merge-Type") or headers.get("X-Merge-Type")
+        if merger and not is_merger(str(merger)):
+            raise CloudInitError(f"part {name} for cloud-init has a Merge-Type that cloud-init does not know")
     return Part(media_type, name, text)
 
 
