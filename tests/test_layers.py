@@ -22,7 +22,7 @@ FILES = sorted(path for name in ("vendorsrv", "examples", "tests", "bench") for 
 # Lowest first: a package, or a module beside the packages, imports from the rows below its own.
 ROWS = (
     {"concurrency", "errors", "strictjson", "suggest", "tables"},
-    {"answer", "cloudinit", "request", "telemetry"},
+    {"answer", "cloudinit", "encryption", "request", "telemetry"},
     {"handler", "peers"},
     {"database", "settings"},
     {"auth", "cache", "nova", "pins", "scaffold"},
@@ -41,7 +41,7 @@ ONLY_IN = {
     "alembic": {"database"},
     "click": {"cli"},
     "cloudinit": {"cloudinit"},
-    "cryptography": {"check", "pins"},
+    "cryptography": {"cache", "check", "pins"},
     "dogpile": {"cache"},
     "fastapi": {"server"},
     "h11": {"proxy"},

@@ -95,12 +95,7 @@ OPTIONS: Final = (
         sample_default="/var/lib/vendorsrv",
         help="Directory of pins.db, the SQLite file of the pins, unless [database] connection is set.",
     ),
-    cfg.FloatOpt(
-        "shutdown_timeout",
-        default=5.0,
-        min=0.0,
-        help="Seconds for requests in progress to finish when the server stops.",
-    ),
+    cfg.FloatOpt("shutdown_timeout", default=5.0, min=0.0, help="Seconds for requests in progress to end at a stop."),
     cfg.FloatOpt(
         "drain_seconds",
         default=0.0,
@@ -127,8 +122,9 @@ SECTIONS: Final = {
             "encryption_keys",
             default=[],
             secret=True,
-            help="Fernet keys, newest first: pinned answers are encrypted with the first and decrypted with any.",
+            help="Fernet keys, newest first: pins and the shared cache are encrypted with the first, decrypted by any.",
         ),
+        cfg.BoolOpt("allow_plain", default=False, help="Read unencrypted pins in spite of the keys, for a migration."),
         cfg.IntOpt("purge_after", min=1, help="Days after which a pin is deleted, even if its instance still exists."),
     ),
     "cloud_init": (
@@ -176,6 +172,7 @@ class Settings:
     disable_by_file_path: str | None
     database: str = field(repr=False)
     encryption_keys: Sequence[str] = field(repr=False)
+    allow_plain: bool
     purge_after: int | None
     include_hosts: Sequence[str]
 

@@ -14,7 +14,8 @@ from tests.support.fixtures import Clock
 from tests.support.handlers.keeping import Cached
 from tests.support.serving import BODY, Server, run, running, section, write_config
 from vendorsrv import ConfigError, Settings
-from vendorsrv.cache.answers import CachedAnswer, MemoryCache, SharedCache, build_cache
+from vendorsrv.cache.answers import MemoryCache, SharedCache, build_cache
+from vendorsrv.cache.entries import CachedAnswer
 
 KEYS = [bytes([number]) * 32 for number in range(4)]
 BODY_200 = b"x" * 200

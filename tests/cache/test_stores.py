@@ -15,7 +15,7 @@ from tests.support.fake_keystone import FakeKeystone
 from tests.support.serving import BODY, run, running, section, write_config
 from tests.support.shared import BACKENDS, KEY, NAME, Caches, options_for, store_of
 from tests.support.stores import OwnStore
-from vendorsrv.cache.answers import CachedAnswer
+from vendorsrv.cache.entries import CachedAnswer
 from vendorsrv.testing.clock import ManualClock
 
 ANSWER = b'{"role":"mail-server"}'

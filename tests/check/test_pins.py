@@ -12,6 +12,8 @@ from tests.support.checking import GOOD, KEY, changed, findings
 PINS = f"[pins]\nencryption_keys = {KEY}\n"
 MEMORY = "[database]\nconnection = sqlite://\n"
 SCATTERED = "each worker keeps pins in its own memory, so an instance gets different answers"
+WHOEVER = "whoever can write to"
+DECIDES = "decides what instances run as root"
 PINNED_AND_CACHED = "pin and cache_for exclude each other: a pinned answer is read from the pin store each time"
 PINNED_AND_STALE = "pin and OnError.STALE exclude each other: a pinned answer is never stale"
 
@@ -24,6 +26,22 @@ PINNED_AND_STALE = "pin and OnError.STALE exclude each other: a pinned answer is
         (
             {KEY: "planted"},
             [":14: error: [pins] encryption_keys: each must be a Fernet key, 32 bytes in URL-safe base64"],
+        ),
+        (
+            {"[pins]": "[pins]\nallow_plain = true"},
+            [f":14: warning: [pins] allow_plain: only for a migration: {WHOEVER} the database {DECIDES}"],
+        ),
+        (
+            {"[pins]": "[cache]\nenabled = true\nbackend = dogpile.cache.redis\n[pins]"},
+            [],
+        ),
+        (
+            {PINS: "[cache]\nenabled = true\nbackend = dogpile.cache.redis\n", "domain =": "pin = false\ndomain ="},
+            [f":16: warning: [cache] backend: without [pins] encryption_keys, {WHOEVER} it {DECIDES}"],
+        ),
+        (
+            {PINS: "[cache]\nenabled = true\nbackend = dogpile.cache.memory\n", "domain =": "pin = false\ndomain ="},
+            [],
         ),
         (
             {"encryption_keys": "encription_keys"},

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pin_operator import ANSWER, NEW, OLD, A, B, C, Operator, line, seen
+from tests.support.pin_operator import ANSWER, NEW, OLD, OTHER, A, B, C, Operator, line, seen
 from tests.support.pin_stores import make_table
 from vendorsrv.pins.cipher import PinCipher
+
+UNREADABLE = "the pinned answer cannot be decrypted"
+PLAIN = "the pinned answer is not encrypted, and [pins] allow_plain is not set"
 
 
 @pytest.fixture
@@ -115,7 +118,7 @@ def test_purge_refuses_an_age_that_is_not_in_days_or_hours(operator: Operator, o
 
 def test_rotate_encrypts_everything_with_the_newest_key(tmp_path: Path) -> None:
     """A rotation encrypts plain answers and those with older keys with the newest key, and leaves the others."""
-    operator = Operator(tmp_path, None, [NEW, OLD])
+    operator = Operator(tmp_path, None, [NEW, OLD], allow_plain=True)
     make_table(operator.url)
     for instance_id, keys in ((A, []), (B, [OLD]), (C, [NEW])):
         operator.pin((instance_id, "mail"), cipher=PinCipher(keys))
@@ -126,17 +129,18 @@ def test_rotate_encrypts_everything_with_the_newest_key(tmp_path: Path) -> None:
 
 
 def test_rotate_leaves_what_it_cannot_decrypt(tmp_path: Path) -> None:
-    """A rotation names an answer that no key decrypts, leaves it unchanged and exits with status 1."""
-    operator = Operator(tmp_path, None, [NEW])
+    """A rotation names each answer that no key decrypts or that nothing proves, and exits with status 1."""
+    operator = Operator(tmp_path, None, [NEW, OLD])
     make_table(operator.url)
-    operator.pin((A, "mail"), cipher=PinCipher([OLD]))
-    operator.pin((B, "mail"))
+    for instance_id, keys in ((A, [OTHER]), (B, []), (C, [OLD])):
+        operator.pin((instance_id, "mail"), cipher=PinCipher(keys))
+    before = operator.stored()
     assert (
         1,
         "1 pin encrypted with the newest key, 0 already were\n",
-        f"vendorsrv: instance {A}, handler mail: no key decrypts its answer\n",
+        f"vendorsrv: instance {A}, handler mail: {UNREADABLE}\nvendorsrv: instance {B}, handler mail: {PLAIN}\n",
     ) == seen(operator.run("pins", "rotate"))
-    assert ANSWER == PinCipher([OLD]).decrypt(A, "mail", operator.stored()[A])
+    assert [True, True, False] == [before[each] == kept for each, kept in sorted(operator.stored().items())]
 
 
 def test_rotate_needs_a_key(operator: Operator) -> None:

@@ -14,13 +14,23 @@ ANSWER = b'{"password":"planted"}'
 
 
 def test_without_keys_an_answer_is_stored_plain() -> None:
-    """Without keys the answer is stored after a byte that marks it as plain, and any cipher reads it."""
+    """Without keys the answer is stored after a byte that marks it as plain, and is read without keys."""
     stored = PinCipher([]).encrypt("i", "mail", ANSWER)
     assert (b'0{"password":"planted"}', False, ANSWER) == (
         stored,
         is_encrypted(stored),
-        PinCipher([NEW]).decrypt("i", "mail", stored),
+        PinCipher([]).decrypt("i", "mail", stored),
     )
+
+
+def test_with_a_key_a_plain_answer_is_refused() -> None:
+    """Whoever can write to the table could have planted it: it is returned with `allow_plain` only."""
+    stored = PinCipher([]).encrypt("i", "mail", ANSWER)
+    with pytest.raises(
+        PinsUnavailable, match=r"^the pinned answer is not encrypted, and \[pins\] allow_plain is not set$"
+    ):
+        PinCipher([NEW]).decrypt("i", "mail", stored)
+    assert ANSWER == PinCipher([NEW], allow_plain=True).decrypt("i", "mail", stored)
 
 
 def test_with_a_key_an_answer_is_encrypted_differently_each_time() -> None:
@@ -72,7 +82,7 @@ def test_an_invalid_key_is_refused_without_quoting_it(keys: list[str]) -> None:
 
 def test_an_answer_is_reencrypted_with_the_newest_key() -> None:
     """A plain answer, or one with an older key, is encrypted with the newest key; one that has it is unchanged."""
-    cipher = PinCipher([NEW, OLD])
+    cipher = PinCipher([NEW, OLD], allow_plain=True)
     for stored in (PinCipher([]).encrypt("i", "mail", ANSWER), PinCipher([OLD]).encrypt("i", "mail", ANSWER)):
         renewed = cipher.reencrypt("i", "mail", stored)
         assert renewed is not None

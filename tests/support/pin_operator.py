@@ -18,7 +18,7 @@ from vendorsrv.pins.store import PinStore
 A, B, C = (f"{letter * 8}-9e1f-4f0e-9f38-2f5d6a0b1c2d" for letter in "abc")
 ANSWER = b'{"password":"planted \xe2\x98\x83","number":1.50}'
 AT = 1_700_000_000.5
-OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
+OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
 
 
 class Operator:
@@ -27,9 +27,9 @@ class Operator:
     :param url: of the database; None for the default SQLite file.
     """
 
-    def __init__(self, folder: Path, url: str | None, keys: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, url: str | None, keys: Sequence[str] = (), *, allow_plain: bool = False) -> None:
         sections = f"[database]\nconnection = {url}\n" if url else ""
-        sections += f"[pins]\nencryption_keys = {','.join(keys)}\n"
+        sections += f"[pins]\nencryption_keys = {','.join(keys)}\nallow_plain = {allow_plain}\n"
         self.config = str(write_config(folder, state_path=folder / "state", sections=sections))
         self.url = url or f"sqlite:///{folder}/state/pins.db"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -11,6 +11,7 @@ from tests.support.serving import section, write_config
 from tests.support.stores import OwnMemcached, OwnRedis, OwnStore
 from vendorsrv import Settings
 from vendorsrv.cache.answers import SharedCache, find_cache_problems
+from vendorsrv.cache.entries import Entries
 from vendorsrv.cache.stores import open_store
 
 BACKENDS: Final = ("redis", "memcached")
@@ -63,6 +64,7 @@ class Caches:
         wall: Callable[[], float] = time.time,
         expiration: int | None = None,
         timeout: float = 10.0,
+        keys: Sequence[bytes] = (),
     ) -> SharedCache:
         """Build the cache of one worker.
 
@@ -70,11 +72,12 @@ class Caches:
         :param second: the port of a second store like it.
         :param expiration: ``[cache] backend_expiration_time``.
         :param timeout: seconds that it waits for the store; a worker's waits for half a second.
+        :param keys: with which it encrypts.
         """
         options = {**options_for(store, port, second), "backend_expiration_time": expiration}
         conf = Settings.from_file(write_config(self.directory, sections=section("cache", options))).conf
         assert [] == find_cache_problems(conf)
-        cache = SharedCache(open_store(conf, timeout), clock, wall)
+        cache = SharedCache(open_store(conf, timeout), Entries(keys), clock, wall)
         cache.timeout = timeout
         self.built.append(cache)
         return cache

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import Self
+from urllib.parse import unquote
 
 import redis
 from pymemcache.client.base import Client  # type: ignore[import-untyped]
@@ -95,6 +96,10 @@ class OwnStore:
         """Return the value as it is in the store."""
         raise NotImplementedError
 
+    def names(self) -> set[str]:
+        """Return the names of all values."""
+        raise NotImplementedError
+
     def lifetime(self, name: str) -> int:
         """Return for how many more seconds the store keeps a value."""
         raise NotImplementedError
@@ -127,6 +132,11 @@ class OwnRedis(OwnStore):
         with redis.Redis(port=self.port) as client:
             value: bytes | None = client.get(name)
         return value
+
+    def names(self) -> set[str]:
+        """Return all names."""
+        with redis.Redis(port=self.port) as client:
+            return {name.decode() for name in client.scan_iter()}
 
     def lifetime(self, name: str) -> int:
         """Ask for the seconds."""
@@ -166,6 +176,12 @@ class OwnMemcached(OwnStore):
         with closing(Client(("127.0.0.1", self.port))) as client:
             value: bytes | None = client.get(name)
         return value
+
+    def names(self) -> set[str]:
+        """Return all names."""
+        with closing(Client(("127.0.0.1", self.port))) as client:
+            said = client.raw_command("lru_crawler metadump all", end_tokens="END\r\n").decode()
+        return {unquote(word.removeprefix("key=")) for word in said.split() if word.startswith("key=")}
 
     def lifetime(self, name: str) -> int:
         """Ask for the seconds."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import math
-import struct
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from cachetools import FIFOCache
 from oslo_cache import core as oslo_cache
 from oslo_config import cfg
 
+from vendorsrv.cache.entries import CachedAnswer, Entries
 from vendorsrv.cache.stores import STORES, SharedStore, StoreRefused, StoreUnavailable, open_store
 from vendorsrv.concurrency import NoThreadFree, ThreadBudget
+from vendorsrv.encryption import read_keys
 from vendorsrv.errors import ConfigError
 from vendorsrv.settings import Problem
 from vendorsrv.telemetry.metrics import Metrics
@@ -32,29 +30,8 @@ RETRY_AFTER: Final = 5.0
 STORE_THREADS: Final = 16
 #: Seconds after which a store may forget, unless [cache] backend_expiration_time says otherwise.
 STORE_FOR: Final = 86_400
-#: Seconds by which the clock of the host that stored an answer may be ahead of ours.
-CLOCK_SKEW: Final = 5.0
 #: Bytes that an answer costs in this process besides its own.
 OVERHEAD: Final = 280
-
-#: Changes with the layout of an entry: an entry of another version is a miss.
-FORMAT: Final = b"vendorsrv2"
-#: The format, when the answer was made, and its max-age; a checksum and the answer follow.
-HEAD: Final = struct.Struct(">10sdd")
-BODY_AT: Final = HEAD.size + hashlib.sha256().digest_size
-
-
-@dataclass(slots=True)
-class CachedAnswer:
-    """An answer from a cache.
-
-    :ivar age: seconds since it was made.
-    :ivar max_age: seconds for which it was said to be fresh when it was made.
-    """
-
-    body: bytes
-    age: float
-    max_age: float
 
 
 class Cache(Protocol):
@@ -117,8 +94,9 @@ class SharedCache:
     """Caches answers in memcached or Redis, as our own bytes.
 
     A store that fails or is slow is a miss, and is not called for :data:`RETRY_AFTER` seconds. One that answers and
-    refuses (it is full, for example) is a miss.
+    refuses (it is full, for example) is a miss. So is a value that we did not put there.
 
+    :param entries: encrypts the answers, or does not.
     :param clock: monotonic seconds.
     :param wall_clock: seconds since the epoch, on which hosts roughly agree.
     """
@@ -128,12 +106,16 @@ class SharedCache:
     def __init__(
         self,
         store: SharedStore,
+        entries: Entries,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         metrics: Metrics | None = None,
     ) -> None:
-        self.failures = (metrics or Metrics()).counter("vendorsrv_cache_failures_total")
+        metrics = metrics or Metrics()
+        self.failures = metrics.counter("vendorsrv_cache_failures_total")
+        self.rejected = metrics.counter("vendorsrv_cache_rejected_total")
         self.store = store
+        self.entries = entries
         self.threads = ThreadBudget(STORE_THREADS)
         self.slots = asyncio.Semaphore(STORE_THREADS)
         self.clock = clock
@@ -146,13 +128,14 @@ class SharedCache:
 
     async def get(self, key: bytes) -> CachedAnswer | None:
         value = await self.call(self.store.get, key)
-        cached = unpack(key, value, self.wall_clock())
+        cached = self.entries.unpack(key, value, self.wall_clock())
         if cached is None and value is not None:
+            self.rejected.inc()
             self.warn_once("the cache holds values that are not ours or are damaged; they are not used")
         return cached
 
     async def set(self, key: bytes, body: bytes, max_age: float) -> None:
-        await self.call(self.store.set, key, pack(key, body, self.wall_clock(), max_age))
+        await self.call(self.store.set, key, self.entries.pack(key, body, self.wall_clock(), max_age))
 
     def close(self) -> None:
         self.store.close()
@@ -182,20 +165,30 @@ class SharedCache:
 
 
 def build_cache(
-    conf: cfg.ConfigOpts, max_bytes: int, clock: Callable[[], float] = time.monotonic, metrics: Metrics | None = None
+    conf: cfg.ConfigOpts,
+    max_bytes: int,
+    clock: Callable[[], float] = time.monotonic,
+    metrics: Metrics | None = None,
+    keys: Sequence[str] = (),
 ) -> Cache:
     """Return the cache that ``[cache]`` names; without ``enabled = true``, one in this process.
 
     :param max_bytes: the size of a cache in this process.
     :param clock: monotonic seconds.
+    :param keys: ``[pins] encryption_keys``, for answers that leave this process.
     :raises ConfigError: an option is wrong, or the backend would unpickle stored values.
     """
     problems = find_cache_problems(conf)
     if problems:
         raise ConfigError("\n".join(map(str, problems)))
-    if not conf.cache.enabled or conf.cache.backend in IN_PROCESS:
+    if not is_shared(conf):
         return MemoryCache(max_bytes, clock)
-    return SharedCache(open_store(conf, STORE_TIMEOUT), clock, metrics=metrics)
+    return SharedCache(open_store(conf, STORE_TIMEOUT), Entries(read_keys(keys)), clock, metrics=metrics)
+
+
+def is_shared(conf: cfg.ConfigOpts) -> bool:
+    """Whether ``[cache]``, in which nothing is wrong, names a store outside this process."""
+    return bool(conf.cache.enabled) and conf.cache.backend not in IN_PROCESS
 
 
 def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:
@@ -207,7 +200,7 @@ def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:
             conf.cache[name]
         except (ValueError, cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
             problems.append(Problem("cache", name, "not a valid value"))
-    if problems or not conf.cache.enabled or conf.cache.backend in IN_PROCESS:
+    if problems or not is_shared(conf):
         return problems
     if conf.cache.backend not in STORES:  # whoever can write to the store could run code here
         text = f"{conf.cache.backend} unpickles stored values; use one of {', '.join(STORES)}"
@@ -215,26 +208,3 @@ def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:
     if conf.cache.backend_expiration_time is None:
         conf.set_default("backend_expiration_time", STORE_FOR, group="cache")
     return []
-
-
-def pack(key: bytes, body: bytes, now: float, max_age: float) -> bytes:
-    head = HEAD.pack(FORMAT, now, max_age)
-    return head + checksum(key, head, body) + body
-
-
-def unpack(key: bytes, value: object, now: float) -> CachedAnswer | None:
-    """Return what :func:`pack` packed for this key; None for what is truncated, foreign or from the future."""
-    if not isinstance(value, bytes) or not value.startswith(FORMAT) or len(value) < BODY_AT:
-        return None
-    head, body = value[: HEAD.size], value[BODY_AT:]
-    _, made_at, max_age = HEAD.unpack(head)
-    age = now - made_at
-    if value[HEAD.size : BODY_AT] != checksum(key, head, body):
-        return None
-    if not -CLOCK_SKEW < age < math.inf or not 0.0 <= max_age < math.inf:
-        return None
-    return CachedAnswer(body, max(0.0, age), max_age)
-
-
-def checksum(key: bytes, head: bytes, body: bytes) -> bytes:
-    return hashlib.sha256(head + key + body).digest()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vendorsrv.check.findings import Finding, IniFile
+from vendorsrv.encryption import read_keys
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import Handler, storage_contradictions
-from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.settings import GROUP, Settings
 
 DATABASE = ("database", "connection")
@@ -25,11 +25,14 @@ def find_in_pins(ini: IniFile, settings: Settings, pinning: Sequence[str]) -> It
     if pinning or DATABASE in ini.options:
         yield from find_in_store(ini, settings, bool(pinning))
     try:
-        PinCipher(settings.encryption_keys)
+        read_keys(settings.encryption_keys)
     except ConfigError as error:
         yield ini.error(without_place(error, *KEYS), *KEYS)
     if pinning and not settings.encryption_keys:
         yield ini.warning(f"not set: the answers of {', '.join(pinning)} are pinned unencrypted", *KEYS)
+    if settings.allow_plain:
+        reason = "only for a migration: whoever can write to the database decides what instances run as root"
+        yield ini.warning(reason, "pins", "allow_plain")
 
 
 def find_in_store(ini: IniFile, settings: Settings, used: bool) -> Iterator[Finding]:

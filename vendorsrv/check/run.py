@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 from vendorsrv.auth.options import AUTHTOKEN, declared, find_problems
 from vendorsrv.auth.service import account_options
-from vendorsrv.cache.answers import build_cache, find_cache_problems
+from vendorsrv.cache.answers import build_cache, find_cache_problems, is_shared
 from vendorsrv.check.files import find_in_files
 from vendorsrv.check.findings import Declared, Finding, IniFile
 from vendorsrv.check.pins import find_contradictory_overrides, find_in_pins
@@ -184,11 +184,15 @@ class Check:
     def find_in_cache(self) -> Iterator[Finding]:
         problems = find_cache_problems(self.conf)
         yield from self.located(problems)
+        if problems:
+            return
         try:
-            if not problems:
-                build_cache(self.conf, self.settings.cache_max_bytes)
+            build_cache(self.conf, self.settings.cache_max_bytes)
         except ConfigError as error:
             yield self.ini.error(str(error).removeprefix("[cache] "), "cache")
+        if is_shared(self.conf) and not self.settings.encryption_keys:
+            reason = "without [pins] encryption_keys, whoever can write to it decides what instances run as root"
+            yield self.ini.warning(reason, "cache", "backend")
 
     def find_in_handlers(self) -> Iterator[Finding]:
         for problem in self.not_loaded:

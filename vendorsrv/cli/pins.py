@@ -171,11 +171,11 @@ def purge(config_file: str, older_than: float) -> None:
 @pins.command()
 @config_file
 def rotate(config_file: str) -> None:
-    """Encrypt every answer with the newest key, also plain ones; servers need not stop."""
+    """Encrypt every answer with the newest key, with allow_plain also plain ones; servers need not stop."""
     rotation: Rotation = work(config_file, PinAdmin.rotate)
     click.echo(f"{count(rotation.renewed, 'pin')} encrypted with the newest key, {rotation.current} already were")
-    for instance_id, handler in rotation.unreadable:
-        click.echo(f"vendorsrv: instance {instance_id}, handler {handler}: no key decrypts its answer", err=True)
+    for instance_id, handler, reason in rotation.unreadable:
+        click.echo(f"vendorsrv: instance {instance_id}, handler {handler}: {reason}", err=True)
     sys.exit(bool(rotation.unreadable))
 
 

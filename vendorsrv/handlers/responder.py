@@ -14,7 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vendorsrv.answer import Answer, HandlerAnswer, to_bytes
-from vendorsrv.cache.answers import Cache, CachedAnswer
+from vendorsrv.cache.answers import Cache
+from vendorsrv.cache.entries import CachedAnswer
 from vendorsrv.cloudinit.guard import Guard, size_of
 from vendorsrv.cloudinit.text import ON_LOOP
 from vendorsrv.concurrency import SingleFlight

@@ -34,12 +34,12 @@ class Rotation:
     """The outcome of a rotation.
 
     :ivar renewed: how many answers it encrypted with the newest key; ``current`` were so before.
-    :ivar unreadable: the instance and the handler of each answer that none of the keys decrypts; it is unchanged.
+    :ivar unreadable: the instance and the handler of each answer that cannot be read, and why; it is unchanged.
     """
 
     renewed: int = 0
     current: int = 0
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 class PinAdmin:
@@ -135,8 +135,8 @@ class PinAdmin:
         async for row in self.each():
             try:
                 renewed = self.cipher.reencrypt(row.instance_id, row.handler, stored(row))
-            except PinsUnavailable:
-                rotation.unreadable.append((row.instance_id, row.handler))
+            except PinsUnavailable as error:
+                rotation.unreadable.append((row.instance_id, row.handler, error.message))
                 continue
             if renewed is None:
                 rotation.current += 1
@@ -156,7 +156,7 @@ async def open_admin(settings: Settings) -> AsyncIterator[PinAdmin]:
         if store.database.is_missing:
             raise ConfigError(f"there are no pins yet: {store.database.file} does not exist")
         await translate_errors(verify(store.database))
-        yield PinAdmin(store, PinCipher(settings.encryption_keys))
+        yield PinAdmin(store, PinCipher(settings.encryption_keys, allow_plain=settings.allow_plain))
 
 
 async def upgrade_pins(settings: Settings) -> None:

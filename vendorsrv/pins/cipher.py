@@ -8,7 +8,8 @@ from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from vendorsrv.errors import ConfigError, PinsUnavailable
+from vendorsrv.encryption import read_keys
+from vendorsrv.errors import PinsUnavailable
 
 #: The first byte of what is stored.
 PLAIN: Final = b"0"
@@ -19,21 +20,19 @@ class PinCipher:
     """Turns answers into the stored bytes, and back.
 
     An encrypted answer is bound to its instance and handler: nobody who can write to the database can give one
-    instance the answer of another.
+    instance the answer of another. So with keys, a plain answer is refused: anybody could have put it there.
 
     :param keys: Fernet keys (``cryptography.fernet.Fernet.generate_key()``), newest first; none: nothing is encrypted.
+    :param allow_plain: whether plain answers are returned although there are keys.
     :raises ConfigError: one of them is not a key.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        try:
-            fernets = [Fernet(key) for key in keys]
-        except ValueError:
-            raise ConfigError(
-                "[pins] encryption_keys: each must be a Fernet key, 32 bytes in URL-safe base64"
-            ) from None
+    def __init__(self, keys: Sequence[str], *, allow_plain: bool = False) -> None:
+        read_keys(keys)
+        fernets = [Fernet(key) for key in keys]
         self.fernet = MultiFernet(fernets) if fernets else None
         self.newest = fernets[0] if fernets else None
+        self.allow_plain = allow_plain or not fernets
 
     def encrypt(self, instance_id: str, handler: str, body: bytes) -> bytes:
         """Return the bytes to store: encrypted if there is a key."""
@@ -44,10 +43,13 @@ class PinCipher:
     def decrypt(self, instance_id: str, handler: str, stored: bytes) -> bytes:
         """Return the answer.
 
-        :raises PinsUnavailable: none of the keys decrypts it, or it is the answer of another instance or handler.
+        :raises PinsUnavailable: none of the keys decrypts it, it is the answer of another instance or handler, or it is
+            plain and must not be.
         """
         kind, content = stored[:1], stored[1:]
         if kind == PLAIN:
+            if not self.allow_plain:
+                raise PinsUnavailable("the pinned answer is not encrypted, and [pins] allow_plain is not set")
             return content
         try:
             if kind != ENCRYPTED or self.fernet is None:

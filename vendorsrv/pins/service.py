@@ -53,7 +53,8 @@ class PinService:
         self.purged = metrics.counter("vendorsrv_pins_purged_total")
         self.store = store or PinStore(Database(async_url(settings.database), STATEMENT_TIMEOUT))
         lease = settings.request_timeout + MARGIN
-        self.pins = Pins(self.store, PinCipher(settings.encryption_keys), lease, self.check_schema, metrics)
+        cipher = PinCipher(settings.encryption_keys, allow_plain=settings.allow_plain)
+        self.pins = Pins(self.store, cipher, lease, self.check_schema, metrics)
         self.purge_after = settings.purge_after
         #: The key of the row that is written to see whether the store can be written; no handler has this name.
         self.probe = ("", secrets.token_hex(16))

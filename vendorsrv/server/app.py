@@ -109,7 +109,7 @@ class Application(FastAPI):
         )
 
     def open_cache(self, settings: Settings, clock: Callable[[], float]) -> Cache:
-        return build_cache(settings.conf, settings.cache_max_bytes, clock, self.metrics)
+        return build_cache(settings.conf, settings.cache_max_bytes, clock, self.metrics, settings.encryption_keys)
 
     def open_pins(self, settings: Settings) -> PinService:
         # SQLAlchemy takes half as long to import as all the rest: only who pins shall wait for it.

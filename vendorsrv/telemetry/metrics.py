@@ -67,6 +67,9 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "vendorsrv_cache_failures_total": Family(
         "counter", "Failures of the shared cache, each of which bypasses it for 5 seconds."
     ),
+    "vendorsrv_cache_rejected_total": Family(
+        "counter", "Values of the shared cache that were not used: foreign, damaged or forged."
+    ),
     "vendorsrv_connections_refused_total": Family(
         "counter", "Connections closed because their peer, or the worker, has too many.", ("limit",)
     ),

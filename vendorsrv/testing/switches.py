@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vendorsrv.cache.answers import STORE_TIMEOUT, Cache, CachedAnswer
+from vendorsrv.cache.answers import STORE_TIMEOUT, Cache
+from vendorsrv.cache.entries import CachedAnswer
 
 
 class Switch:
