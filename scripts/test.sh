@@ -5,4 +5,5 @@
 set -eu
 
 cd "$(dirname "$0")/.."
+unset PYTHONDONTWRITEBYTECODE  # else each process would compile what it imports each time
 exec "$@" -m pytest --numprocesses $(($(nproc) + 1)) --dist loadfile --no-loadscope-reorder tests/peers tests examples

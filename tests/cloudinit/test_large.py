@@ -31,13 +31,7 @@ def body(parts: str) -> bytes:
 
 @pytest.mark.parametrize(
     ("path", "parts"),
-    [
-        ("/large", "made"),
-        ("/large", "message"),
-        ("/cloud-init", "made"),
-        ("/cloud-init", "text"),
-        ("/cloud-init", "message"),
-    ],
+    [("/large", "made"), ("/cloud-init", "text"), ("/cloud-init", "message")],
 )
 def test_others_are_answered_while_a_large_answer_is_checked(tmp_path: Path, path: str, parts: str) -> None:
     """While a cloud-config of half a megabyte is checked, requests of others are answered."""
@@ -60,7 +54,7 @@ def test_others_are_answered_while_a_large_answer_is_checked(tmp_path: Path, pat
 
 def compressed(text: str) -> str:
     """Return a MIME message with a compressed text."""
-    data = base64.encodebytes(gzip.compress(text.encode())).decode()
+    data = base64.encodebytes(gzip.compress(text.encode(), mtime=0)).decode()
     return f"MIME-Version: 1.0\nContent-Type: application/gzip\nContent-Transfer-Encoding: base64\n\n{data}"
 
 

@@ -33,6 +33,8 @@ BODY: Final = (
     b'{"project-id": "1f2e", "instance-id": "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d", "image-id": "", '
     b'"user-data": null, "hostname": "web-1", "metadata": {}, "boot-roles": "member,Mail-Admin"}'
 )
+#: For clients of plain HTTP, which would read all certificates of the system else.
+NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 JSON: Final = {"Content-Type": "application/json"}
 
 SERVE: Final = """\
@@ -106,7 +108,8 @@ class Server:
         assert listening.is_set(), "the server ended while it started"
         self.port, self.admin_port = (each.sockets[0].getsockname()[1] for each in self.uvicorn.servers)
         self.client, self.admin = (
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) for port in (self.port, self.admin_port)
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=NO_TLS)
+            for port in (self.port, self.admin_port)
         )
 
     def ask(
@@ -162,12 +165,12 @@ class Process:
                 env={**os.environ, "PYTHONPATH": f"{ROOT}:{modules}"},
             )
 
-    def client(self, verify: ssl.SSLContext | bool = True) -> httpx.Client:
+    def client(self, verify: ssl.SSLContext | None = None) -> httpx.Client:
         """Return a client of it; over TLS when there is a context."""
-        scheme = "https" if isinstance(verify, ssl.SSLContext) else "http"
-        return httpx.Client(base_url=f"{scheme}://127.0.0.1:{self.port}", verify=verify, timeout=60)
+        scheme = "https" if verify else "http"
+        return httpx.Client(base_url=f"{scheme}://127.0.0.1:{self.port}", verify=verify or NO_TLS, timeout=60)
 
-    def answers(self, verify: ssl.SSLContext | bool = True) -> bool:
+    def answers(self, verify: ssl.SSLContext | None = None) -> bool:
         """Whether it is alive."""
         with self.client(verify) as client:
             try:
@@ -175,7 +178,7 @@ class Process:
             except httpx.TransportError:
                 return False
 
-    def wait_until_answers(self, verify: ssl.SSLContext | bool = True) -> None:
+    def wait_until_answers(self, verify: ssl.SSLContext | None = None) -> None:
         """Wait until it serves; a server that has ended before says why."""
         wait_until(lambda: self.process.poll() is not None or self.answers(verify), 60)
         assert self.process.poll() is None, f"{self.process.returncode}: {self.log.read_text()}"

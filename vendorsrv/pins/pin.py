@@ -90,12 +90,13 @@ class Pins:
         owner, pause = secrets.token_hex(16), FIRST_PAUSE
         while (found := self.answer_in(row)) is None:
             if row is None or not -CLOCK_SKEW < row.claim_age < self.lease:
-                is_ours = await self.store.claim(instance_id, handler, owner, row.owner if row else None)
-                row = None if is_ours else await self.store.get(instance_id, handler)
-                if is_ours or (row and row.owner == owner):
+                if await self.store.claim(instance_id, handler, owner, row.owner if row else None):
                     return await self.create_claimed(instance_id, handler, owner, create, deadline)
+                row = await self.store.get(instance_id, handler)
                 if row and row.answer is not None:
                     continue
+            if row and row.owner == owner:
+                return await self.create_claimed(instance_id, handler, owner, create, deadline)
             if time.monotonic() + pause > deadline:
                 if row is None:
                     raise PinsUnavailable("the pin store does not show what was written to it")
