@@ -61,27 +61,30 @@ def booted(*roles: str, project_id: str | None = None) -> VendordataRequest:
 
 
 @pytest.mark.parametrize(
-    ("roles", "project", "admitted"),
+    ("roles", "project", "domain", "admitted"),
     [
-        (("service",), "service", True),
-        (("service",), "other", True),
-        (("Service",), None, True),
-        (("admin",), "service", True),
-        (("Admin", "reader"), "service", True),
-        (("admin",), "demo", False),
-        (("admin",), "Service", False),
-        (("admin",), None, False),
-        (("member",), "service", False),
-        (("member", "reader", "manager"), "demo", False),
-        (("services",), "service", False),
-        ((), "service", False),
+        (("service",), "service", "default", True),
+        (("service",), "other", "4d2e", True),
+        (("Service",), None, None, True),
+        (("admin",), "service", "default", True),
+        (("Admin", "reader"), "service", "default", True),
+        (("admin",), "service", "4d2e", False),
+        (("admin",), "service", None, False),
+        (("admin",), "demo", "default", False),
+        (("admin",), "Service", "default", False),
+        (("admin",), None, None, False),
+        (("member",), "service", "default", False),
+        (("member", "reader", "manager"), "demo", "default", False),
+        (("services",), "service", "default", False),
+        ((), "service", "default", False),
     ],
 )
 def test_the_default_rule_admits_service_accounts(
-    make: Make, roles: tuple[str, ...], project: str | None, admitted: bool
+    make: Make, roles: tuple[str, ...], project: str | None, domain: str | None, admitted: bool
 ) -> None:
-    """By default, callers with the role service, or with admin in the project service, are admitted, and no others."""
-    assert admitted is admits(make(None), Caller("user", project_name=project, roles=roles))
+    """By default, the role service is admitted, and admin in the project service of the default domain; no others."""
+    caller = Caller("user", project_name=project, project_domain_id=domain, roles=roles)
+    assert admitted is admits(make(None), caller)
 
 
 def test_a_denied_caller_gets_a_message_without_details(make: Make) -> None:
@@ -218,7 +221,7 @@ def test_the_sample_has_every_rule() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rules = [line for line in done.stdout.splitlines() if line.startswith('#"')]
     assert [
-        '#"vendordata:ask": "role:service or (role:admin and project_name:service)"',
+        '#"vendordata:ask": "role:service or (role:admin and project_name:service and project_domain_id:default)"',
         '#"vendordata:handler:NAME": "rule:vendordata:ask"',
     ] == rules
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.checking import GOOD, changed, findings, write
 
+ANY_DOMAIN = "another domain may have a project of this name; add `and project_domain_id:default`"
+
 
 @pytest.mark.parametrize(
     ("policy", "expected"),
@@ -36,6 +38,11 @@ from tests.support.checking import GOOD, changed, findings, write
         ),
         ("vendordata:ask: user_id:nova or 'a':%(b)s or boot_role:c or @\n", []),
         ("vendordata:ask: '!'\n", []),
+        (
+            "vendordata:ask: role:admin and project_name:service\n",
+            [f"1: warning: vendordata:ask: {ANY_DOMAIN}"],
+        ),
+        ("vendordata:ask: role:admin and project_name:service and project_domain_id:default\n", []),
         ("vendordata:ask: ''\n", ["1: warning: vendordata:ask: this rule admits every valid token, even a tenant's"]),
         ("vendordata:ask:\n", ["1: error: vendordata:ask: a rule must be a string"]),
         ("- vendordata:ask\n", ["1: error: this file must map names to rules"]),
@@ -103,3 +110,31 @@ def test_rules_in_policy_d_are_checked(tmp_path: Path) -> None:
     (tmp_path / "policy.d").mkdir()
     write(tmp_path / "policy.d" / "more.yaml", "zzz: role:nova\n")
     assert ["policy.yaml: warning: zzz: nothing uses this rule"] == findings(tmp_path, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("account", "policy", "expected"),
+    [
+        ("project_name = service\nproject_domain_name = Default\n", "", []),
+        ("project_name = service\nproject_domain_id = default\n", "", []),
+        ("project_name = nova\nproject_domain_name = Cloud\n", "", []),
+        ("project_name = service\nproject_domain_name = Cloud\n", "", ["Cloud"]),
+        ("project_name = service\nproject_domain_id = 4d2e\n", "", ["4d2e"]),
+        ("project_name = service\ndefault_domain_name = Cloud\n", "", ["Cloud"]),
+        ("project_name = service\nproject_domain_name = Cloud\n", "vendordata:ask: role:admin\n", []),
+    ],
+)
+def test_an_account_that_relied_on_any_domain_s_project_is_named(
+    tmp_path: Path, account: str, policy: str, expected: list[str]
+) -> None:
+    """When the role admin in the project service of another domain is no longer enough, the check says so."""
+    write(tmp_path / "policy.yaml", policy)
+    nova = "[vendordata_dynamic_auth]\nauth_type = password\nauth_url = http://127.0.0.1:9/v3\ntimeout = 5\n"
+    found = findings(tmp_path, GOOD, f"{nova}username = nova\npassword = secret\nuser_domain_id = default\n{account}")
+    reason = (
+        "by default, the role admin in the project service of the domain %s is not admitted; "
+        "give Nova's account the role service, or set the rule vendordata:ask"
+    )
+    assert [reason % domain for domain in expected] == [
+        line.partition("project_name: ")[2] for line in found if "by default, the role admin" in line
+    ]

@@ -15,6 +15,7 @@ from oslo_config import cfg
 from oslo_policy import policy
 from oslo_policy.policy import DocumentedRuleDefault, Enforcer
 
+from vendorsrv.auth.rule_files import RuleFiles
 from vendorsrv.concurrency import SingleFlight
 from vendorsrv.errors import ConfigError, Forbidden, PolicyUnavailable
 from vendorsrv.request import BootRoles, Caller, VendordataRequest
@@ -58,11 +59,11 @@ class BootRoleCheck(policy.Check):
         return self.match in target.get("boot_roles", BootRoles())
 
 
-# Nova's service account has the role `service` in new deployments, and `admin` in the project `service` in those of
-# kolla-ansible and others; a tenant has neither.
+# Nova's service account has the role `service` in new deployments, and `admin` in the project `service` of the default
+# domain in those of kolla-ansible and others; a tenant has neither. Another domain may have a project of that name.
 ASK_RULE: Final = DocumentedRuleDefault(
     name=ASK,
-    check_str="role:service or (role:admin and project_name:service)",
+    check_str="role:service or (role:admin and project_name:service and project_domain_id:default)",
     description="Request vendordata: by default, only Nova's service account. "
     "Checked before the body is parsed, so a rule sees the caller only.",
     operations=[{"path": "/{handler}", "method": "POST"}, {"path": "/", "method": "POST"}],
@@ -97,10 +98,10 @@ class Policy:
         self, conf: cfg.ConfigOpts, handlers: Sequence[str], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.enforcer = Enforcer(conf)
+        self.files = RuleFiles(self.enforcer)
         conf.set_default("remote_timeout", REMOTE_TIMEOUT, group="oslo_policy")
         self.enforcer.register_defaults([ASK_RULE, *map(handler_rule, handlers)])
         self.compared: dict[str, tuple[object, bool]] = {}
-        self.broken = False
         self.clock = clock
         # By id(), because the hash of a Caller takes 0.5 µs and a cached token keeps the same one. Each value holds its
         # Caller, so that no other object gets the same id.
@@ -109,11 +110,11 @@ class Policy:
         self.single_flight: SingleFlight[bool] = SingleFlight()
         self.verdicts: TTLCache[object, bool] = TTLCache(DECISIONS, REMEMBER_FOR, clock)
         try:
-            self.enforcer.load_rules()
+            self.files.load()
             self.enforcer.check_rules(raise_on_violation=True)
         except (TypeError, AttributeError):
             raise ConfigError(f"{conf.oslo_policy.policy_file}: it must map names to rules") from None
-        except (ValueError, cfg.Error, policy.InvalidDefinitionError) as error:
+        except (OSError, ValueError, cfg.Error, policy.InvalidDefinitionError) as error:
             raise ConfigError(f"{conf.oslo_policy.policy_file}: {error}") from None
 
     def admit(self, caller: Caller) -> None:
@@ -179,7 +180,7 @@ class Policy:
         return verdict
 
     async def ask_once(self, rule: str, target: Mapping[str, Any], caller: Caller, seconds: float) -> bool:
-        # Not enforce(), which may load a changed file, and the event loop does that too.
+        # Not enforce(), which loads a changed file, and the event loop does that too.
         check = self.enforcer.rules[rule]
         try:
             with anyio.fail_after(seconds):  # ends the wait for a thread
@@ -203,17 +204,13 @@ class Policy:
 
     def enforce(self, rule: str, target: Mapping[str, Any], caller: Caller) -> bool:
         try:
-            if self.broken:  # oslo.policy itself would use the rules from before the change
-                self.enforcer.load_rules(force_reload=True)
-            allowed = bool(self.enforcer.enforce(rule, LocalTarget(target), credentials(caller)))
+            self.files.load()
+            return bool(self.enforcer.enforce(rule, LocalTarget(target), credentials(caller)))
         except (LookupError, RuntimeError):  # the URL names a value that the target lacks; a certificate is missing
             raise RemoteRule from None
-        except (ValueError, TypeError, AttributeError, cfg.Error) as error:  # unreadable, no YAML, or no mapping
+        except (OSError, ValueError, TypeError, AttributeError, cfg.Error) as error:  # gone, no YAML, or no mapping
             LOG.error("the policy file cannot be read: %s: %s", type(error).__name__, error)
-            self.broken = True
             raise PolicyUnavailable("the server's policy file cannot be read") from None
-        self.broken = False
-        return allowed
 
 
 def target_of(request: VendordataRequest) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from oslo_config import cfg
 from vendorsrv.auth.policy import ASK, Policy, credentials
 from vendorsrv.check.findings import Finding, IniFile
 from vendorsrv.errors import ConfigError
+from vendorsrv.nova.credentials import NOVA_GROUP, open_nova_conf
 from vendorsrv.proxy.options import is_loopback
 from vendorsrv.request import Caller
+from vendorsrv.settings import read
 from vendorsrv.suggest import did_you_mean
 
 DEFAULT_FILE: Final = "policy.yaml"
@@ -27,13 +29,23 @@ KINDS: Final = ("boot_role", "http", "https", "role", "rule")
 #: Of these, those that ask another server.
 REMOTE: Final = ("http", "https")
 OF_CALLER: Final = tuple(credentials(Caller(user_id="")))
+#: What names the project of Nova's account and its domain.
+OF_PROJECT: Final = tuple(
+    map(
+        cfg.StrOpt,
+        ("project_name", "project_domain_id", "project_domain_name", "default_domain_id", "default_domain_name"),
+    )
+)
 
 
-def find_in_policy(ini: IniFile, conf: cfg.ConfigOpts, handlers: Sequence[str]) -> Iterator[Finding]:
+def find_in_policy(
+    ini: IniFile, conf: cfg.ConfigOpts, handlers: Sequence[str], nova: IniFile | None = None
+) -> Iterator[Finding]:
     """Yield the findings about the policy.
 
     :param conf: with the options of ``[oslo_policy]``.
     :param handlers: the names of the enabled handlers.
+    :param nova: a nova.conf whose account has to be admitted.
     """
     wanted = conf.oslo_policy.policy_file
     path = conf.find_file(wanted)
@@ -52,6 +64,8 @@ def find_in_policy(ini: IniFile, conf: cfg.ConfigOpts, handlers: Sequence[str]) 
         yield Finding("error", path or ini.path, line, None, None, str(error))
         return
     yield from find_in_rules(policy, path or wanted, lines)
+    if nova and not nova.broken and ASK not in policy.enforcer.file_rules:
+        yield from find_in_project(nova)
 
 
 def read_lines(path: str) -> tuple[dict[str, int], list[Finding]]:
@@ -92,8 +106,25 @@ def find_in_rules(policy: Policy, path: str, lines: dict[str, int]) -> Iterator[
         for part in parts[name]:
             for reason in find_in_remote(part, name, enforcer.conf):
                 yield Finding("warning", path, line, None, name, reason)
+        kinds = {str(getattr(part, "kind", "")) for part in parts[name]}
+        if "project_name" in kinds and not kinds & {"project_id", "project_domain_id"}:
+            reason = "another domain may have a project of this name; add `and project_domain_id:default`"
+            yield Finding("warning", path, line, None, name, reason)
         if name == ASK and str(rule.check) == ALLOW:
             yield Finding("warning", path, line, None, name, "this rule admits every valid token, even a tenant's")
+
+
+def find_in_project(nova: IniFile) -> Iterator[Finding]:
+    """Yield a warning if the role admin in the project of Nova's account is not enough for the default rule."""
+    values, _ = read(open_nova_conf(nova.path), NOVA_GROUP, OF_PROJECT)
+    project, *domains = (values.get(option.dest) for option in OF_PROJECT)
+    domain = next(filter(None, domains), None)
+    if project == "service" and domain and domain.lower() != "default":
+        reason = (
+            f"by default, the role admin in the project service of the domain {domain} is not admitted; "
+            f"give Nova's account the role service, or set the rule {ASK}"
+        )
+        yield nova.warning(reason, NOVA_GROUP, "project_name")
 
 
 def unknown_kind(part: Any) -> str | None:

@@ -122,7 +122,7 @@ class Check:
         tls = list(find_in_tls(self.ini, self.settings))
         yield from [*tls, *self.find_missing_files(sections)]
         names = [each.handler.name for each in self.handlers]
-        yield from find_in_policy(self.ini, self.conf, names)
+        yield from find_in_policy(self.ini, self.conf, names, self.nova.ini if self.nova else None)
         if self.nova:
             usable = not any(finding.severity == "error" for finding in tls)
             yield from self.nova.find(

@@ -144,7 +144,7 @@ OUTAGES: Final = {
     "the server that a policy rule asks is down": Failure(
         "503 policy_unavailable", "the server of a policy rule does not answer", ["ServiceUnavailable"]
     ),
-    "`policy.yaml` is broken": Failure(
+    "`policy.yaml` is broken, empty or gone": Failure(
         "503 policy_unavailable", "the server's policy file cannot be read", ["ServiceUnavailable"]
     ),
     "Nova's read timeout is below our time": Failure(
