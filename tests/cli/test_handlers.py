@@ -97,12 +97,15 @@ def test_modes_shows_what_happens_when_a_handler_fails(config_file: str) -> None
     """--modes prints what happens to an instance for each mode, with the handlers that have it."""
     result = CliRunner().invoke(main, ["handlers", "--config-file", config_file, "--modes"])
     lines = [re.split(r" {2,}", line) for line in result.stdout.splitlines()]
-    assert ["on_error", "when", "fatal", "config drive", "metadata service", "handlers"] == lines[0]
+    assert [
+        *("on_error", "when", "fatal", "config drive", "metadata service", "an instance that lives already", "handlers")
+    ] == lines[0]
     assert [
         *("fail", "always", "on", "ERROR: vendorsrv's message, after up to three hosts"),
-        *("ACTIVE: this read of vendor_data2.json fails", "plain"),
+        "ACTIVE: this read of vendor_data2.json fails",
+        *("ERROR at rebuild, resize, rescue and evacuate", "plain"),
     ] == lines[2]
-    assert (["mailserver"], 8) == (lines[3][-1:], len(lines))
+    assert (["mailserver"], 9) == (lines[3][-1:], len(lines))
 
 
 def test_modes_as_json(config_file: str) -> None:
@@ -114,6 +117,7 @@ def test_modes_as_json(config_file: str) -> None:
         "fatal": "off or on",
         "config drive": "ACTIVE: {} on the drive, for good",
         "metadata service": "ACTIVE: {} at this read",
+        "an instance that lives already": "{} on its new drive",
         "handlers": "mailserver",
     } == json.loads(result.stdout)[2]
 

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from vendorsrv.nova.outcomes import OUTCOMES, table
 
-ACTIVE_WITHOUT = ("ACTIVE: {} on the drive, for good", "ACTIVE: {} at this read")
-ACTIVE_WITH = ("ACTIVE: earlier answer on the drive, for good", "ACTIVE: earlier answer at this read")
-FATAL = ("ERROR: vendorsrv's message, after up to three hosts", "ACTIVE: this read of vendor_data2.json fails")
+ACTIVE_WITHOUT = ("ACTIVE: {} on the drive, for good", "ACTIVE: {} at this read", "{} on its new drive")
+ACTIVE_WITH = (
+    "ACTIVE: earlier answer on the drive, for good",
+    "ACTIVE: earlier answer at this read",
+    "earlier answer on its new drive",
+)
+FATAL = (
+    "ERROR: vendorsrv's message, after up to three hosts",
+    "ACTIVE: this read of vendor_data2.json fails",
+    "ERROR at rebuild, resize, rescue and evacuate",
+)
 
 
 def test_the_table_of_outcomes() -> None:
     """An instance is harmed only by an error that reaches Nova while failures are fatal."""
     assert [
-        ("on_error", "when", "fatal", "config drive", "metadata service"),
+        ("on_error", "when", "fatal", "config drive", "metadata service", "an instance that lives already"),
         ("fail", "always", "off", *ACTIVE_WITHOUT),
         ("fail", "always", "on", *FATAL),
         ("empty", "always", "off or on", *ACTIVE_WITHOUT),

@@ -79,8 +79,8 @@ class Asker:
         """Bring the handler to where it fails, after its first answer, and back."""
         way = self.handler.rpartition("-")[0]
         if way == "circuit-open":
-            for number in range(5):  # one instance alone may be at fault itself
-                self.post(instance_id=f"{OTHER[:-1]}{number}", hostname=NEVER_GOOD)
+            for number in range(5):  # one instance or project alone may be at fault itself
+                self.post(instance_id=f"{OTHER[:-1]}{number}", project_id=f"project-{number}", hostname=NEVER_GOOD)
         if way != "busy":
             yield
             return

@@ -118,3 +118,4 @@ def show_modes(described: Sequence[dict[str, Any]], console: Console, *, as_json
         return
     show_table(headings, rows, console)
     click.echo("While the pin store is unavailable, a pinning handler answers with an error, whatever its on_error.")
+    click.echo("An instance that has a pinned answer gets it on each new drive.")
