@@ -50,6 +50,7 @@ class Worker:
         self.shared = mmap.mmap(-1, 3)
         self.beats_seen = 0
         self.silent_looks = 0
+        self.is_told_to_stop = False
         self.process = FORK.Process(target=self.serve, args=(os.getpid(),))
         self.process.start()
 
@@ -99,9 +100,14 @@ class Worker:
             time.sleep(0.05)
 
     def stop(self, *, drain: bool = False) -> None:
-        """Stop it gracefully; to drain, it goes on serving until this is called again."""
+        """Stop it gracefully; to drain, it goes on serving until this is called again.
+
+        It gets one signal: whatever a process does when it ends may not stand a second one.
+        """
         self.shared[2] = drain
-        self.process.terminate()
+        if not self.is_told_to_stop:
+            self.process.terminate()
+        self.is_told_to_stop = True
 
     def end(self, deadline: float) -> None:
         """Wait until it has ended, and kill it if it has not by this time of the monotonic clock."""

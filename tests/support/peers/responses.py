@@ -110,7 +110,7 @@ REFUSALS: Final = {
         "handler failing keeps failing; retry in 10 seconds",
         ["ServiceUnavailable"],
         "/failing",
-        before=[{}] * 5,
+        before=[{"project-id": f"project-{number}"} for number in range(5)],
     ),
     "an answer of another type": Failure(
         "500 bad_answer",
