@@ -39,10 +39,47 @@ cloud_init_modules: [migrator, bootcmd, write-files, set_hostname, update_hostna
 #: All four stages, and then postfix, which has to deliver a message that comes over SMTP.
 PROGRAM: Final = """\
 python3 /root/loopback.py
+python3 /root/trouble.py
 for stage in "init --local" "init" "modules --mode=config" "modules --mode=final"; do
     cloud-init $stage >>/root/stages.log 2>&1 || { cat /root/stages.log /var/log/cloud-init-output.log; exit 1; }
 done
 exec python3 /root/mail.py
+"""
+
+#: The troubles of a first boot: there is no mirror for a while, and then another apt holds dpkg's lock.
+TROUBLE: Final = """\
+import fcntl, glob, os, sys, time
+
+def wait_for(program):
+    while True:
+        for path in glob.glob("/proc/[0-9]*/comm"):
+            try:
+                if open(path).read() == program + "\\n":
+                    return
+            except OSError:
+                pass
+        time.sleep(0.05)
+
+def say(what):
+    with open("/root/trouble", "a") as file:
+        print(what, file=file)
+
+packages = glob.glob("/var/cache/apt/archives/*.deb")
+for package in packages:
+    os.rename(package, package + ".away")
+if os.fork():
+    sys.exit()
+wait_for("sleep")
+say("the script waits")
+lock = open("/var/lib/dpkg/lock-frontend", "w")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+for package in packages:
+    os.rename(package + ".away", package)
+wait_for("apt-get")
+time.sleep(2)
+wait_for("apt-get")
+say("apt-get waits")
+lock.close()
 """
 
 LOOPBACK: Final = """\
@@ -89,6 +126,8 @@ print(json.dumps({
     "user": run("ls", "/var/tmp"),
     "hostname": run("hostname"),
     "fqdn": run("cat", "/etc/hosts"),
+    "trouble": run("cat", "/root/trouble"),
+    "per-boot": run("ls", "/var/lib/cloud/scripts/per-boot"),
 }))
 """
 
@@ -108,6 +147,7 @@ def booted(nova: Nova, served: Server, tmp_path_factory: pytest.TempPathFactory)
         "etc/cloud/cloud.cfg.d/99-image.cfg": IMAGE,
         "etc/apt/apt.conf.d/99-offline": 'Acquire::Retries "0";\n',
         "root/loopback.py": LOOPBACK,
+        "root/trouble.py": TROUBLE,
         "root/mail.py": MAIL,
     }.items():
         (files / name).parent.mkdir(parents=True, exist_ok=True)
@@ -122,6 +162,11 @@ def test_all_stages_succeed(booted: Mapping[str, Any]) -> None:
     assert [[], [], [], []] == [booted["status"]["v1"][stage]["errors"] for stage in stages]
     assert all(booted["status"]["v1"][stage]["finished"] for stage in stages)
     assert "" == booted["warnings"]
+
+
+def test_the_script_waits_for_the_mirror_and_for_the_lock(booted: Mapping[str, Any]) -> None:
+    """Without a mirror the script tries again, while another apt holds dpkg's lock it waits, and then it is done."""
+    assert ("the script waits\napt-get waits\n", "") == (booted["trouble"], booted["per-boot"])
 
 
 def test_postfix_is_configured(booted: Mapping[str, Any]) -> None:

@@ -7,11 +7,25 @@ MAIL_HOSTNAME=@hostname@
 RELAYHOST=@relayhost@
 POSTMASTER=@postmaster@
 
+# cloud-init will not run this again: until it has succeeded, each boot does.
+AGAIN=/var/lib/cloud/scripts/per-boot/mail-server
+mkdir -p "${AGAIN%/*}"
+[ "$0" = "$AGAIN" ] || cp -p "$0" "$AGAIN"
+
+# At a first boot another apt may hold dpkg's lock, and the mirror may not be there yet.
 export DEBIAN_FRONTEND=noninteractive
-install() {
-    apt-get install --yes --no-install-recommends postfix
+apt() {
+    apt-get -o DPkg::Lock::Timeout=300 "$@"
 }
-command -v postconf >/dev/null || install || { apt-get update && install; }
+install() {
+    apt install --yes --no-install-recommends postfix
+}
+tries=30
+until command -v postconf >/dev/null || install || { apt update && install; }; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || exit 1
+    sleep 10
+done
 
 postconf -e \
     "compatibility_level = 3.6" \
@@ -44,3 +58,4 @@ if [ -d /run/systemd/system ]; then
     systemctl enable postfix
     systemctl restart postfix
 fi
+rm -f "$AGAIN"
