@@ -1,6 +1,7 @@
 """The mail-server example: which instances become mail servers."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -69,7 +70,7 @@ def test_cloud_init_gets_a_name_and_a_script() -> None:
         *script.splitlines()
     }
     assert "RELAYHOST='[relay.example.org]'" in script.splitlines()
-    assert "@" not in script.replace("me+mail@example.net", "")
+    assert [] == re.findall("@[a-z]+@", script)
 
 
 def test_cloud_init_without_a_relay() -> None:
