@@ -127,12 +127,15 @@ def test_replaceable_lists_and_further_keys_are_accepted() -> None:
         (lambda: Boothook("id"), "a Boothook must begin with #! and the path of its interpreter, such as #!/bin/sh"),
         (
             lambda: Jinja("hostname: a"),
-            "a Jinja must continue with #cloud-config or #! after its first line; cloud-init renders nothing else",
+            (
+                "a Jinja must continue with #cloud-config, #! or #cloud-boothook after its first line; "
+                "cloud-init renders nothing else"
+            ),
         ),
         (lambda: Jinja("#cloud-config\na: {{"), "a Jinja has a template syntax error in line 3"),
         (
             lambda: CloudConfig({"hostname": "a"}, merge="all"),
-            f"merge must be a merge_how of cloud-init such as {MERGE!r}",
+            f"merge must be a merge_how of cloud-init with dict(), such as {MERGE!r}",
         ),
     ],
 )

@@ -9,8 +9,11 @@ import pytest
 
 from tests.support import real_peers as peers
 from vendorsrv.cloudinit import schema as cloudinit_schema
+from vendorsrv.cloudinit.guard import Guard
 from vendorsrv.cloudinit.keys import KEYS
+from vendorsrv.cloudinit.parts import CloudConfig
 from vendorsrv.cloudinit.schema import find_violations, installed_schema, json_type, listed, rules_of
+from vendorsrv.errors import CloudInitError
 
 SCHEMA: dict[str, Any] = {
     "$defs": {
@@ -99,6 +102,61 @@ def test_by_the_table(config: dict[str, Any], violation: str | None) -> None:
     assert [violation] * bool(violation) == [str(each) for each in find_violations(config)]
 
 
+@pytest.mark.usefixtures("own_schema")
+@pytest.mark.parametrize(
+    ("text", "violation"),
+    [
+        ("runcmd: [[sleep, 5], null]\n", "runcmd[0]: must be null or a string"),
+        ("users: [{uid: planted}]\n", "users[0].uid: must be an integer"),
+        ("timezone: 5\n", "timezone: must be a string"),
+        ("timezone: a\n", "timezone: violates cloud-init's schema (minLength)"),
+        ("swap: {sise: 1}\n", None),
+        ("phone_home: {}\n", "phone_home: url is required"),
+        ("packages: planted\n", "packages: must be a list"),
+        ("hostname: 2026-01-01\n", None),
+        ("hostname: !!binary aGk=\n", None),
+    ],
+)
+def test_the_schema_is_advice(caplog: pytest.LogCaptureFixture, text: str, violation: str | None) -> None:
+    """What an instance takes although its schema says otherwise is accepted, and logged once without the value."""
+    for _ in range(2):
+        Guard().check_answer(f"#cloud-config\n{text}", "x")
+    what = "the answer for cloud-init"
+    expected = f"{what}: {violation}, by cloud-init's schema; an instance logs that and goes on"
+    assert [expected] * bool(violation) == caplog.messages
+    assert "planted" not in caplog.text
+
+
+@pytest.mark.usefixtures("no_schema")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("write_files: {a: 1}\n", "write_files: must be a list"),
+        ("write_files: [a]\n", "write_files[0]: must be a mapping"),
+        ("runcmd: echo\n", "runcmd: must be a list"),
+        ("runcmd: [a, 5]\n", "runcmd[1]: must be a list or null or a string"),
+        ("bootcmd: [{a: b}]\n", "bootcmd[0]: must be a list or null or a string"),
+        ("users: [5]\n", "users[0]: must be a list or a mapping or a string"),
+        ("ntp: [a]\n", "ntp: must be null or a mapping"),
+        ("timezone:\n", "timezone: must be a string"),
+        ("packages: {a: 1}\n", "packages: must be a list"),
+    ],
+)
+def test_what_makes_a_module_fail_is_an_error(text: str, reason: str) -> None:
+    """A list, a mapping or a single value in the place of another is refused, with or without cloud-init's schema."""
+    with pytest.raises(CloudInitError) as caught:
+        Guard().check_answer(f"#cloud-config\n{text}", "x")
+    assert f"the answer for cloud-init: {reason}" == caught.value.message
+
+
+@pytest.mark.usefixtures("own_schema")
+def test_a_part_is_checked_by_what_all_versions_agree_on() -> None:
+    """CloudConfig refuses what violates the schema, but not what another version of cloud-init allows."""
+    assert "locale: false" in CloudConfig({"locale": False}).text
+    with pytest.raises(CloudInitError, match=r"^cloud-config swap: unknown key sise; did you mean size\?$"):
+        CloudConfig({"swap": {"sise": 1}})
+
+
 def types_of(schema: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Return the JSON types that a schema allows for each top-level key."""
     types: dict[str, set[str]] = {}
@@ -127,4 +185,5 @@ def test_the_table_equals_the_installed_schema() -> None:
     if not schema:
         peers.missing("no real cloud-init: install Debian's package cloud-init")
     types = types_of(schema)
-    assert types == {key: KEYS[key] for key in types}
+    newer = {"locale": ("boolean", "string")}
+    assert {**types, **newer} == {key: KEYS[key] for key in types}

@@ -6,6 +6,7 @@ versions (26.2).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -30,10 +31,10 @@ KEYS_BY_TYPES: Final = {
         "ubuntu_pro updates vendor_data vendor_data2 yum_repos zypper"
     ),
     "string": (
-        "authkey_hash byobu_by_default disable_root_opts final_message fqdn hostname locale locale_configfile password "
+        "authkey_hash byobu_by_default disable_root_opts final_message fqdn hostname locale_configfile password "
         "timezone yum_repo_dir"
     ),
-    "boolean string": "manage_etc_hosts resize_rootfs ssh_pwauth",
+    "boolean string": "locale manage_etc_hosts resize_rootfs ssh_pwauth",
     "null object": "ntp wireguard",
     "object string": "user",
     "array object string": "groups users",
@@ -43,3 +44,16 @@ KEYS_BY_TYPES: Final = {
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     key: tuple(types.split()) for types, keys in KEYS_BY_TYPES.items() for key in keys.split()
 }
+
+#: The types of items with which a key's module does not fail (cloudinit/util.py, shellify, and cloudinit/config).
+ITEMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "bootcmd": ("array", "null", "string"),
+    "runcmd": ("array", "null", "string"),
+    "users": ("array", "object", "string"),
+    "write_files": ("object",),
+}
+#: What versions of cloud-init disagree about: newer ones allow it, or 22.4's modules take what its schema refuses.
+DISPUTED: Final = re.compile(
+    r"ansible\.pull|cloud_(init|config|final)_modules|disk_setup\.|locale$|packages|rh_subscription\.org|users$|users\[\d+\]"
+    r"(\.(doas|sudo))?$"
+)

@@ -30,7 +30,7 @@ def join(parts: Sequence[Part]) -> str:
 
     :param parts: with unique names.
     """
-    if len(parts) == 1 and parts[0].media_type == "text/cloud-config":
+    if len(parts) == 1 and parts[0].media_type == "text/cloud-config" and not parts[0].merge_type:
         return parts[0].text
     digest = hashlib.sha256("\0".join(f"{part.name}\0{part.text}" for part in parts).encode()).hexdigest()
     boundary = f"=={digest[:32]}=="
@@ -44,8 +44,9 @@ def join(parts: Sequence[Part]) -> str:
             f"Content-Transfer-Encoding: {'7bit' if is_ascii else 'base64'}",
             f'Content-Disposition: attachment; filename="{part.name}"',
         ]
-        if part.media_type == "text/jinja2":  # merge_how in its text is not known before it is rendered
-            lines += [f"Merge-Type: {MERGE}"]
+        # merge_how in the text of a template is not known before it is rendered
+        if merge_type := part.merge_type or (part.media_type == "text/jinja2" and MERGE):
+            lines += [f"Merge-Type: {merge_type}"]
         lines += ["", part.text if is_ascii else base64.encodebytes(part.text.encode()).decode("ascii")]
     return "\n".join([*lines, f"--{boundary}--", ""])
 
@@ -83,12 +84,15 @@ def read_leaf(leaf: Message, number: int) -> Part:
         raise CloudInitError(f"part {name} for cloud-init is not UTF-8, or is not base64-encoded") from None
     if compressed or media_type in BY_TEXT:
         media_type = type_of(text) or ("text/plain" if compressed else media_type)
+    merge_type = ""
     if not compressed and media_type in ("text/cloud-config", "text/jinja2"):
         headers = dict(leaf)  # cloud-init distinguishes upper and lower case here
-        merger = headers.get("Merge-Type") or headers.get("X-Merge-Type")
-        if merger and not is_merger(str(merger)):
-            raise CloudInitError(f"part {name} for cloud-init has a Merge-Type that cloud-init does not know")
-    return Part(media_type, name, text)
+        merge_type = re.sub(r"\s+", "", str(headers.get("Merge-Type") or headers.get("X-Merge-Type") or ""))
+        if merge_type and not is_merger(merge_type):
+            raise CloudInitError(
+                f"part {name} for cloud-init has a Merge-Type without dict(), or that cloud-init does not know"
+            )
+    return Part(media_type, name, text, merge_type)
 
 
 def decompressed(data: bytes, name: str) -> bytes:
@@ -103,14 +107,21 @@ def decompressed(data: bytes, name: str) -> bytes:
 
 def to_json(parts: Iterable[Part]) -> list[dict[str, str]]:
     """Return parts as JSON values, for the cache and the pins."""
-    return [{"type": part.media_type, "name": part.name, "text": part.text} for part in parts]
+    return [
+        {"type": part.media_type, "name": part.name, "text": part.text}
+        | ({"merge_type": part.merge_type} if part.merge_type else {})
+        for part in parts
+    ]
 
 
 def from_json(kept: Iterable[dict[str, str]]) -> list[Part]:
     """Return the parts from the values of :func:`to_json`."""
-    return [Part(each["type"], each["name"], each["text"]) for each in kept]
+    return [Part(each["type"], each["name"], each["text"], each.get("merge_type", "")) for each in kept]
 
 
 def numbered(handler: str, parts: Sequence[Part], first: int = 1) -> list[Part]:
     """Return the parts with unique, numbered names: cloud-init runs scripts in the order of their file names."""
-    return [Part(part.media_type, f"{n:02}-{handler}-{part.name}", part.text) for n, part in enumerate(parts, first)]
+    return [
+        Part(part.media_type, f"{n:02}-{handler}-{part.name}", part.text, part.merge_type)
+        for n, part in enumerate(parts, first)
+    ]

@@ -15,7 +15,6 @@ from vendorsrv.cloudinit.schema import find_violations
 from vendorsrv.cloudinit.text import (
     JINJA,
     LOCK,
-    MERGER,
     ON_LOOP,
     UNCHECKED,
     VALID,
@@ -24,6 +23,7 @@ from vendorsrv.cloudinit.text import (
     check_template,
     clean,
     digest_of,
+    is_merger,
     type_of,
 )
 from vendorsrv.errors import CloudInitError
@@ -58,11 +58,13 @@ class Part:
     :ivar media_type: its MIME type.
     :ivar name: the end of its file name on the instance, after a number and the handler's name.
     :ivar text: the text including its header. It may be secret and is not in ``repr()``.
+    :ivar merge_type: its header ``Merge-Type`` in the MIME message that it came in, if any.
     """
 
     media_type: str
     name: str
     text: str = field(repr=False)
+    merge_type: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -77,8 +79,8 @@ class CloudConfig(Part):
 
     A top-level list is rejected unless it is ``replaceable``: user-data with the same key replaces the whole list.
 
-    :param mapping: checked against the schema of the cloud-init that is installed on this server, or else against a
-        table of its keys and their types.
+    :param mapping: checked against the schema of the cloud-init that is installed on this server, as far as all
+        supported versions agree, or else against a table of its keys and their types.
     :param merge: how it is merged into the earlier parts, as cloud-init's ``merge_how``; by default lists are
         appended, mappings are merged, and the first of two other values wins.
     :param replaceable: keys of lists that user-data may replace.
@@ -97,8 +99,8 @@ class CloudConfig(Part):
         also: Sequence[str] = (),
     ) -> None:
         config = copied(mapping)
-        if merge is not None and not (isinstance(merge, str) and MERGER.fullmatch(merge)):
-            raise CloudInitError(f"merge must be a merge_how of cloud-init such as {MERGE!r}")
+        if merge is not None and not (isinstance(merge, str) and is_merger(merge)):
+            raise CloudInitError(f"merge must be a merge_how of cloud-init with dict(), such as {MERGE!r}")
         for problem in find_ineffective(config, replaceable):
             raise CloudInitError(f"cloud-config {problem}")
         config["merge_how"] = merge or MERGE
@@ -107,7 +109,8 @@ class CloudConfig(Part):
             body = OTHERS.sub(lambda found: f"\\U{ord(found[0]):08x}", flow)
         else:
             for violation in find_violations(config, (*also, "merge_how")):
-                raise CloudInitError(f"cloud-config {violation}")
+                if not violation.is_disputed:
+                    raise CloudInitError(f"cloud-config {violation}")
             body = yaml.dump(config, Dumper=DUMPER, sort_keys=False, width=1000)
         Part.__init__(self, "text/cloud-config", name or "cloud-config", f"#cloud-config\n{body}")
         with LOCK:
@@ -158,13 +161,15 @@ class Boothook(Part):
 
 
 class Jinja(Part):
-    r"""A template of a cloud-config or a script that cloud-init renders with the instance's metadata.
+    r"""A template of a cloud-config, a script or a boothook that cloud-init renders with the instance's metadata.
+
+    cloud-init 22.4 ignores one of a boothook; newer versions render it.
 
     The result is not checked, since only the instance can render it.
 
     :param text: a template such as ``#cloud-config\nhostname: mail-{{ v1.instance_id }}``; the header
         ``## template: jinja`` is optional.
-    :raises CloudInitError: its syntax is wrong, or it is not a template of a cloud-config or a script.
+    :raises CloudInitError: its syntax is wrong, or it is not a template of one of these.
     """
 
     __slots__ = ()

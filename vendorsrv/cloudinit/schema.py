@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from jsonschema import Draft4Validator, ValidationError
 
-from vendorsrv.cloudinit.keys import KEYS
+from vendorsrv.cloudinit.keys import DISPUTED, ITEMS, KEYS
 from vendorsrv.suggest import did_you_mean
 
 #: Where the packages of distributions install cloud-init.
@@ -38,6 +38,11 @@ class Violation(NamedTuple):
     message: str
     is_unknown_key: bool = False
 
+    @property
+    def is_disputed(self) -> bool:
+        """Whether another supported version of cloud-init allows it."""
+        return DISPUTED.match(self.path) is not None
+
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
 
@@ -58,6 +63,26 @@ def find_violations(config: Mapping[str, Any], also: Collection[str] = ()) -> It
         else:
             for rule in (rule for name, rule in rules if name == key):
                 yield from map(explain, Draft4Validator(schema).descend(value, rule, path=key))
+
+
+def find_fatal(config: Mapping[str, Any]) -> Iterator[Violation]:
+    """Return what makes a module of cloud-init fail: a list, a mapping or a single value in the place of another.
+
+    All else in the schema is advice: cloud-init logs a line, and goes on.
+    """
+    for key, value in config.items():
+        kinds = {kind_of(each) for each in KEYS.get(key, ())}
+        if key == "packages":  # None is none, and a text is one
+            kinds |= {"null", "single value"}
+        if kinds and kind_of(json_type(value)) not in kinds:
+            yield Violation(key, f"must be {either(KEYS[key])}")
+        elif key in ITEMS and isinstance(value, list):
+            wrong = (number for number, each in enumerate(value) if json_type(each) not in ITEMS[key])
+            yield from (Violation(f"{key}[{number}]", f"must be {either(ITEMS[key])}") for number in wrong)
+
+
+def kind_of(type_name: str) -> str:
+    return type_name if type_name in ("array", "null", "object") else "single value"
 
 
 def explain(error: ValidationError) -> Violation:
@@ -98,8 +123,8 @@ def either(types: Iterable[str]) -> str:
 
 
 def json_type(value: Any) -> str:
-    names = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null", dict: "object"}
-    return names.get(type(value), "array")
+    names = {bool: "boolean", int: "integer", float: "number", list: "array", type(None): "null", dict: "object"}
+    return names.get(type(value), "string")  # YAML's dates and binary values, too
 
 
 @lru_cache(maxsize=1)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
 from collections.abc import Collection
-from functools import lru_cache
 from typing import Any, Final
 
-import yaml
 from cachetools import LRUCache
 from jinja2 import Environment, TemplateSyntaxError
 
-from vendorsrv.cloudinit.schema import find_violations
+from vendorsrv.cloudinit.loader import InvalidYAML, load
+from vendorsrv.cloudinit.schema import find_fatal, find_violations
 from vendorsrv.errors import CloudInitError
 
+LOG: Final = logging.getLogger(__name__)
 BYTE_ORDER_MARK: Final = "\ufeff"
 #: Control characters except tabs and newlines: YAML rejects them, and editors hide them.
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -34,8 +35,8 @@ UNCHECKED: Final[LRUCache[bytes, Collection[str]]] = LRUCache(1024)
 LOCK: Final = threading.Lock()
 #: Maximum number of values in one cloud-config; a large one has a few thousand.
 MAX_VALUES: Final = 100_000
-#: libyaml's loader gives the same result twenty times as fast.
-LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+#: Levels of lists and mappings; cloud-init's parser takes about 400.
+MAX_DEPTH: Final = 300
 
 #: The type of a part by its first line, longer headers first (cloudinit/handlers/__init__.py).
 HEADERS: Final = {
@@ -88,11 +89,12 @@ def check_script(text: str, what: str) -> None:
 
 
 def check_template(text: str, what: str) -> None:
-    """Raise CloudInitError for a template of neither a cloud-config nor a script."""
+    """Raise CloudInitError for a template of neither a cloud-config, a script nor a boothook."""
     body = text.partition("\n")[2].lstrip()
-    if type_of(body) not in ("text/cloud-config", "text/x-shellscript"):
+    if type_of(body) not in ("text/cloud-config", "text/x-shellscript", "text/cloud-boothook"):
         raise CloudInitError(
-            f"{what} must continue with #cloud-config or #! after its first line; cloud-init renders nothing else"
+            f"{what} must continue with #cloud-config, #! or #cloud-boothook after its first line; "
+            "cloud-init renders nothing else"
         )
 
 
@@ -109,46 +111,40 @@ def load_config(text: str, what: str) -> dict[str, Any]:
 
     :raises CloudInitError: it is not valid YAML or not a mapping; cloud-init would ignore it with a warning.
     """
-    loaded = loaded_yaml(text)
-    if isinstance(loaded, yaml.YAMLError):
-        place = f" (line {mark.line + 1})" if (mark := getattr(loaded, "problem_mark", None)) else ""
+    loaded = load(text)
+    if isinstance(loaded, InvalidYAML):
+        place = f" (line {loaded.line})" if loaded.line else ""
         raise CloudInitError(f"{what} is not valid YAML{place}; cloud-init would ignore it")
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
         raise CloudInitError(f"{what} must be a mapping; cloud-init ignores anything else")
-    if is_too_large(loaded):
-        raise CloudInitError(f"{what} has more than {MAX_VALUES} values or refers to itself")
+    check_size(loaded, what)
     return loaded
 
 
-@lru_cache(maxsize=64)
-def loaded_yaml(text: str) -> Any:
-    try:
-        return yaml.load(text, LOADER)  # noqa: S506 - a safe one
-    except yaml.YAMLError as error:
-        return error
-    except (ValueError, RecursionError):  # a date that does not exist, say
-        return yaml.YAMLError()
-
-
-def is_too_large(config: dict[str, Any]) -> bool:
-    """Whether a YAML has too many values, which aliases can multiply without limit."""
-    count, waiting = 0, [config]
-    while waiting and count <= MAX_VALUES:
-        value: Any = waiting.pop()
+def check_size(config: dict[str, Any], what: str) -> None:
+    """Raise CloudInitError for too many values, which aliases can multiply without limit, or too deep ones."""
+    count = 0
+    waiting: list[tuple[Any, int]] = [(config, 0)]
+    while waiting:
+        value, depth = waiting.pop()
         count += 1
-        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return count > MAX_VALUES
+        if count > MAX_VALUES:
+            raise CloudInitError(f"{what} has more than {MAX_VALUES} values")
+        if depth > MAX_DEPTH:
+            raise CloudInitError(f"{what} is nested too deeply or refers to itself")
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        waiting += [(each, depth + 1) for each in inner]
 
 
 def is_merger(rule: Any) -> bool:
+    """Whether a rule is one or more mergers of cloud-init, dict() among them: without it the part has no effect."""
     if isinstance(rule, str):
-        return MERGER.fullmatch(re.sub(r"\s", "", rule.lower())) is not None
-    return isinstance(rule, list) and all(
-        isinstance(each, dict)
-        and each.get("name") in ("list", "dict", "str")
-        and isinstance(each.get("settings"), list)
-        for each in rule
-    )
+        rule = re.sub(r"\s", "", rule.lower())
+        return MERGER.fullmatch(rule) is not None and "dict(" in rule
+    if not isinstance(rule, list) or not all(isinstance(each, dict) for each in rule):
+        return False
+    names = [each.get("name") for each in rule if isinstance(each.get("settings"), list)]
+    return "dict" in names and {"dict", "list", "str"}.issuperset(names) and len(names) == len(rule)
 
 
 def digest_of(text: str) -> bytes:
@@ -158,8 +154,8 @@ def digest_of(text: str) -> bytes:
 def check_config(text: str, what: str) -> None:
     """Raise CloudInitError for a ``#cloud-config`` that cloud-init would ignore, or whose values make its modules fail.
 
-    A text that was found valid is not checked again. Unknown keys are accepted: a newer cloud-init or a module of the
-    image may define them.
+    A text that was found valid is not checked again. What the schema of the installed cloud-init says is only logged,
+    since an instance takes it; unknown keys may be those of a newer cloud-init or of a module of the image.
     """
     digest = digest_of(text)
     with LOCK:
@@ -169,12 +165,16 @@ def check_config(text: str, what: str) -> None:
     config = load_config(text, what)
     for key in ("merge_how", "merge_type"):
         if key in config and not is_merger(config[key]):
-            raise CloudInitError(f"{what}: {key}: not a merger of cloud-init, which would ignore the part")
-    try:
-        for violation in find_violations(config, also or ()):
-            if also is not None or not violation.is_unknown_key:
-                raise CloudInitError(f"{what}: {violation}")
-    except RecursionError:
-        raise CloudInitError(f"{what} is nested too deeply") from None
+            raise CloudInitError(
+                f"{what}: {key}: not mergers of cloud-init with dict(), without which it would ignore the part"
+            )
+    for violation in find_fatal(config):
+        raise CloudInitError(f"{what}: {violation}")
+    for violation in find_violations(config, also or ()):
+        if also is not None and not violation.is_disputed:
+            raise CloudInitError(f"{what}: {violation}")
+        if not violation.is_unknown_key:
+            LOG.warning("%s: %s, by cloud-init's schema; an instance logs that and goes on", what, violation)
+            break
     with LOCK:
         VALID[digest] = True

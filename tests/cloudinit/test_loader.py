@@ -1,0 +1,89 @@
+"""YAML is read as cloud-init's pure parser does, where libyaml reads it differently."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vendorsrv.cloudinit import loader
+from vendorsrv.cloudinit.guard import Guard
+from vendorsrv.cloudinit.loader import IN_PROCESS, InvalidYAML, load
+from vendorsrv.errors import CloudInitError
+
+WHAT = "the answer for cloud-init"
+#: Texts that libyaml reads and the pure parser does not.
+REFUSED = [
+    "ntp:\n  servers: [a.example.org]\t# the site\n",
+    "ntp:\n  servers:\t[a.example.org]\n",
+    "ntp:\n  servers: [a.example.org,\tb.example.org]\n",
+    "runcmd:\n- [curl, http://h/x?a=b]\n",
+    "runcmd:\n- {curl: a?b}\n",
+    "runcmd:\n- a\tb\n",
+    "write_files:\n- content: |\t# a tab\n    x\n",
+]
+#: Texts that both read, or the pure parser alone.
+READ = [
+    ("runcmd:\n- curl http://h/x?a=b\n", {"runcmd": ["curl http://h/x?a=b"]}),
+    ("runcmd:\n- [curl, 'http://h/x?a=b']\n", {"runcmd": [["curl", "http://h/x?a=b"]]}),
+    ("runcmd:\n- 'a\tb'\n", {"runcmd": ["a\tb"]}),
+    ("runcmd:\n- [a, ?b]\n", {"runcmd": [["a", {"b": None}]]}),
+    ("bootcmd:\n- |\n  \tindented\n", {"bootcmd": ["\tindented\n"]}),
+    ("bootcmd:\n- |\n  all:\n  \tcc?\n", {"bootcmd": ["all:\n\tcc?\n"]}),
+    ("hostname: x  # really?\n", {"hostname": "x"}),
+    ("hostname: x  #\tx\n", {"hostname": "x"}),
+    ("? hostname\n: x\n", {"hostname": "x"}),
+]
+#: What makes a text too long for the pure parser in this process.
+LONG = "".join(f"# {number} ----------\n" for number in range(IN_PROCESS // 10))
+
+
+@pytest.mark.parametrize("text", REFUSED)
+@pytest.mark.parametrize("after", ["", LONG], ids=["short", "long"])
+def test_what_cloud_init_cannot_read_is_refused(text: str, after: str) -> None:
+    """A text that only libyaml reads is refused with its line, whether short or long."""
+    with pytest.raises(CloudInitError) as caught:
+        Guard().check_answer(f"#cloud-config\n{text}{after}", "x")
+    assert caught.value.message in {
+        f"{WHAT} is not valid YAML (line {line}); cloud-init would ignore it" for line in (2, 3, 4)
+    }
+
+
+@pytest.mark.parametrize(("text", "value"), READ)
+@pytest.mark.parametrize("after", ["", LONG], ids=["short", "long"])
+def test_what_cloud_init_can_read_is_accepted(text: str, value: object, after: str) -> None:
+    """A text that the pure parser reads is accepted, whether short or long, and has its value."""
+    answer = f"#cloud-config\n{text}{after}"
+    assert (answer, value) == (Guard().check_answer(answer, "x"), load(answer))
+
+
+def test_a_date_that_does_not_exist_is_refused_in_a_long_text() -> None:
+    """What YAML itself does not refuse, and the pure parser cannot construct, is refused."""
+    assert isinstance(load(f"a: 2026-99-99\nb: [c?]\n{LONG}"), InvalidYAML)
+
+
+def test_a_text_that_cloud_init_needs_long_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that is not read in time is refused."""
+    monkeypatch.setattr(loader, "TIMEOUT", 0.001)
+    assert isinstance(load(f"a: [b, c?d]\nx: 1\n{LONG}"), InvalidYAML)
+
+
+#: Of these, all differences between the two parsers were found.
+PIECES = (
+    *("a", "b: ", "- ", "[", "]", "{", "}", ", ", "\n", "\n  ", "\t", " ", "?", "? ", "a?b", "?x", ":", "'q'", '"d"'),
+    *("#c", " #c", "|\n  ", "|\n  \t", "| \t\n  x", ">\n  ", "&a ", "*a", "!!str ", "%", "@", "\u2028", "\u0085"),
+    *("\ufeff", "\u00e9", "---\n", "'a\n\tb'", "<<: ", "2026-01-01", "-\t", "a:\tb", "\t# c", "http://h/x?a=b", "\r"),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+@settings(max_examples=400, deadline=None)
+def test_the_verdict_is_that_of_the_pure_parser(text: str) -> None:
+    """A text is valid if and only if the pure parser reads it, and has the value that this one gives it."""
+    try:
+        expected = repr(yaml.safe_load(text))
+    except (yaml.YAMLError, ValueError):
+        expected = "invalid"
+    found = load(text)
+    assert expected == ("invalid" if isinstance(found, InvalidYAML) else repr(found))
