@@ -252,6 +252,10 @@ class Problem(NamedTuple):
         return f"[{self.section}] {self.option}: {self.message}"
 
 
+#: What oslo.config raises when a value refers to another option that it cannot find.
+UNRESOLVED: Final = (cfg.NoSuchOptError, cfg.NoSuchGroupError, cfg.TemplateSubstitutionError)
+
+
 def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[dict[str, Any], list[Problem]]:
     """Register and read options, so that a bad value is found now and not when it is first used.
 
@@ -267,7 +271,7 @@ def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[
             # oslo.config's reason quotes the value.
             reason = "not a valid value" if option.secret else str(error).rpartition(" is not valid: ")[2]
             problems.append(Problem(group, option.dest, reason))
-        except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
+        except UNRESOLVED:
             # Their text quotes what follows the $, which may be part of a password.
             problems.append(Problem(group, option.dest, "contains an unescaped $; write $$"))
         else:

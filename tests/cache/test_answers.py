@@ -137,6 +137,19 @@ def test_a_missing_driver_is_named_with_its_extra(
     assert f"[cache] backend: {backend} needs a driver: pip install 'vendorsrv[{extra}]'" == str(refused.value)
 
 
+def test_what_a_driver_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names what the driver cannot import, when the driver itself is there."""
+    for name in [each for each in sys.modules if each.partition(".")[0] == "pymemcache"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pymemcache.client.base", None)
+    with pytest.raises(ConfigError) as refused:
+        cache_of(tmp_path, enabled=True, backend="dogpile.cache.pymemcache")
+    assert (
+        "[cache] backend: dogpile.cache.pymemcache needs pymemcache.client.base, which its driver pymemcache imports: "
+        "pip install 'vendorsrv[memcached]'"
+    ) == str(refused.value)
+
+
 class Caching:
     """A server with a handler that caches for a minute, and its clock."""
 

@@ -101,6 +101,36 @@ def test_a_good_pair_of_files_has_no_findings(tmp_path: Path) -> None:
                 "while Keystone is unavailable, boots fail although failures are not fatal"
             ),
         ),
+        # References to other options
+        ({"@http://127.0.0.1": "@http://$my_ip", "[api]": "[DEFAULT]\nmy_ip = 10.0.0.1\n[api]"}, ""),
+        ({"@http://127.0.0.1": "@http://${vnc.address}", "[api]": "[vnc]\naddress = 10.0.0.1\n[api]"}, ""),
+        (
+            {"@http://127.0.0.1": "@http://$my_ip"},
+            (
+                "3: warning: [api] vendordata_dynamic_targets: "
+                "refers to $my_ip, which this file does not set; Nova has its own value there"
+            ),
+        ),
+        (
+            {"@http://127.0.0.1": "@http://$vnc.server_proxyclient_address"},
+            (
+                "3: warning: [api] vendordata_dynamic_targets: "
+                "refers to $vnc.server_proxyclient_address, which this file does not set; Nova has its own value there"
+            ),
+        ),
+        (
+            {"password = planted": "password = $vnc.address"},
+            "4: error: [vendordata_dynamic_auth] contains an unescaped $; write $$",
+        ),
+        ({"password = planted": "password = $$vnc.address"}, ""),
+        # What Nova ignores, and deployment tools write
+        (
+            {
+                "timeout = 5": "timeout = 5\nos_region_name = R\nregion_name = R\n"
+                "valid_interfaces = internal\nservice_type = compute"
+            },
+            "",
+        ),
         # The file
         ({"[api]": "[api]\nplanted"}, "2: error: this line is neither a section nor an option"),
     ],

@@ -23,6 +23,14 @@ ANY_DOMAIN = "another domain may have a project of this name; add `and project_d
         ),
         ("zzz: role:nova\n", ["1: warning: zzz: nothing uses this rule"]),
         (
+            "vendordata:handler:mailservr: role:nova\n",
+            ["1: warning: vendordata:handler:mailservr: no handler of this name is enabled; did you mean mailserver?"],
+        ),
+        (
+            "vendordata:handler:dns: role:nova\n",
+            ["1: warning: vendordata:handler:dns: no handler of this name is enabled"],
+        ),
+        (
             "vendordata:ask: role:nova or\nvendordata:handler:mailserver: role nova\n",
             [
                 "1: error: vendordata:ask: a part of this rule cannot be parsed and denies everything",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checking import GOOD, changed, findings, write
+from tests.support.checking import GOOD, KEY, changed, findings, write
 from vendorsrv.check.run import before_start, find_all
 from vendorsrv.errors import ConfigError
 
@@ -166,6 +166,17 @@ def test_a_good_configuration_has_no_findings(tmp_path: Path) -> None:
         (
             {"port = 9090": "drain_seconds = 54"},
             ["3: warning: [vendorsrv] drain_seconds: a stop can take 90 s; systemd kills the server after 90 s"],
+        ),
+        (
+            {
+                f"encryption_keys = {KEY}\n": f"encryption_keys = {KEY}\n[proxy:mailserver]\nurl = http://127.0.0.1:9/x\n"
+            },
+            [
+                (
+                    "2: error: [vendorsrv] handlers: handler mailserver is enabled twice: "
+                    "from vendorsrv-example-mailserver 1.0.0 and from [proxy:mailserver]"
+                ),
+            ],
         ),
         # The address of the server's own pages
         ({"port = 9090": "admin_port = "}, []),

@@ -60,6 +60,16 @@ def test_piped_handlers_are_whole_columns(config_file: str) -> None:
     ] == [re.split(r" {2,}", line) for line in result.stdout.splitlines()]
 
 
+def test_what_follows_from_the_class_is_not_called_configured(tmp_path: Path) -> None:
+    """The limits of a handler that runs in threads are its class's, unless its section says otherwise."""
+    changes = {"handlers = mailserver": "handlers = tests.support.handlers.good:Plain", "[handler:mailserver]": "[x]"}
+    path = write(tmp_path / "vendorsrv.conf", changed(GOOD, changes))
+    result = CliRunner().invoke(main, ["handlers", "--config-file", str(path)])
+    assert ["plain", "POST /plain", "thread", "4 s", "8", "256"] == re.split(r" {2,}", result.stdout.splitlines()[1])[
+        :6
+    ]
+
+
 def test_json_has_every_setting_and_the_names_of_overrides(config_file: str) -> None:
     """--json prints every setting of the handlers, and the names of those that the configuration overrides."""
     result = CliRunner().invoke(main, ["handlers", "--config-file", config_file, "--json"])

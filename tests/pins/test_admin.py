@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import uuid
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from tests.support.pin_stores import make_table
 from vendorsrv.pins.cipher import PinCipher
 
 UNREADABLE = "the pinned answer cannot be decrypted"
+#: Another instance.
+D = "dddddddd-9e1f-4f0e-9f38-2f5d6a0b1c2d"
 PLAIN = "the pinned answer is not encrypted, and [pins] allow_plain is not set"
 
 
@@ -129,18 +132,34 @@ def test_rotate_encrypts_everything_with_the_newest_key(tmp_path: Path) -> None:
 
 
 def test_rotate_leaves_what_it_cannot_decrypt(tmp_path: Path) -> None:
-    """A rotation names each answer that no key decrypts or that nothing proves, and exits with status 1."""
+    """A rotation counts the answers that no key decrypts or that nothing proves, a line a reason; its status is 1."""
     operator = Operator(tmp_path, None, [NEW, OLD])
     make_table(operator.url)
     for instance_id, keys in ((A, [OTHER]), (B, []), (C, [OLD])):
         operator.pin((instance_id, "mail"), cipher=PinCipher(keys))
+    operator.pin((D, "mail"), cipher=PinCipher([OTHER]))
     before = operator.stored()
     assert (
         1,
         "1 pin encrypted with the newest key, 0 already were\n",
-        f"vendorsrv: instance {A}, handler mail: {UNREADABLE}\nvendorsrv: instance {B}, handler mail: {PLAIN}\n",
+        (
+            f"vendorsrv: 2 pins of handler mail: {UNREADABLE} (the first of instance {A})\n"
+            f"vendorsrv: 1 pin of handler mail: {PLAIN} (the first of instance {B})\n"
+        ),
     ) == seen(operator.run("pins", "rotate"))
-    assert [True, True, False] == [before[each] == kept for each, kept in sorted(operator.stored().items())]
+    assert [True, True, False, True] == [before[each] == kept for each, kept in sorted(operator.stored().items())]
+
+
+def test_rotate_shows_its_progress(tmp_path: Path) -> None:
+    """A rotation says after each thousand answers how far it is."""
+    operator = Operator(tmp_path, None, [NEW, OLD])
+    make_table(operator.url)
+    operator.pin(*((str(uuid.UUID(int=number)), "mail") for number in range(2001)), cipher=PinCipher([OLD]))
+    assert (
+        0,
+        "2001 pins encrypted with the newest key, 0 already were\n",
+        "1000 pins so far\n2000 pins so far\n",
+    ) == seen(operator.run("pins", "rotate"))
 
 
 def test_rotate_needs_a_key(operator: Operator) -> None:

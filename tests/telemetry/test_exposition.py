@@ -15,7 +15,7 @@ from tests.support.fixtures import House
 from tests.support.pages import ROOT
 from tests.support.scraping import of, samples
 from tests.support.serving import write_config
-from vendorsrv import ServiceUnavailable, UpstreamError
+from vendorsrv import ServiceUnavailable, UpstreamError, __version__
 from vendorsrv.telemetry.exposition import Exposition, expose
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
 from vendorsrv.testing.clock import ManualClock
@@ -118,7 +118,8 @@ def test_an_application_shares_its_metrics(
     metrics.share(str(tmp_path))
     peers.skip_if_unit()
     done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, check=True)
-    assert workers == samples(done.stdout)["vendorsrv_workers"]
+    found = samples(done.stdout)
+    assert (workers, 1) == (found["vendorsrv_workers"], found[f'vendorsrv_build_info{{version="{__version__}"}}'])
     assert 1 == found_in(metrics)["vendorsrv_workers"]
 
 

@@ -17,7 +17,7 @@ from vendorsrv.cache.stores import STORES, SharedStore, StoreRefused, StoreUnava
 from vendorsrv.concurrency import NoThreadFree, ThreadBudget
 from vendorsrv.encryption import read_keys
 from vendorsrv.errors import ConfigError
-from vendorsrv.settings import Problem
+from vendorsrv.settings import UNRESOLVED, Problem
 from vendorsrv.telemetry.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ def find_cache_problems(conf: cfg.ConfigOpts) -> list[Problem]:
     for name in conf.cache:
         try:
             conf.cache[name]
-        except (ValueError, cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
+        except (ValueError, *UNRESOLVED):
             problems.append(Problem("cache", name, "not a valid value"))
     if problems or not is_shared(conf):
         return problems

@@ -132,10 +132,10 @@ class MemcachedStore:
 
 
 #: By name of the backend: the store that uses its driver, and the extra that installs the driver.
-STORES: Final[dict[str, tuple[Callable[[Any, float], SharedStore], str]]] = {
-    "dogpile.cache.redis": (RedisStore, "redis"),
-    "dogpile.cache.redis_sentinel": (RedisStore, "redis"),
-    "dogpile.cache.pymemcache": (MemcachedStore, "memcached"),
+STORES: Final[dict[str, tuple[Callable[[Any, float], SharedStore], str, str]]] = {
+    "dogpile.cache.redis": (RedisStore, "redis", "redis"),
+    "dogpile.cache.redis_sentinel": (RedisStore, "redis", "redis"),
+    "dogpile.cache.pymemcache": (MemcachedStore, "memcached", "pymemcache"),
 }
 
 
@@ -146,13 +146,16 @@ def open_store(conf: cfg.ConfigOpts, timeout: float) -> SharedStore:
     :param timeout: seconds for the calls for which ``[cache]`` has no timeout.
     :raises ConfigError: the driver is not installed, or an option is wrong.
     """
-    store, extra = STORES[conf.cache.backend]
+    store, extra, driver = STORES[conf.cache.backend]
     region = make_region()
     try:
         oslo_cache.configure_cache_region(conf, region)
         return store(region.actual_backend, timeout)
-    except ModuleNotFoundError:
-        driver = f"{conf.cache.backend} needs a driver: pip install 'vendorsrv[{extra}]'"
-        raise ConfigError(f"[cache] backend: {driver}") from None
+    except ModuleNotFoundError as error:
+        missing = str(error.name)
+        needed = "a driver" if missing == driver else f"{missing}, which its driver {driver} imports"
+        raise ConfigError(
+            f"[cache] backend: {conf.cache.backend} needs {needed}: pip install 'vendorsrv[{extra}]'"
+        ) from None
     except (ConfigurationError, ImportError, OSError, ValueError) as error:
         raise ConfigError(f"[cache] {error}") from None

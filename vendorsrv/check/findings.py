@@ -46,6 +46,7 @@ class IniFile(BaseParser):
 
     :ivar sections: the first line of each section, by its name as oslo.config compares it.
     :ivar options: the lines of each option, by section and name; the last one is used.
+    :ivar values: its last value.
     :ivar broken: an error for each line that is neither; oslo.config rejects such a file as a whole.
     :raises ConfigError: the file cannot be read.
     """
@@ -55,6 +56,7 @@ class IniFile(BaseParser):
         self.section = ""
         self.sections: dict[str, int] = {}
         self.options: dict[tuple[str, str], list[int]] = {}
+        self.values: dict[tuple[str, str], str] = {}
         self.broken: list[Finding] = []
         try:
             with open(path) as file:
@@ -87,6 +89,7 @@ class IniFile(BaseParser):
         line = self.lineno - len(value)
         if self.section:
             self.options.setdefault((self.section, key), []).append(line)
+            self.values[self.section, key] = "\n".join(value)
         else:
             self.note_broken(line, "this option is before the first section")
 

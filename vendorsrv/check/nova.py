@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -36,6 +37,8 @@ OPTIONS: Final = (
     cfg.BoolOpt("vendordata_dynamic_failure_fatal", default=False),
     cfg.StrOpt("vendordata_jsonfile_path"),
 )
+#: What a value of oslo.config has in the place of another option's; ``$$`` is a dollar.
+REFERENCE: Final = re.compile(r"\$(?:\$|\{?([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?))")
 KNOWN_PROVIDERS: Final = frozenset({"StaticJSON", "DynamicJSON"})
 
 
@@ -54,12 +57,26 @@ class NovaConf:
         if self.findings:
             return
         conf = open_nova_conf(path)
-        # Other values may refer to these options, as in $my_ip.
-        for section, option in self.ini.options:
-            if section == "DEFAULT":
-                conf.register_opt(cfg.StrOpt(option))
+        self.findings += self.register_references(conf)
         self.values, problems = read(conf, API, OPTIONS)
         self.findings += [self.ini.error(problem.message, API, problem.option) for problem in problems]
+
+    def register_references(self, conf: cfg.ConfigOpts) -> Iterator[Finding]:
+        """Register the options that those of ``[api]`` refer to, such as ``$my_ip`` and ``$vnc.server_listen``.
+
+        :returns: a warning for each that the file does not set, in whose place Nova has a value of its own.
+        """
+        for option in OPTIONS:
+            for found in REFERENCE.finditer(self.ini.values.get((API, option.dest), "")):
+                section, _, name = (found[1] or "").removeprefix("DEFAULT.").rpartition(".")
+                if not name or name in {each.dest for each in OPTIONS}:
+                    continue
+                default = None
+                if (section or "DEFAULT", name) not in self.ini.options:
+                    default = name
+                    reason = f"refers to ${found[1]}, which this file does not set; Nova has its own value there"
+                    yield self.ini.warning(reason, API, option.dest)
+                conf.register_opt(cfg.StrOpt(name, default=default), group=section or None)
 
     @property
     def read_timeout(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import yaml
 from oslo_config import cfg
 
-from vendorsrv.auth.policy import ASK, Policy, credentials
-from vendorsrv.check.findings import Finding, IniFile
+from vendorsrv.auth.policy import ASK, Policy, credentials, rule_name
+from vendorsrv.check.findings import Finding, IniFile, Severity
 from vendorsrv.errors import ConfigError
 from vendorsrv.nova.credentials import NOVA_GROUP, open_nova_conf
 from vendorsrv.proxy.options import is_loopback
@@ -96,8 +96,8 @@ def find_in_rules(policy: Policy, path: str, lines: dict[str, int]) -> Iterator[
     for name, rule in enforcer.file_rules.items():
         line = lines.get(name)
         if name not in enforcer.registered_rules and name not in used:
-            hint = did_you_mean(name, enforcer.registered_rules)
-            yield Finding("error" if hint else "warning", path, line, None, name, f"nothing uses this rule{hint}")
+            severity, reason = explain_unused(name, enforcer.registered_rules)
+            yield Finding(severity, path, line, None, name, reason)
         if DENY in map(str, parts[name]) and DENY not in str(rule.check_str):
             yield Finding("error", path, line, None, name, "a part of this rule cannot be parsed and denies everything")
         for kind in filter(None, map(unknown_kind, parts[name])):
@@ -112,6 +112,15 @@ def find_in_rules(policy: Policy, path: str, lines: dict[str, int]) -> Iterator[
             yield Finding("warning", path, line, None, name, reason)
         if name == ASK and str(rule.check) == ALLOW:
             yield Finding("warning", path, line, None, name, "this rule admits every valid token, even a tenant's")
+
+
+def explain_unused(name: str, known: Collection[str]) -> tuple[Severity, str]:
+    prefix = rule_name("")
+    if name.startswith(prefix):  # a handler may be disabled for a while
+        handlers = [each.removeprefix(prefix) for each in known if each.startswith(prefix)]
+        return "warning", f"no handler of this name is enabled{did_you_mean(name.removeprefix(prefix), handlers)}"
+    hint = did_you_mean(name, known)
+    return "error" if hint else "warning", f"nothing uses this rule{hint}"
 
 
 def find_in_project(nova: IniFile) -> Iterator[Finding]:

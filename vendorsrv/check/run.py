@@ -39,6 +39,7 @@ CLOSING: Final = 31.0
 #: Seconds; the default of systemd's TimeoutStopSec, which the documented unit has too.
 STOP_TIMEOUT: Final = 90.0
 HANDLER: Final = "handler:"
+PROXY: Final = "proxy:"
 
 
 def find_all(config_file: str | Path, nova_conf: str | Path | None = None) -> list[Finding]:
@@ -159,6 +160,8 @@ class Check:
         for section in self.ini.sections:
             if section in sections:
                 continue
+            if section.startswith(PROXY):
+                continue  # it could not be enabled, and another finding says why
             if section.startswith(HANDLER):
                 name = section.removeprefix(HANDLER)
                 hint = did_you_mean(name, enabled)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import click
+from oslo_config import cfg
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +18,7 @@ from vendorsrv.check.sample import render_sample
 from vendorsrv.errors import ConfigError
 from vendorsrv.handlers.registry import DECLARED, EnabledHandler, Registry, find
 from vendorsrv.nova.outcomes import table
-from vendorsrv.settings import Settings
+from vendorsrv.settings import Settings, read_handler
 from vendorsrv.tables import show_columns, show_table
 
 HEADINGS: Final = (
@@ -32,8 +33,8 @@ HEADINGS: Final = (
 @click.option("--json", "as_json", is_flag=True, help="Print the handlers as a JSON list.")
 def handlers(config_file: str, modes: bool, as_json: bool) -> None:
     """Show the enabled handlers and their settings, with the overrides of the configuration."""
-    registry = Registry(Settings.from_file(config_file))
-    described = [describe(enabled) for enabled in registry.handlers.values()]
+    settings = Settings.from_file(config_file)
+    described = [describe(enabled, settings.conf) for enabled in Registry(settings).handlers.values()]
     if modes:
         show_modes(described, Console(), as_json=as_json)
         return
@@ -53,9 +54,10 @@ def config(names: tuple[str, ...]) -> None:
     click.echo("\n".join(render_sample({name: each.handler for name, each in zip(names, found, strict=True)})).rstrip())
 
 
-def describe(enabled: EnabledHandler) -> dict[str, Any]:
+def describe(enabled: EnabledHandler, conf: cfg.ConfigOpts) -> dict[str, Any]:
     declared = {name: getattr(enabled, name) for name in DECLARED}
-    overridden = [name for name in DECLARED if declared[name] != getattr(enabled.handler, name)]
+    configured = read_handler(conf, type(enabled.handler))[1]
+    overridden = [name for name in DECLARED if name in configured and declared[name] != getattr(enabled.handler, name)]
     return {
         "name": enabled.name,
         "source": enabled.source,

@@ -172,10 +172,16 @@ def purge(config_file: str, older_than: float) -> None:
 @config_file
 def rotate(config_file: str) -> None:
     """Encrypt every answer with the newest key, with allow_plain also plain ones; servers need not stop."""
-    rotation: Rotation = work(config_file, PinAdmin.rotate)
+    rotation: Rotation = work(
+        config_file, lambda admin: admin.rotate(lambda seen: click.echo(f"{seen} pins so far", err=True))
+    )
     click.echo(f"{count(rotation.renewed, 'pin')} encrypted with the newest key, {rotation.current} already were")
-    for instance_id, handler, reason in rotation.unreadable:
-        click.echo(f"vendorsrv: instance {instance_id}, handler {handler}: {reason}", err=True)
+    for (handler, reason), number in rotation.unreadable.items():
+        first = rotation.first[handler, reason]
+        click.echo(
+            f"vendorsrv: {count(number, 'pin')} of handler {handler}: {reason} (the first of instance {first})",
+            err=True,
+        )
     sys.exit(bool(rotation.unreadable))
 
 

@@ -17,7 +17,7 @@ from openstack.exceptions import ConfigException
 from oslo_config import cfg
 
 from vendorsrv.errors import ConfigError
-from vendorsrv.settings import parse_into
+from vendorsrv.settings import UNRESOLVED, parse_into
 
 #: The section of nova.conf with the account that Nova calls with (``nova/conf/vendordata.py``).
 NOVA_GROUP: Final = "vendordata_dynamic_auth"
@@ -106,7 +106,7 @@ def from_nova_conf(path: str | Path) -> Session:
         absent = auth and absent_option(conf[section].auth_type, conf[section])
     except exceptions.MissingRequiredOptions as error:
         raise ConfigError(f"{path}: [{NOVA_GROUP}] {error.options[0].dest} is required") from None
-    except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
+    except UNRESOLVED:
         # Their text quotes what follows the $, which may be part of a password.
         raise ConfigError(f"{path}: [{NOVA_GROUP}] contains an unescaped $; write $$") from None
     except (exceptions.AuthPluginException, ValueError) as error:
@@ -121,6 +121,8 @@ def from_nova_conf(path: str | Path) -> Session:
 def account_options() -> list[cfg.Opt]:
     """Return the options that ``[vendordata_dynamic_auth]`` can have, for the usual kinds of accounts."""
     options = [*loading.get_session_conf_options(), *loading.get_auth_common_conf_options()]
+    # Nova ignores those of an adapter there; deployment tools write them all the same.
+    options += [*loading.get_adapter_conf_options(), cfg.StrOpt("os_region_name")]
     for plugin in ("password", "v3applicationcredential", "v3password", "v3token"):
         options += loading.get_auth_plugin_conf_options(plugin)
     return options

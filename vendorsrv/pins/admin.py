@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ from vendorsrv.strictjson import StrictJSONError, parse
 TIMEOUT: Final = 10.0
 #: Rows that one statement reads or names.
 PAGE: Final = 100
+#: After how many answers a rotation says how far it is.
+PROGRESS: Final = 1000
 
 MEMBERS: Final = {"instance_id", "handler", "pinned_at", "answer"}
 
@@ -34,12 +37,19 @@ class Rotation:
     """The outcome of a rotation.
 
     :ivar renewed: how many answers it encrypted with the newest key; ``current`` were so before.
-    :ivar unreadable: the instance and the handler of each answer that cannot be read, and why; it is unchanged.
+    :ivar unreadable: how many answers of a handler cannot be read, by the handler and the reason; they are unchanged.
+    :ivar first: the first instance of each of these.
     """
 
     renewed: int = 0
     current: int = 0
-    unreadable: list[tuple[str, str, str]] = field(default_factory=list)
+    unreadable: Counter[tuple[str, str]] = field(default_factory=Counter)
+    first: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> int:
+        """How many answers it has come to."""
+        return self.renewed + self.current + self.unreadable.total()
 
 
 class PinAdmin:
@@ -127,23 +137,32 @@ class PinAdmin:
         row = await self.store.get(instance_id, handler)
         return row is not None and row.answer == encrypted
 
-    async def rotate(self) -> Rotation:
-        """Encrypt every answer with the newest key; raise ConfigError if there is none."""
+    async def rotate(self, progress: Callable[[int], object] = int) -> Rotation:
+        """Encrypt every answer with the newest key; raise ConfigError if there is none.
+
+        :param progress: gets the number of answers so far, after each :data:`PROGRESS` of them.
+        """
         if self.cipher.newest is None:
             raise ConfigError("[pins] encryption_keys: required; the answers are encrypted with the first key")
         rotation = Rotation()
         async for row in self.each():
-            try:
-                renewed = self.cipher.reencrypt(row.instance_id, row.handler, stored(row))
-            except PinsUnavailable as error:
-                rotation.unreadable.append((row.instance_id, row.handler, error.message))
-                continue
-            if renewed is None:
-                rotation.current += 1
-            else:
-                await self.store.replace(row, renewed)
-                rotation.renewed += 1
+            await self.renew(row, rotation)
+            if rotation.seen % PROGRESS == 0:
+                progress(rotation.seen)
         return rotation
+
+    async def renew(self, row: Row, rotation: Rotation) -> None:
+        try:
+            renewed = self.cipher.reencrypt(row.instance_id, row.handler, stored(row))
+        except PinsUnavailable as error:
+            rotation.unreadable[row.handler, error.message] += 1
+            rotation.first.setdefault((row.handler, error.message), row.instance_id)
+            return
+        if renewed is None:
+            rotation.current += 1
+        else:
+            await self.store.replace(row, renewed)
+            rotation.renewed += 1
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ class CountsCollector:
         of_family: dict[str, dict[Key, float]] = {name: {} for name in FAMILIES}
         for key, number in living.items():
             if is_known(key):
-                of_family[key[0]][key[1:]] = number
+                of_family[key[0]][key[1:]] = min(number, 1.0) if key[0] == "vendorsrv_build_info" else number
         for name, numbers in of_family.items():
             yield as_metric(name, numbers)
 

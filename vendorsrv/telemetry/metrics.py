@@ -78,7 +78,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
     ),
     "vendorsrv_workers": Family("gauge", "Running workers."),
     "vendorsrv_worker_starts_total": Family("counter", "Workers started since the server started."),
-    "vendorsrv_build_info": Family("gauge", "Running workers by version of vendorsrv.", ("version",)),
+    "vendorsrv_build_info": Family("gauge", "1 for each version of vendorsrv that runs.", ("version",)),
 }
 
 
