@@ -10,6 +10,10 @@ from tests.support.checking import GOOD, GOOD_NOVA, changed, findings, found_in_
 
 TARGET = "mailserver@http://127.0.0.1:9090/mailserver"
 
+NOT_ENCRYPTED = (
+    "vendorsrv.conf:4: note: [vendorsrv] host: "
+    "tokens and answers cross the network unencrypted, unless TLS ends in front of this server"
+)
 CLOUDY = "tests.support.handlers.cloudy"
 
 
@@ -144,7 +148,10 @@ def test_each_mistake_in_nova_conf_has_its_findings(tmp_path: Path, changes: dic
     ("targets", "expected"),
     [
         (f"{TARGET}, all@http://localhost:9090, top@http://127.0.0.1:9090/", ""),
-        ("mailserver@https://vendordata.example.org/mailserver", ""),
+        (
+            "mailserver@https://vendordata.example.org/mailserver",
+            "note: target mailserver: this server listens on port 9090; a load balancer may be there",
+        ),
         ("mailserver@http://$my_ip:9090/mailserver", ""),
         (f"{TARGET}, other@http://10.0.0.2:9090/other, third@https://other.example.org/x/y", ""),
         ("other@http://10.0.0.2:9090/other", "warning: no target points to this server (127.0.0.1 port 9090)"),
@@ -228,7 +235,7 @@ def test_nova_must_wait_longer_than_the_server(tmp_path: Path) -> None:
 def test_a_server_on_all_addresses_is_every_host_with_its_port(tmp_path: Path) -> None:
     """A target with the port of a server that listens on all addresses points to it, whatever its host."""
     ours = changed(GOOD, {"port = 9090": "port = 9090\nhost = 0.0.0.0"})
-    assert [] == findings(tmp_path, ours, changed(GOOD_NOVA, {"127.0.0.1": "10.0.0.2"}))
+    assert [NOT_ENCRYPTED] == findings(tmp_path, ours, changed(GOOD_NOVA, {"127.0.0.1": "10.0.0.2"}))
 
 
 def test_an_account_in_the_section_of_auth_section_is_checked(tmp_path: Path) -> None:

@@ -28,7 +28,14 @@ def serving_tls(tmp_path: Path) -> str:
     [
         ("https://127.0.0.1:9090/mailserver", "ca", ""),
         ("https://vendordata.example.org:9090/mailserver", "ca", ""),
-        ("http://proxy.example.org/mailserver", "ca", ""),
+        (
+            "http://proxy.example.org/mailserver",
+            "ca",
+            (
+                "5: note: [api] vendordata_dynamic_targets: "
+                "target mail: this server listens on port 9090; a load balancer may be there"
+            ),
+        ),
         (
             "http://127.0.0.1:9090/mailserver",
             "ca",

@@ -23,6 +23,9 @@ def test_a_good_configuration_has_no_findings(tmp_path: Path) -> None:
     assert [] == findings(tmp_path, GOOD)
 
 
+CUT_OFF = "warning: [vendorsrv] shutdown_timeout: %s: a stop or reload cuts off requests in progress"
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -153,6 +156,7 @@ def test_a_good_configuration_has_no_findings(tmp_path: Path) -> None:
         (
             {"port = 9090": "request_timeout = 6\nauth_timeout = 6\nbody_timeout = 7\nmax_body_bytes = 1024"},
             [
+                f"1: {CUT_OFF % '5 s is less than request_timeout (6 s)'}",
                 "3: warning: [vendorsrv] request_timeout: 6 s must be less than Nova's read timeout (5 s by default)",
                 "4: warning: [vendorsrv] auth_timeout: 6 s must be less than request_timeout (6 s)",
                 "5: warning: [vendorsrv] body_timeout: 7 s must be less than request_timeout (6 s)",
@@ -178,6 +182,10 @@ def test_a_good_configuration_has_no_findings(tmp_path: Path) -> None:
                 ),
             ],
         ),
+        (
+            {"port = 9090": "shutdown_timeout = 4"},
+            [f"3: {CUT_OFF % '4 s is less than request_timeout (4.5 s)'}"],
+        ),
         # The address of the server's own pages
         ({"port = 9090": "admin_port = "}, []),
         ({"port = 9090": "admin_port =\nadmin_host = 10.0.0.11"}, []),
@@ -189,7 +197,13 @@ def test_a_good_configuration_has_no_findings(tmp_path: Path) -> None:
         ),
         (
             {"port = 9090": "host = ::\nadmin_port = 9090"},
-            ["4: error: [vendorsrv] admin_port: port is 9090 too; metrics need a port of their own"],
+            [
+                (
+                    "3: note: [vendorsrv] host: "
+                    "tokens and answers cross the network unencrypted, unless TLS ends in front of this server"
+                ),
+                "4: error: [vendorsrv] admin_port: port is 9090 too; metrics need a port of their own",
+            ],
         ),
         (
             {"port = 9090": "admin_host = 10.0.0.11"},

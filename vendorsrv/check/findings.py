@@ -14,7 +14,7 @@ from oslo_config.iniparser import BaseParser, ParseError
 from vendorsrv.errors import ConfigError
 from vendorsrv.suggest import did_you_mean
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 #: The options that each section can have.
 Declared = Mapping[str, Sequence[cfg.Opt]]
 
@@ -23,6 +23,7 @@ Declared = Mapping[str, Sequence[cfg.Opt]]
 class Finding:
     """One thing that is wrong with a configuration, or soon will be; its text contains no secret.
 
+    :ivar severity: an error cannot work, a warning costs something, and a note may be right elsewhere.
     :ivar line: counted from 1; None when the finding is about no single line, or about an environment variable.
     """
 
@@ -98,6 +99,9 @@ class IniFile(BaseParser):
 
     def warning(self, message: str, section: str | None = None, option: str | None = None) -> Finding:
         return self.finding("warning", message, section, option)
+
+    def note(self, message: str, section: str | None = None, option: str | None = None) -> Finding:
+        return self.finding("note", message, section, option)
 
     def finding(self, severity: Severity, message: str, section: str | None, option: str | None) -> Finding:
         """Return a finding about a section or one of its options."""

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from oslo_config import cfg
 
+from vendorsrv.check.connections import find_in_keystone, find_unfilled
 from vendorsrv.check.findings import Finding, IniFile
 from vendorsrv.check.tls import refusal
 from vendorsrv.errors import ConfigError
@@ -95,6 +96,7 @@ class NovaConf:
         yield from self.findings
         if self.ini.broken:
             return
+        yield from find_unfilled(self.ini)
         yield from self.find_misplaced()
         yield from self.find_providers()
         yield from self.find_timeouts(settings)
@@ -107,6 +109,7 @@ class NovaConf:
         else:
             certificate = session.cert
             yield from self.find_account(session.auth)
+            yield from self.find_connection(session)
         yield from Targets(self, settings, enabled, for_cloud_init, certificate, usable_tls).find()
 
     def find_misplaced(self) -> Iterator[Finding]:
@@ -138,6 +141,13 @@ class NovaConf:
             ours = f"vendorsrv's request_timeout ({settings.request_timeout:g} s)"
             reason = f"{self.read_timeout:g} s must be more than {ours}, or Nova gives up first"
             yield self.ini.error(reason, API, READ_TIMEOUT)
+
+    def find_connection(self, session: Any) -> Iterator[Finding]:
+        url, insecure = getattr(session.auth, "auth_url", None), session.verify is False
+        yield from find_in_keystone(self.ini, NOVA_GROUP, url, insecure=insecure)
+        if isinstance(session.verify, str) and not Path(session.verify).exists():
+            reason = f"{session.verify} does not exist here; boots fail without it, although failures are not fatal"
+            yield self.ini.warning(reason, NOVA_GROUP, "cafile")
 
     def find_account(self, auth: Any) -> Iterator[Finding]:
         if auth is None:
@@ -201,6 +211,9 @@ class Targets:
         if not direct and handler not in (*self.enabled, CLOUD_INIT):
             return
         self.point_here = True
+        if not direct and may_be_our_host(parts.hostname or "", self.settings.host):
+            reason = f"target {name}: this server listens on port {self.settings.port}; a load balancer may be there"
+            yield self.nova.ini.note(reason, API, TARGETS)
         for reason in self.check_path(parts.path, handler):
             yield self.error(f"target {name}: {reason}")
         yield from self.check_cloud_init(name, handler)

@@ -15,6 +15,7 @@ from vendorsrv.settings import GROUP, Settings
 
 DATABASE = ("database", "connection")
 KEYS = ("pins", "encryption_keys")
+STATE = (GROUP, "state_path")
 
 
 def find_in_pins(ini: IniFile, settings: Settings, pinning: Sequence[str]) -> Iterator[Finding]:
@@ -24,6 +25,8 @@ def find_in_pins(ini: IniFile, settings: Settings, pinning: Sequence[str]) -> It
     """
     if pinning or DATABASE in ini.options:
         yield from find_in_store(ini, settings, bool(pinning))
+    elif STATE in ini.options and not is_writable(Path(settings.state_path) / "pins.db"):
+        yield ini.error(f"this user cannot write {settings.state_path}", *STATE)
     try:
         read_keys(settings.encryption_keys)
     except ConfigError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -11,6 +11,7 @@ from oslo_config import cfg
 from vendorsrv.auth.options import AUTHTOKEN, declared, find_problems
 from vendorsrv.auth.service import account_options
 from vendorsrv.cache.answers import build_cache, find_cache_problems, is_shared
+from vendorsrv.check.connections import find_in_connections
 from vendorsrv.check.files import find_in_files
 from vendorsrv.check.findings import Declared, Finding, IniFile
 from vendorsrv.check.pins import find_contradictory_overrides, find_in_pins
@@ -120,8 +121,10 @@ class Check:
         yield from self.find_in_admin()
         yield from find_in_files(self.ini, self.settings)
         yield from find_in_pins(self.ini, self.settings, self.pinning)
+        account = read(self.conf, AUTHTOKEN, sections[AUTHTOKEN])[0]
+        yield from find_in_connections(self.ini, self.settings, AUTHTOKEN, account)
         tls = list(find_in_tls(self.ini, self.settings))
-        yield from [*tls, *self.find_missing_files(sections)]
+        yield from [*tls, *self.find_missing_files(account)]
         names = [each.handler.name for each in self.handlers]
         yield from find_in_policy(self.ini, self.conf, names, self.nova.ini if self.nova else None)
         if self.nova:
@@ -252,7 +255,11 @@ class Check:
         yield from self.find_in_stop()
 
     def find_in_stop(self) -> Iterator[Finding]:
-        """Compare the seconds of a stop with those after which systemd kills the server."""
+        """Compare the seconds of a stop with a request's, and with those after which systemd kills the server."""
+        if self.settings.shutdown_timeout < self.settings.request_timeout:
+            ours = f"less than request_timeout ({self.settings.request_timeout:g} s)"
+            reason = f"{self.settings.shutdown_timeout:g} s is {ours}: a stop or reload cuts off requests in progress"
+            yield self.ini.warning(reason, GROUP, "shutdown_timeout")
         seconds = self.settings.drain_seconds + self.settings.shutdown_timeout + CLOSING
         if seconds >= STOP_TIMEOUT:
             option = "drain_seconds" if self.settings.drain_seconds else "shutdown_timeout"
@@ -271,10 +278,9 @@ class Check:
             reason = "metrics have no token and no TLS; let only Prometheus reach it"
             yield self.ini.warning(reason, GROUP, "admin_host")
 
-    def find_missing_files(self, sections: Declared) -> Iterator[Finding]:
+    def find_missing_files(self, account: Mapping[str, object]) -> Iterator[Finding]:
         """Yield an error for each file of the connection to Keystone that does not exist."""
-        values = read(self.conf, AUTHTOKEN, sections[AUTHTOKEN])[0]
         for option in ("cafile", "certfile", "keyfile"):
-            path = values.get(option)
-            if path and not Path(path).is_file():
+            path = account.get(option)
+            if path and not Path(str(path)).is_file():
                 yield self.ini.error(f"{path} does not exist or cannot be read", AUTHTOKEN, option)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 from rich.console import Console
 from rich.text import Text
 
-from vendorsrv.check.findings import Finding
+from vendorsrv.check.findings import Finding, Severity
 from vendorsrv.check.run import find_all
 from vendorsrv.cli.failure import InputError
 from vendorsrv.errors import ConfigError
 
-STYLES = {"error": "bold red", "warning": "yellow"}
+STYLES: Final[dict[Severity, str]] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 @click.command()
@@ -28,8 +29,9 @@ STYLES = {"error": "bold red", "warning": "yellow"}
 def check(config_file: str, nova_conf: str | None, strict: bool, as_json: bool) -> NoReturn:
     """Check a configuration and report all findings in one run, without changing anything.
 
-    Each finding is a line: FILE:LINE: error: [section] option: message. The exit status is 0 without errors, 1 with
-    errors (with --strict, also with warnings), and 2 when a file cannot be read.
+    Each finding is a line: FILE:LINE: error: [section] option: message. A note may be right, as behind a load balancer.
+    The exit status is 0 without errors, 1 with errors (with --strict, also with warnings), and 2 when a file cannot be
+    read.
     """
     try:
         findings = find_all(config_file, nova_conf)
@@ -39,7 +41,8 @@ def check(config_file: str, nova_conf: str | None, strict: bool, as_json: bool) 
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         show(findings, Console())
-    sys.exit(any(strict or finding.severity == "error" for finding in findings))
+    fatal = ("error", "warning") if strict else ("error",)
+    sys.exit(any(finding.severity in fatal for finding in findings))
 
 
 def show(findings: Sequence[Finding], console: Console) -> None:
@@ -49,6 +52,8 @@ def show(findings: Sequence[Finding], console: Console) -> None:
         line.highlight_words([f" {finding.severity}: "], STYLES[finding.severity])
         console.print(line, soft_wrap=True)
     if console.is_terminal:
-        errors = sum(finding.severity == "error" for finding in findings)
-        totals = f"{errors} errors, {len(findings) - errors} warnings"
+        found = Counter(finding.severity for finding in findings)
+        totals = ", ".join(
+            f"{found[severity]} {severity}s" for severity in STYLES if found[severity] or severity != "note"
+        )
         console.print(totals, style="bold" if findings else "green", highlight=False)
