@@ -73,6 +73,21 @@ async def coroutine(_: Handler) -> dict[str, Any]:
         ({"routes": {"{x}": "handle"}}, "route '{x}' must be a relative URL path"),
         ({"routes": {"jwks": "keys"}}, "route 'jwks' names the method 'keys', which does not exist"),
         ({"routes": {"jwks": "timeout"}}, "route 'jwks' names the method 'timeout', which does not exist"),
+        (
+            {"routes": {"jwks": "handle"}},
+            "route 'jwks' names the method 'handle', which must take no argument: def handle(self)",
+        ),
+        ({"routes": ("jwks",)}, "routes must be a dict of paths and the names of methods"),
+        ({"handle": lambda self: {}}, "handle must take the request: def handle(self, request)"),
+        ({"handle": lambda self, request, more: {}}, "handle must take the request: def handle(self, request)"),
+        ({"cloud_init": lambda self: {}}, "cloud_init must take the request: def cloud_init(self, request)"),
+        ({"state": lambda self, request: {}}, "state must take no argument: def state(self)"),
+        (
+            {"options": cfg.StrOpt("domain")},
+            ("options must be a tuple of oslo.config options; one alone needs a comma: options = (cfg.StrOpt(…),)"),
+        ),
+        ({"Timeout": 3}, "Timeout is not read; write timeout"),
+        ({"cachefor": 3}, "cachefor is not read; write cache_for"),
     ],
 )
 def test_a_class_that_cannot_work_is_refused(attributes: dict[str, Any], problem: str) -> None:
@@ -94,6 +109,21 @@ def abstract() -> None:
 
     class Mail(Handler, abc.ABC):
         timeout = 0
+
+
+def test_a_class_may_have_more_arguments_and_attributes() -> None:
+    """A method may have further arguments with defaults, and a class attributes of its own."""
+
+    class Own(Handler):
+        """Has both."""
+
+        TIMEOUT = 3.0
+        names = ("a",)
+
+        def handle(self, request: VendordataRequest, more: int = 0) -> Any:
+            """Return nothing."""
+
+    assert (4.0, "own") == (Own.timeout, Own.name)
 
 
 @pytest.mark.parametrize("define", [plain, abstract])

@@ -165,6 +165,12 @@ class Handler:
         raise NotImplementedError
 
 
+#: The methods that vendorsrv calls, and what follows ``self``.
+TAKES: Final = {"handle": ", request", "cloud_init": ", request", "open": "", "close": "", "state": ""}
+#: What a class can declare, by its letters alone.
+DECLARATIONS: Final = {name.replace("_", ""): name for name in Handler.__annotations__ if name != "settings"}
+
+
 def place_of(cls: type[Handler]) -> str:
     """Return file and line of the class statement, past the frames of a metaclass such as ABCMeta."""
     frames = inspect.stack(0)[2:]
@@ -188,6 +194,16 @@ def contradictions(cls: type[Handler]) -> list[str]:
         found.append(f"on_error is {cls.on_error!r}; it must be a member of OnError")
     found.extend(f"{name} must be a method" for name in ("handle", "cloud_init") if not callable(getattr(cls, name)))
     found.extend(
+        f"{name} must take {'the request' if arguments else 'no argument'}: def {name}(self{arguments})"
+        for name, arguments in TAKES.items()
+        if not takes(cls, name, arguments.count(","))
+    )
+    found.extend(
+        f"{name} is not read; write {wanted}"
+        for name in cls.__dict__
+        if (wanted := DECLARATIONS.get(name.lower().replace("_", ""), name)) != name and not name.isupper()
+    )
+    found.extend(
         f"{name} must be an async def"
         for name in ("open", "close")
         if not inspect.iscoroutinefunction(getattr(cls, name))
@@ -202,13 +218,28 @@ def contradictions(cls: type[Handler]) -> list[str]:
     return [*found, *option_contradictions(cls), *cloud_init_contradictions(cls), *route_contradictions(cls)]
 
 
+def takes(cls: type[Handler], name: str, arguments: int) -> bool:
+    """Whether a method can be called with so many arguments; False for nothing but a function that cannot."""
+    method = inspect.getattr_static(cls, name)
+    try:
+        if inspect.isfunction(method):
+            inspect.signature(method).bind(cls, *range(arguments))
+    except TypeError:
+        return False
+    return True
+
+
 def route_contradictions(cls: type[Handler]) -> list[str]:
     found = []
+    if not isinstance(cls.routes, Mapping):
+        return ["routes must be a dict of paths and the names of methods"]
     for path, method in cls.routes.items():
         if not ROUTE.fullmatch(path):
             found.append(f"route {path!r} must be a relative URL path")
         elif not callable(getattr(cls, method, None)):
             found.append(f"route {path!r} names the method {method!r}, which does not exist")
+        elif not takes(cls, method, 0):
+            found.append(f"route {path!r} names the method {method!r}, which must take no argument: def {method}(self)")
     return found
 
 
@@ -236,6 +267,8 @@ def cloud_init_contradictions(cls: type[Handler]) -> list[str]:
 def option_contradictions(cls: type[Handler]) -> list[str]:
     taken = {option.dest for option in COMMON_OPTIONS}
     found = []
+    if not isinstance(cls.options, Sequence):
+        return ["options must be a tuple of oslo.config options; one alone needs a comma: options = (cfg.StrOpt(…),)"]
     for option in cls.options:
         if not isinstance(option, cfg.Opt):
             found.append(f"options contains a {type(option).__name__}; it must contain oslo.config options")

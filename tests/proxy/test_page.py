@@ -41,7 +41,8 @@ def test_the_page_s_configuration_has_no_findings(tmp_path: Path) -> None:
     own.cert_chain_pems[0].write_to_path(tmp_path / "own.pem")
     key = write(tmp_path / "own.key", own.private_key_pem.bytes().decode())
     proxies = changed(block("vendorsrv.conf"), {"/etc/ssl/certs/example.pem": f"{tmp_path}/ca.pem"})
-    nova = changed(block("after.conf"), {"/etc/ssl/certs/vendordata.pem": f"{tmp_path}/ca.pem"})
+    filled_in = {"/etc/ssl/certs/vendordata.pem": f"{tmp_path}/ca.pem", "CHANGE-ME": "secret"}
+    nova = changed(block("after.conf"), filled_in)
     tls = f"handlers =\ncert_file = {tmp_path}/own.pem\nkey_file = {key}\n"
     ours = changed(GOOD.partition("[handler:mailserver]")[0], {"handlers = mailserver\n": tls})
     assert [] == findings(tmp_path, ours + proxies, nova)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,7 @@ from click.testing import CliRunner
 from tests.support import real_peers as peers
 from tests.support.processes import ROOT
 from vendorsrv.cli.main import main
+from vendorsrv.scaffold.project import install_command
 
 FILES: Final = [
     "README.md",
@@ -67,7 +70,8 @@ def test_the_command_lists_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["new", "rack-info"])
     assert [f"rack-info/{path}" for path in FILES] == done.stdout.splitlines()[: len(FILES)]
-    assert "Next: cd rack-info && pip install -e '.[test]' && pytest" == done.stdout.splitlines()[-1]
+    source = shlex.quote(f"vendorsrv[testing] @ {ROOT.as_uri()}")
+    assert f"Next: cd rack-info && pip install {source} -e '.[test]' && pytest" == done.stdout.splitlines()[-1]
     assert FILES == sorted(str(path.relative_to("rack-info")) for path in Path("rack-info").rglob("*.*"))
 
 
@@ -83,8 +87,43 @@ def test_the_tests_of_the_package_pass(package: Path, installed: dict[str, str])
 
 
 def test_the_configuration_of_the_package_is_valid(package: Path, installed: dict[str, str]) -> None:
-    """``vendorsrv check`` reports nothing about the new configuration, neither its values nor its file mode."""
+    """``vendorsrv check`` reports nothing about the new configuration and its file's mode, once it is filled in."""
+    path = package / "rack-info.conf"
+    path.write_text(path.read_text().replace("CHANGE-ME", "secret"))
     assert "" == run(package, "-m", "vendorsrv", "check", "--config-file", "rack-info.conf", environment=installed)
+
+
+def test_the_package_installs_in_a_fresh_environment(package: Path) -> None:
+    """The command that is printed installs vendorsrv from where this one came, and the package's tests pass there."""
+    peers.skip_if_unit()
+    fresh = package.parent / "fresh"
+    environment = {**os.environ, "UV_CONSTRAINT": str(ROOT / "requirements" / "dev.txt")}
+    run(package, "-m", "uv", "venv", "--quiet", str(fresh), environment=environment)
+    command = re.search(r"^pip install (.*)$", (package / "README.md").read_text(), re.MULTILINE)
+    assert command
+    arguments = ["--python", str(fresh / "bin" / "python"), *shlex.split(command[1])]
+    run(package, "-m", "uv", "pip", "install", "--quiet", *arguments, environment=environment)
+    done = subprocess.run([fresh / "bin" / "pytest", "-q"], cwd=package, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("record", "source"),
+    [
+        (None, ""),
+        ('{"url": "file:///srv/vendorsrv", "dir_info": {}}', "'vendorsrv[testing] @ file:///srv/vendorsrv' "),
+        (
+            '{"url": "https://git.example.org/vendorsrv", "vcs_info": {"vcs": "git", "commit_id": "4d2e"}}',
+            "'vendorsrv[testing] @ git+https://git.example.org/vendorsrv@4d2e' ",
+        ),
+    ],
+)
+def test_vendorsrv_comes_from_where_this_one_came(
+    monkeypatch: pytest.MonkeyPatch, record: str | None, source: str
+) -> None:
+    """A package index, a folder and a repository are each named as pip takes them."""
+    monkeypatch.setattr(PathDistribution, "read_text", lambda _, __: record)
+    assert f"pip install {source}-e '.[test]'" == install_command()
 
 
 def test_the_code_of_the_package_is_clean(package: Path) -> None:

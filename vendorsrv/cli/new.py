@@ -7,7 +7,7 @@ import shlex
 import click
 
 from vendorsrv.errors import ConfigError
-from vendorsrv.scaffold.project import write_package
+from vendorsrv.scaffold.project import install_command, write_package
 
 
 @click.command()
@@ -24,4 +24,4 @@ def new(name: str, directory: str | None) -> None:
         raise click.UsageError(str(error)) from None
     for path in written:
         click.echo(path)
-    click.echo(f"\nNext: cd {shlex.quote(directory or name)} && pip install -e '.[test]' && pytest")
+    click.echo(f"\nNext: cd {shlex.quote(directory or name)} && {install_command()} && pytest")

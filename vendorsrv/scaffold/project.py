@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from importlib import resources
+from importlib.metadata import distribution
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -75,4 +78,15 @@ def values_for(name: str) -> dict[str, str]:
         "package": f"vendordata_{module}",
         "distribution": f"vendordata-{name}",
         "handler": handler,
+        "install": install_command(),
     }
+
+
+def install_command() -> str:
+    """Return the command that installs a new package, and vendorsrv from where this one came (PEP 610)."""
+    record = json.loads(distribution("vendorsrv").read_text("direct_url.json") or "{}")
+    url = record.get("url", "")
+    if version_control := record.get("vcs_info"):
+        url = f"{version_control['vcs']}+{url}@{version_control['commit_id']}"
+    source = f"{shlex.quote(f'vendorsrv[testing] @ {url}')} " if url else ""
+    return f"pip install {source}-e '.[test]'"
