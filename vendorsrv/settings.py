@@ -252,8 +252,8 @@ class Problem(NamedTuple):
         return f"[{self.section}] {self.option}: {self.message}"
 
 
-#: What oslo.config raises when a value refers to another option that it cannot find.
-UNRESOLVED: Final = (cfg.NoSuchOptError, cfg.NoSuchGroupError, cfg.TemplateSubstitutionError)
+#: What oslo.config raises when a value refers to another option that it cannot find, or to itself.
+UNRESOLVED: Final = (cfg.NoSuchOptError, cfg.NoSuchGroupError, cfg.TemplateSubstitutionError, RecursionError)
 
 
 def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[dict[str, Any], list[Problem]]:

@@ -123,6 +123,21 @@ def test_a_good_pair_of_files_has_no_findings(tmp_path: Path) -> None:
             ),
         ),
         (
+            {
+                "@http://127.0.0.1": "@http://$vnc.address",
+                "[api]": "[DEFAULT]\nmy_ip = 10.0.0.1\n[vnc]\nlisten = $my_ip\naddress = $listen\n[api]",
+            },
+            "",
+        ),
+        (
+            {"@http://127.0.0.1": "@http://$vnc.address", "[api]": "[vnc]\naddress = $my_ip\n[api]"},
+            "2: warning: [vnc] address: refers to $my_ip, which this file does not set; Nova has its own value there",
+        ),
+        (
+            {"@http://127.0.0.1": "@http://$my_ip", "[api]": "[DEFAULT]\nmy_ip = $my_ip\n[api]"},
+            "5: error: [api] vendordata_dynamic_targets: contains an unescaped $; write $$",
+        ),
+        (
             {"password = planted": "password = $vnc.address"},
             "4: error: [vendordata_dynamic_auth] contains an unescaped $; write $$",
         ),

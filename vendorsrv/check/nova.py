@@ -63,21 +63,24 @@ class NovaConf:
         self.findings += [self.ini.error(problem.message, API, problem.option) for problem in problems]
 
     def register_references(self, conf: cfg.ConfigOpts) -> Iterator[Finding]:
-        """Register the options that those of ``[api]`` refer to, such as ``$my_ip`` and ``$vnc.server_listen``.
+        """Register what the options of ``[api]`` refer to, such as ``$my_ip`` and ``$vnc.server_listen``, however far.
 
         :returns: a warning for each that the file does not set, in whose place Nova has a value of its own.
         """
-        for option in OPTIONS:
-            for found in REFERENCE.finditer(self.ini.values.get((API, option.dest), "")):
-                section, _, name = (found[1] or "").removeprefix("DEFAULT.").rpartition(".")
-                if not name or name in {each.dest for each in OPTIONS}:
+        places = [(API, option.dest) for option in OPTIONS]
+        for section, name in places:  # it grows: what is referred to can refer to others
+            for found in REFERENCE.finditer(self.ini.values.get((section, name), "")):
+                group, _, option = (found[1] or "").rpartition(".")
+                group = group or (section if (section, option) in {*places, *self.ini.options} else "DEFAULT")
+                if not option or (group, option) in places:
                     continue
+                places.append((group, option))
                 default = None
-                if (section or "DEFAULT", name) not in self.ini.options:
-                    default = name
+                if (group, option) not in self.ini.options:
+                    default = option
                     reason = f"refers to ${found[1]}, which this file does not set; Nova has its own value there"
-                    yield self.ini.warning(reason, API, option.dest)
-                conf.register_opt(cfg.StrOpt(name, default=default), group=section or None)
+                    yield self.ini.warning(reason, section, name)
+                conf.register_opt(cfg.StrOpt(option, default=default), group=None if group == "DEFAULT" else group)
 
     @property
     def read_timeout(self) -> float:
