@@ -226,6 +226,7 @@ def lifetime(directory: Path, handlers: str) -> list[str]:
                 "handler unopenable: open() raised OSError: no route to the address store",
             ],
         ),
+        ("Leaky", ["handler leaky: open() raised OSError: no answer of https://***@store/x?*** with ***"]),
         (
             "First Unclosable",
             [

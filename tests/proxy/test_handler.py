@@ -108,11 +108,12 @@ def test_a_proxy_is_part_of_the_fan_out_and_of_ready(front: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_an_error(front: Endpoint, other: Other, status: int) -> None:
-    """A 3xx is answered 502, and the upstream gets no second request."""
+def test_a_redirect_is_an_error(front: Endpoint, other: Other, caplog: pytest.LogCaptureFixture, status: int) -> None:
+    """A 3xx is answered 502, the upstream gets no second request, and the log has its URL without the query."""
     other.reply = Reply(b"", {"Location": other.url}, status)
     assert (502, f"upstream rack answered with status {status}") == front.outcome()
     assert 1 == len(other.received)
+    assert (True, False) == (f"/rack?***: status {status}" in caplog.text, "ams1" in caplog.text)
 
 
 @pytest.mark.parametrize("reply", [Reply(status=204), Reply(b"")], ids=["204", "empty"])

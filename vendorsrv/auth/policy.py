@@ -19,6 +19,7 @@ from vendorsrv.auth.rule_files import RuleFiles
 from vendorsrv.concurrency import SingleFlight
 from vendorsrv.errors import ConfigError, Forbidden, PolicyUnavailable
 from vendorsrv.request import BootRoles, Caller, VendordataRequest
+from vendorsrv.telemetry.tracebacks import without_secrets
 
 LOG = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ class Policy:
         except TimeoutError:
             raise
         except (OSError, RuntimeError, ValueError, LookupError) as error:
-            LOG.warning("the server of policy rule %s: %s: %s", rule, type(error).__name__, error)
+            LOG.warning("the server of policy rule %s: %s: %s", rule, type(error).__name__, without_secrets(error))
             raise PolicyUnavailable("the server of a policy rule does not answer") from None
 
     def is_same_as_ask(self, rule: str) -> bool:
@@ -209,7 +210,7 @@ class Policy:
         except (LookupError, RuntimeError):  # the URL names a value that the target lacks; a certificate is missing
             raise RemoteRule from None
         except (OSError, ValueError, TypeError, AttributeError, cfg.Error) as error:  # gone, no YAML, or no mapping
-            LOG.error("the policy file cannot be read: %s: %s", type(error).__name__, error)
+            LOG.error("the policy file cannot be read: %s: %s", type(error).__name__, without_secrets(error))
             raise PolicyUnavailable("the server's policy file cannot be read") from None
 
 

@@ -13,6 +13,7 @@ from vendorsrv.auth.options import NO_ANSWER, account_of, cafile_option, find_ac
 from vendorsrv.concurrency import NoThreadFree, SingleFlight, ThreadBudget
 from vendorsrv.errors import KeystoneUnavailable
 from vendorsrv.settings import Problem, read
+from vendorsrv.telemetry.tracebacks import without_secrets
 
 LOG = logging.getLogger(__name__)
 
@@ -79,6 +80,6 @@ class ServiceToken:
         try:
             self.token = await self.threads.run(self.session.get_token) or ""
         except (*NO_ANSWER, NoThreadFree) as error:
-            LOG.warning("cannot get a token for %s: %s: %s", self.purpose, type(error).__name__, error)
+            LOG.warning("cannot get a token for %s: %s: %s", self.purpose, type(error).__name__, without_secrets(error))
             raise KeystoneUnavailable(f"cannot get a token for {self.purpose}") from None
         return self.token

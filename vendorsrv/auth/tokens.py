@@ -24,6 +24,7 @@ from vendorsrv.peers.addresses import peer_key
 from vendorsrv.request import Caller
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.metrics import Metrics
+from vendorsrv.telemetry.tracebacks import without_secrets
 
 LOG = logging.getLogger(__name__)
 #: Below warnings these log Keystone's answers, in which older Keystones include the token.
@@ -172,7 +173,7 @@ class Authenticator:
         try:
             self.middleware(environ, lambda status, _headers, *_: statuses.append(status))
         except NO_ANSWER as error:
-            LOG.warning("Keystone: %s: %s", type(error).__name__, error)
+            LOG.warning("Keystone: %s: %s", type(error).__name__, without_secrets(error))
             raise KeystoneUnavailable("the token cannot be validated now") from None
         if statuses[0].startswith("401"):
             raise Unauthorized("the X-Auth-Token is not valid")
@@ -219,7 +220,7 @@ class Authenticator:
         try:
             return self.call_middleware(self.session.get_token() or "", "/")
         except NO_ANSWER as error:
-            LOG.warning("Keystone: %s: %s", type(error).__name__, error)
+            LOG.warning("Keystone: %s: %s", type(error).__name__, without_secrets(error))
             raise KeystoneUnavailable(NOT_READY) from None
         except Unauthorized:
             self.session.invalidate()  # it was revoked: the next attempt gets a new one

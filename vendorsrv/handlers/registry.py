@@ -29,7 +29,7 @@ from vendorsrv.proxy.handler import Proxy, find_proxies
 from vendorsrv.proxy.options import find_proxy_problems
 from vendorsrv.settings import Problem, Settings, read_handler
 from vendorsrv.suggest import did_you_mean_or_list
-from vendorsrv.telemetry.tracebacks import raised_at
+from vendorsrv.telemetry.tracebacks import raised_at, without_secrets
 
 ENTRY_POINTS: Final = "vendorsrv.handlers"
 #: Seconds for a handler's open() and close(): a server that hangs while it starts does not say why.
@@ -114,9 +114,8 @@ class Registry:
         :raises ConfigError: a handler could not be opened; those before it are closed.
         """
         async with AsyncExitStack() as stack:
-            for name, enabled in self.handlers.items():
-                with vendor_code(f"handler {name}: open()"):
-                    await asyncio.wait_for(enabled.handler.open(), OPEN_TIMEOUT)
+            for enabled in self.handlers.values():
+                await open_handler(enabled.handler)
                 stack.push_async_callback(close, enabled.handler)
             yield
 
@@ -205,7 +204,8 @@ def build(settings: Settings, found: FoundHandler) -> EnabledHandler:
     values, overrides, problems = read_options(settings.conf, found.handler)
     if problems:
         raise ConfigError("\n".join(map(str, problems)))
-    with vendor_code(f"handler {found.handler.name}: {found.handler.__name__}()"):
+    what = f"handler {found.handler.name}: {found.handler.__name__}()"
+    with vendor_code(what, found.handler.__module__, secrets_of(found.handler, values)):
         handler = found.handler(values)
     if isinstance(handler, Proxy):
         handler.prepare(settings.conf, settings.max_answer_bytes)
@@ -260,17 +260,32 @@ def distribution(entry_point: EntryPoint) -> str:
     return f"{entry_point.dist.name} {entry_point.dist.version}"
 
 
+async def open_handler(handler: Handler) -> None:
+    with vendor_code(f"handler {handler.name}: open()", handler.__module__, secrets_of(handler, handler.settings)):
+        await asyncio.wait_for(handler.open(), OPEN_TIMEOUT)
+
+
 async def close(handler: Handler) -> None:
-    with vendor_code(f"handler {handler.name}: close()"):
+    with vendor_code(f"handler {handler.name}: close()", handler.__module__, secrets_of(handler, handler.settings)):
         await asyncio.wait_for(handler.close(), OPEN_TIMEOUT)
 
 
+def secrets_of(handler: Handler | type[Handler], settings: object) -> list[object]:
+    """Return the values of a handler's secret options."""
+    return [getattr(settings, option.dest, None) for option in handler.options if option.secret]
+
+
 @contextmanager
-def vendor_code(what: str) -> Iterator[None]:
-    """Turn any exception of a handler's code into one sentence for the operator."""
+def vendor_code(what: str, module: str = "", secrets: Sequence[object] = ()) -> Iterator[None]:
+    """Turn any exception of a handler's code into one sentence for the operator.
+
+    :param module: of the handler.
+    :param secrets: what must not be in it.
+    """
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(f"{what}: {error}") from None
+        raise ConfigError(f"{what}: {without_secrets(error, secrets)}") from None
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{what} raised {type(error).__name__}: {error} ({raised_at(error)})") from None
+        text = without_secrets(error, secrets)
+        raise ConfigError(f"{what} raised {type(error).__name__}: {text} ({raised_at(error, module)})") from None

@@ -226,7 +226,8 @@ class Responder:
             own = dict(self.enabled.handler.state())
             json.dumps(own, allow_nan=False, ensure_ascii=False).encode()  # as FastAPI writes it
         except Exception as error:  # noqa: BLE001 - an author's code
-            LOG.error("handler %s: state() raised %s (%s)", self.name, type(error).__name__, raised_at(error))
+            place = raised_at(error, type(self.enabled.handler).__module__)
+            LOG.error("handler %s: state() raised %s (%s)", self.name, type(error).__name__, place)
             own = {"state": "error", "error": type(error).__name__}
         usual = "ok" if own.get("ready") is not False else "not_ready"
         return {

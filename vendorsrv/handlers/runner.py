@@ -86,7 +86,8 @@ class Runner:
             raise self.failed(error) from None
 
     def failed(self, error: BaseException) -> UnexpectedError:
-        LOG.error("handler %s raised %s %s", self.handler, type(error).__name__, raised_at(error))
+        place = raised_at(error, getattr(self.method, "__module__", ""))
+        LOG.error("handler %s raised %s %s", self.handler, type(error).__name__, place)
         return UnexpectedError(f"handler {self.handler} failed")
 
     async def on_loop(self, *arguments: Any) -> Any:

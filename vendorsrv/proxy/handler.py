@@ -25,6 +25,7 @@ from vendorsrv.proxy.options import PROXY_OPTIONS, tls_context
 from vendorsrv.request import VendordataRequest
 from vendorsrv.strictjson import MAX_VALUES, StrictJSONError, parse
 from vendorsrv.telemetry.metrics import Metrics
+from vendorsrv.telemetry.tracebacks import without_secrets
 
 LOG = logging.getLogger(__name__)
 
@@ -134,10 +135,11 @@ class Proxy(Handler):
             async with asyncio.timeout(seconds):
                 reply = await self.send(server, request)
         except (UpstreamFailure, TimeoutError) as failure:
-            LOG.warning("upstream %s: %s: %s", self.name, server.url, str(failure) or f"no answer in {seconds:.1f} s")
+            reason = str(failure) or f"no answer in {seconds:.1f} s"
+            LOG.warning("upstream %s: %s: %s", self.name, without_secrets(server.url), without_secrets(reason))
             raise self.failed(failure) from None
         if not 200 <= reply.status < 300:
-            LOG.warning("upstream %s: %s: status %d", self.name, server.url, reply.status)
+            LOG.warning("upstream %s: %s: status %d", self.name, without_secrets(server.url), reply.status)
             refused = 400 <= reply.status < 500 and reply.status not in NOT_NOW
             error = UpstreamRefused if refused else UpstreamError
             raise error(f"upstream {self.name} answered with status {reply.status}")

@@ -18,6 +18,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 from vendorsrv.telemetry.log_lines import faster_formatter, faster_handler
+from vendorsrv.telemetry.tracebacks import without_secrets
 
 LOG = logging.getLogger("vendorsrv.access")
 
@@ -65,9 +66,25 @@ class AddRequestIds(logging.Filter):
         return True
 
 
+class HideSecrets(logging.Filter):
+    """Take passwords and queries out of the URLs of an HTTP client's records."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(each if isinstance(each, int) else without_secrets(each) for each in record.args)
+        return True
+
+
+#: One for all, so that a second set-up adds none.
+HIDE_SECRETS: Final = HideSecrets()
+
+
 def set_up_logging(conf: cfg.ConfigOpts) -> None:
     """Configure logging from oslo.log's options of an open configuration."""
+    log.set_defaults(default_log_levels=[*log.get_default_log_levels(), "httpx=WARN"])  # a line for each request
     log.setup(conf, "vendorsrv")
+    for name in ("httpx", "urllib3.connectionpool"):
+        logging.getLogger(name).addFilter(HIDE_SECRETS)
     root = logging.getLogger()
     root.handlers[:] = map(faster_handler, root.handlers)
     for handler in root.handlers:

@@ -93,6 +93,17 @@ class Unopenable(Echo):
         raise OSError("no route to the address store")
 
 
+class Leaky(Echo):
+    """Fail to open, with secrets in the text."""
+
+    name = "leaky"
+    options = (cfg.StrOpt("key", default="planted-key", secret=True),)
+
+    async def open(self) -> None:
+        """Raise."""
+        raise OSError(f"no answer of https://me:planted@store/x?key=planted with {self.settings.key}")
+
+
 class Unclosable(Second):
     """Fail to close."""
 
