@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -43,9 +44,10 @@ HANDLER: Final = "handler:"
 PROXY: Final = "proxy:"
 
 
-def find_all(config_file: str | Path, nova_conf: str | Path | None = None) -> list[Finding]:
+def find_all(config_file: str | Path, nova_conf: str | Path | None = None, *, online: bool = False) -> list[Finding]:
     """Check a configuration, and Nova's side of it when its file is given.
 
+    :param online: also ask Keystone, the database and the cache, if there are no errors.
     :returns: all findings, by file and line.
     :raises ConfigError: one of the files cannot be read.
     """
@@ -57,7 +59,15 @@ def find_all(config_file: str | Path, nova_conf: str | Path | None = None) -> li
 
         nova = NovaConf(nova_conf)
     with quiet():
-        found = ini.broken or list(Check(ini, nova).find())
+        if ini.broken:
+            return in_order(ini, ini.broken)
+        check = Check(ini, nova)
+        found = list(check.find())
+        if online and not any(finding.severity == "error" for finding in found):
+            # It imports SQLAlchemy, which a starting server may not need.
+            from vendorsrv.check.online import find_online
+
+            found += asyncio.run(find_online(ini, Settings.from_file(config_file), pins=bool(check.pinning)))
     return in_order(ini, found)
 
 

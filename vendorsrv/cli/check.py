@@ -24,9 +24,10 @@ STYLES: Final[dict[Severity, str]] = {"error": "bold red", "warning": "yellow", 
 @click.command()
 @click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
 @click.option("--nova-conf", metavar="FILE", help="Also check the nova.conf of a compute or metadata host.")
+@click.option("--online", is_flag=True, help="Also ask Keystone, the database and the cache.")
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")
-def check(config_file: str, nova_conf: str | None, strict: bool, as_json: bool) -> NoReturn:
+def check(config_file: str, nova_conf: str | None, online: bool, strict: bool, as_json: bool) -> NoReturn:
     """Check a configuration and report all findings in one run, without changing anything.
 
     Each finding is a line: FILE:LINE: error: [section] option: message. A note may be right, as behind a load balancer.
@@ -34,7 +35,7 @@ def check(config_file: str, nova_conf: str | None, strict: bool, as_json: bool) 
     read.
     """
     try:
-        findings = find_all(config_file, nova_conf)
+        findings = find_all(config_file, nova_conf, online=online)
     except ConfigError as error:
         raise InputError(str(error)) from None
     if as_json:
