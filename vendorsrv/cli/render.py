@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +24,7 @@ from vendorsrv.cloudinit.render import render as render_answer
 from vendorsrv.errors import ConfigError, VendordataError
 from vendorsrv.handlers.registry import EnabledHandler, Registry, find
 from vendorsrv.nova.payload import build_payload, read_file, read_payload
+from vendorsrv.pins.admin import answers_of
 from vendorsrv.request import VendordataRequest
 from vendorsrv.settings import Settings, open_config
 
@@ -38,13 +39,17 @@ FILE = click.Path(path_type=Path)
 @click.option("--hostname", help="The instance's short host name.")
 @click.option("--user-data", type=FILE, help="A file with the user-data, as the instance sees it.")
 @click.option("--static", type=FILE, help="The file of static vendordata: Nova's [api] vendordata_jsonfile_path.")
+@click.option(
+    "--run", is_flag=True, help="Run a handler that pins, for an instance without a pin in the server's store."
+)
 @click.option("--check", is_flag=True, help="Also run the installed cloud-init on a config drive with the answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-def render(handlers: tuple[str, ...], check: bool, as_json: bool, **options: Any) -> NoReturn:
+def render(handlers: tuple[str, ...], run: bool, check: bool, as_json: bool, **options: Any) -> NoReturn:
     """Show what an instance's cloud-init would get from HANDLERs, and what it would make of it.
 
-    The handlers run for one instance, without a server, a token or a policy. The exit status is 0, or 1 when a handler
-    fails or, with --check, when the installed cloud-init reports a problem.
+    The handlers run for one instance, without a server, a token or a policy; with --config-file, an answer that is
+    pinned is shown as it is. The exit status is 0, or 1 when a handler fails or, with --check, when the installed
+    cloud-init reports a problem.
     """
     user_data, static = (read_file(options[name]) if options[name] else b"" for name in ("user_data", "static"))
     text = static_text(static) if static else ""
@@ -52,7 +57,7 @@ def render(handlers: tuple[str, ...], check: bool, as_json: bool, **options: Any
         base = read_payload(options["payload"]) if options["payload"] else None
         given = {name: options[name] for name in ("boot_roles", "hostname")}
         payload = json.dumps(build_payload(base, user_data=user_data or None, **given)).encode()
-        answer = asyncio.run(answer_of(handlers, options["config_file"], payload))
+        answer = asyncio.run(answer_of(handlers, options["config_file"], payload, run=run))
     except VendordataError as error:
         raise ConfigError(error.message) from None
     rendered = render_answer(answer, user_data, text)
@@ -64,9 +69,10 @@ def render(handlers: tuple[str, ...], check: bool, as_json: bool, **options: Any
     sys.exit(1 if verdict and verdict.problems else 0)
 
 
-async def answer_of(names: Sequence[str], config_file: str | None, payload: bytes) -> str | None:
+async def answer_of(names: Sequence[str], config_file: str | None, payload: bytes, *, run: bool) -> str | None:
     """Build and open the handlers, and return their joined answer.
 
+    :param run: whether handlers that pin may run with the server's configuration, where they have side effects.
     :raises ConfigError: one of them cannot be found, built or opened, or has nothing for cloud-init.
     """
     conf = open_config(config_file or os.devnull)
@@ -78,14 +84,23 @@ async def answer_of(names: Sequence[str], config_file: str | None, payload: byte
     for each in registry.handlers.values():
         if not (each.cloud_init or each.for_cloud_init):
             raise ConfigError(f"handler {each.name} has nothing for cloud-init: it has no cloud_init method")
+    request = VendordataRequest.from_json(payload)
+    pinning = [each for each in registry.handlers.values() if each.pin and config_file]
+    pinned = await answers_of(settings, request.instance_id) if pinning else {}
+    for each in pinning:
+        if not run and (each.cloud_init or each).name not in pinned:
+            reason = f"nothing is pinned for instance {request.instance_id}; --run runs it, with all its side effects"
+            raise ConfigError(f"handler {each.name} pins its answers, and {reason}")
     async with registry.opened():
-        request = VendordataRequest.from_json(payload)
-        return await ask(list(registry.handlers.values()), Guard(settings.include_hosts), request)
+        return await ask(list(registry.handlers.values()), Guard(settings.include_hosts), request, pinned)
 
 
-async def ask(handlers: Sequence[EnabledHandler], guard: Guard, request: VendordataRequest) -> str | None:
+async def ask(
+    handlers: Sequence[EnabledHandler], guard: Guard, request: VendordataRequest, pinned: Mapping[str, str]
+) -> str | None:
     """Run open handlers for one instance, and return what ``/cloud-init`` would answer, or None.
 
+    :param pinned: answers in whose place no handler runs.
     :raises VendordataError: a handler failed; the message names it.
     """
     parts: list[Part] = []
@@ -93,7 +108,11 @@ async def ask(handlers: Sequence[EnabledHandler], guard: Guard, request: Vendord
         name = enabled.handler.name
         try:
             source = enabled.cloud_init or enabled
-            value = await source.runner.run(request, budget=source.timeout)
+            if source.name in pinned:
+                value = json.loads(pinned[source.name])
+                value = from_json(value) if enabled.cloud_init and value else value
+            else:
+                value = await source.runner.run(request, budget=source.timeout)
             kept = from_json(guard.check_contribution(value, name))
             parts += numbered(name, kept, first=len(parts) + 1)
         except VendordataError as error:

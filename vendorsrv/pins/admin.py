@@ -165,6 +165,23 @@ class PinAdmin:
             rotation.renewed += 1
 
 
+async def answers_of(settings: Settings, instance_id: str) -> dict[str, str]:
+    """Return the pinned answers of an instance by handler; none where there is no store yet.
+
+    :raises ConfigError: the store cannot be read, or an answer not be decrypted.
+    """
+    async with open_store(settings) as store:
+        if store.database.is_missing:
+            return {}
+        await translate_errors(verify(store.database))
+        admin = admin_of(settings, store)
+        return {row.handler: admin.answer(row) for row in await admin.find([instance_id], None)}
+
+
+def admin_of(settings: Settings, store: PinStore) -> PinAdmin:
+    return PinAdmin(store, PinCipher(settings.encryption_keys, allow_plain=settings.allow_plain))
+
+
 @asynccontextmanager
 async def open_admin(settings: Settings) -> AsyncIterator[PinAdmin]:
     """Open the existing store that a configuration names, and close it at the end.
@@ -175,7 +192,7 @@ async def open_admin(settings: Settings) -> AsyncIterator[PinAdmin]:
         if store.database.is_missing:
             raise ConfigError(f"there are no pins yet: {store.database.file} does not exist")
         await translate_errors(verify(store.database))
-        yield PinAdmin(store, PinCipher(settings.encryption_keys, allow_plain=settings.allow_plain))
+        yield admin_of(settings, store)
 
 
 async def upgrade_pins(settings: Settings) -> None:

@@ -1,0 +1,87 @@
+"""``vendorsrv render`` with the server's configuration: what is pinned is shown, and nothing runs by accident."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.fernet import Fernet
+
+from tests.support.pin_stores import make_table, with_store
+from tests.support.serving import INSTANCE, section, write_config
+from vendorsrv.cli.main import main
+from vendorsrv.pins.cipher import PinCipher
+from vendorsrv.pins.store import PinStore
+
+KEY = Fernet.generate_key().decode()
+ROLES = ("--boot-roles", "mail-admin")
+REFUSED = (
+    "vendorsrv: handler mailserver pins its answers, and nothing is pinned for instance "
+    f"{INSTANCE}; --run runs it, with all its side effects\n"
+)
+
+
+class Operator:
+    """Renders the mail server with a server's configuration."""
+
+    def __init__(self, folder: Path) -> None:
+        sections = section("handler:mailserver", {"domain": "example.org"}) + section("pins", {"encryption_keys": KEY})
+        self.config = str(write_config(folder, handlers="mailserver", sections=sections))
+        self.payload = folder / "payload.json"
+        self.payload.write_text(json.dumps({"instance-id": INSTANCE, "hostname": "web-1"}))
+        self.url = f"sqlite:///{folder}/pins.db"
+
+    def pin(self, answer: object, key: str = KEY) -> None:
+        """Pin an answer for the instance."""
+        make_table(self.url)
+        place = (INSTANCE, "mailserver:cloud-init")
+
+        async def add(store: PinStore) -> None:
+            await store.add(*place, PinCipher([key]).encrypt(*place, json.dumps(answer).encode()), 1.0)
+
+        with_store(self.url, add)
+
+    def render(self, *arguments: str) -> Result:
+        """Run the command."""
+        options = ["--config-file", self.config, "--payload", str(self.payload), *arguments]
+        return CliRunner().invoke(main, ["render", "mailserver", *options])
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    """An operator without pins."""
+    return Operator(tmp_path)
+
+
+def test_a_pinned_answer_is_shown(operator: Operator) -> None:
+    """The pinned parts are shown, and the handler does not run: it would have others."""
+    operator.pin([{"type": "text/x-shellscript", "name": "old", "text": "#!/bin/sh\necho pinned\n"}])
+    for options in (ROLES, (*ROLES, "--run")):
+        result = operator.render(*options)
+        assert (0, True, False) == (result.exit_code, "echo pinned" in result.output, "postfix" in result.output)
+
+
+def test_a_pinned_nothing_is_nothing(operator: Operator) -> None:
+    """An instance that was pinned as none stays none."""
+    operator.pin({})
+    assert "These handlers have nothing for cloud-init and this instance.\n" == operator.render(*ROLES).output
+
+
+def test_a_handler_that_pins_does_not_run_by_itself(operator: Operator, tmp_path: Path) -> None:
+    """Without a pin, or without a store, the handler runs with --run only, and nothing is pinned by it."""
+    assert (1, REFUSED) == (operator.render(*ROLES).exit_code, operator.render(*ROLES).output)
+    assert "postfix" in operator.render(*ROLES, "--run").output
+    assert not (tmp_path / "pins.db").exists()
+    make_table(operator.url)
+    assert REFUSED == operator.render(*ROLES).output
+
+
+def test_a_pin_that_cannot_be_read_is_an_error(operator: Operator) -> None:
+    """A pin with another key is an error, and the handler does not run."""
+    operator.pin({}, Fernet.generate_key().decode())
+    assert (
+        f"vendorsrv: instance {INSTANCE}, handler mailserver:cloud-init: the pinned answer cannot be decrypted\n"
+        == operator.render(*ROLES, "--run").output
+    )
