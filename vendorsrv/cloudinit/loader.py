@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from functools import lru_cache
@@ -14,7 +15,9 @@ import yaml
 LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SCANNER: Final = getattr(yaml, "CLoader", yaml.Loader)
 #: Whatever the two read differently has one of these.
-SUSPECTS: Final = ("\t", "?", "\ufeff")
+SUSPECTS: Final = re.compile(r"[\t?\ufeff]|(?:^|[\r\x85\u2028\u2029])%|[|>][-+\d]*#|!(?=[\s,\]}]|\Z)", re.MULTILINE)
+#: A comment without a space before it, in the header of a block scalar.
+CLOSE_COMMENT: Final = re.compile(r"[|>][-+\d]*#")
 #: The longest text that the pure parser reads in this process, which it holds up for 5 ms for 1,000 characters.
 IN_PROCESS: Final = 4096
 #: Seconds that it may take for a longer one, in a process of its own: enough for a megabyte and a half.
@@ -26,7 +29,7 @@ try:
     read = yaml.load(sys.stdin.buffer.read().decode(), yaml.SafeLoader), None
 except yaml.MarkedYAMLError as error:
     read = None, error.problem_mark.line + 1
-except (yaml.YAMLError, ValueError, RecursionError):
+except Exception:
     read = None, 0
 pickle.dump(read, sys.stdout.buffer)
 """
@@ -47,7 +50,7 @@ class InvalidYAML(Exception):
 def load(text: str) -> Any:
     """Return a text's value, or an InvalidYAML; recent results are cached."""
     loaded = load_by(LOADER, text)
-    if any(each in text for each in SUSPECTS) and (isinstance(loaded, InvalidYAML) or is_read_differently(text)):
+    if SUSPECTS.search(text) and (isinstance(loaded, InvalidYAML) or is_read_differently(text)):
         return load_by(yaml.SafeLoader, text) if len(text) <= IN_PROCESS else read_elsewhere(text)
     return loaded
 
@@ -57,7 +60,7 @@ def load_by(loader: Any, text: str) -> Any:
         return yaml.load(text, loader)  # noqa: S506 - a safe one
     except yaml.MarkedYAMLError as error:
         return InvalidYAML(error.problem_mark.line + 1 if error.problem_mark else None)
-    except (yaml.YAMLError, ValueError, RecursionError):  # a date that does not exist, say
+    except Exception:  # noqa: BLE001 - a date that does not exist is a ValueError, a wrong !!bool a KeyError
         return InvalidYAML()
 
 
@@ -65,19 +68,19 @@ def is_read_differently(text: str) -> bool:
     """Whether a text that libyaml reads has something that the pure parser may refuse, or take for something else.
 
     These are a tab between two tokens, one in a plain scalar or in the header of a block scalar, a ``?`` in a plain
-    scalar, and a byte order mark. (The pure parser also takes a tab at the start of a block scalar, which libyaml
-    refuses.)
+    scalar, a comment that follows the header of a block scalar closely, the tag ``!``, and a byte order mark. (The pure
+    parser also takes a tab at the start of a block scalar and unknown directives, which libyaml refuses.)
     """
     if "\ufeff" in text:
         return True
     end = 0
     for token in yaml.scan(text, Loader=SCANNER):
         first, last = token.start_mark.index, token.end_mark.index
-        if "\t" in text[end:first]:
+        if "\t" in text[end:first] or (isinstance(token, yaml.TagToken) and text[first:last] == "!"):
             return True
         if isinstance(token, yaml.ScalarToken) and token.style not in ("'", '"'):
             written = text[first:last] if token.plain else text[first:last].partition("\n")[0]
-            if "\t" in written or (token.plain and "?" in written):
+            if "\t" in written or ("?" in written if token.plain else CLOSE_COMMENT.match(written)):
                 return True
         end = max(end, last)
     return "\t" in text[end:]
