@@ -16,6 +16,7 @@ test | debootstrap | command -v debootstrap | makes the chroot in which all stag
 test | wrk | command -v wrk | drives the contenders of the benchmarks
 test | valgrind | command -v valgrind | counts the instructions of a request
 test | haproxy | command -v haproxy | stands before two hosts, as in a cloud
+test | pgbouncer | command -v pgbouncer | stands between the pins and PostgreSQL, as in a cloud
 test | iproute2 | command -v ip | makes those hosts: network namespaces
 "
 

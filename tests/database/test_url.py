@@ -44,6 +44,10 @@ def test_libpq_options_reach_asyncpg() -> None:
         ("planted", "not a database URL such as sqlite:////var/lib/x.db"),
         ("mysql://h:planted/d", "not a database URL such as sqlite:////var/lib/x.db"),
         ("mysql://[::1/d", "not a database URL such as sqlite:////var/lib/x.db"),
+        (
+            "postgresql://h/d?statement_cache_size=planted",
+            "statement_cache_size must be a whole number, 0 or more",
+        ),
         ("oracle://planted/d", "oracle is not one of sqlite, postgresql, mysql, mariadb"),
         ("sqlite:///x.db?mode=planted", "unknown option mode in the URL; SQLite takes none"),
         (

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from vendorsrv.concurrency import PrioritySemaphore, mark_retrieved
 from vendorsrv.database.connections import Connections
 from vendorsrv.database.drivers import DriverError, RowQuery, errors_of
+from vendorsrv.database.url import STATEMENT_CACHE
 from vendorsrv.errors import ConfigError
 
 LOG = logging.getLogger(__name__)
@@ -89,8 +90,11 @@ class Database:
         options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "hide_parameters": True}
         if not self.in_memory:
             options |= {"pool_size": POOL, "max_overflow": 0, "pool_timeout": self.timeout, "pool_use_lifo": True}
+        url = self.url.difference_update_query([STATEMENT_CACHE])
+        if (size := self.url.query.get(STATEMENT_CACHE)) is not None:
+            options["connect_args"] = arguments_of(int(str(size)))
         try:
-            engine = create_async_engine(self.url, **options)
+            engine = create_async_engine(url, **options)
         except ModuleNotFoundError as error:
             driver = self.url.get_driver_name()
             raise ConfigError(
@@ -194,6 +198,17 @@ class Database:
     async def attempt(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with self.connections.one() as connection:
             return await work(connection)
+
+
+def arguments_of(statement_cache_size: int) -> dict[str, Any]:
+    """Return how asyncpg, and SQLAlchemy's dialect for it, have to connect for this size of their caches.
+
+    Without a cache statements have no names: PostgreSQL keeps such a one only for what follows at once, which PgBouncer
+    sends to the same session.
+    """
+    arguments: dict[str, Any] = {STATEMENT_CACHE: statement_cache_size}
+    arguments |= {"prepared_statement_cache_size": statement_cache_size}
+    return arguments if statement_cache_size else arguments | {"prepared_statement_name_func": lambda: ""}
 
 
 def is_locked(error: DBAPIError) -> bool:

@@ -15,7 +15,9 @@ DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "mysql": "asyn
 
 #: The options of a URL that each driver takes. asyncpg reads libpq's options from a DSN, and sends others to the server
 #: as settings of the session.
-ASYNCPG: Final = frozenset({"host", "port", "ssl", "prepared_statement_cache_size"})
+ASYNCPG: Final = frozenset({"host", "port", "ssl", "prepared_statement_cache_size", "statement_cache_size"})
+#: Of asyncpg: 0 for PgBouncer in transaction mode, where the next statement may meet another session of the server.
+STATEMENT_CACHE: Final = "statement_cache_size"
 ASYNCMY: Final = frozenset(
     {"charset", "init_command", "ssl_ca", "ssl_capath", "ssl_cert", "ssl_check_hostname", "ssl_cipher", "ssl_key"}
 ) | {"unix_socket", "use_unicode"}
@@ -49,6 +51,8 @@ def async_url(connection: str) -> URL:
 
 def url_for_asyncpg(url: URL) -> URL:
     own = {name: value for name, value in url.query.items() if name in ASYNCPG}
+    if not str(own.get(STATEMENT_CACHE, 0)).isdecimal():
+        raise ConfigError(f"[database] connection: {STATEMENT_CACHE} must be a whole number, 0 or more")
     of_libpq = {name: value for name, value in url.query.items() if name not in ASYNCPG}
     if of_libpq:
         own["dsn"] = f"postgresql://?{urlencode(sorted(of_libpq.items()), doseq=True)}"
