@@ -17,8 +17,9 @@ from vendorsrv.handler import COMMON_OPTIONS, Handler, OnError
 from vendorsrv.peers.addresses import Network, parse_network
 
 GROUP: Final = "vendorsrv"
-
-#: The environment variable with the path of the configuration, for the workers.
+#: One file, or several of which the later ones override the earlier ones.
+ConfigFiles = str | Path | Sequence[str | Path]
+#: The environment variable with the paths of the configuration, for the workers, a line each.
 CONFIG_FILE_VARIABLE: Final = "VENDORSRV_CONFIG_FILE"
 #: The environment variable with the directory of the workers' metrics.
 METRICS_VARIABLE: Final = "VENDORSRV_METRICS_DIRECTORY"
@@ -28,9 +29,8 @@ STARTUP_FAILURE: Final = 3
 
 def default_state_path() -> str:
     """Return the system's directory for root, and the user's own for others (XDG)."""
-    if os.geteuid() == 0:
-        return "/var/lib/vendorsrv"
-    return str(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "vendorsrv")
+    own = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "vendorsrv"
+    return "/var/lib/vendorsrv" if os.geteuid() == 0 else str(own)
 
 
 OPTIONS: Final = (
@@ -177,8 +177,8 @@ class Settings:
     include_hosts: Sequence[str]
 
     @classmethod
-    def from_file(cls, path: str | Path) -> Settings:
-        """Read a configuration file; environment variables (``OS_VENDORSRV__PORT``) override it, as in oslo.config.
+    def from_file(cls, path: ConfigFiles) -> Settings:
+        """Read a configuration; environment variables (``OS_VENDORSRV__PORT``) override it, as in oslo.config.
 
         :raises ConfigError: the file cannot be read, or some of its values are wrong; the text names all of them.
         """
@@ -205,17 +205,18 @@ class Settings:
             found, wrong = read(conf, section, options)
             values |= found
             problems += wrong
-        values["handlers"] = tuple(values["handlers"])
-        values["trusted_proxies"] = tuple(values["trusted_proxies"])
+        values |= {name: tuple(values[name]) for name in ("handlers", "trusted_proxies")}
         values["database"] = values.pop("connection") or f"sqlite:///{Path(values['state_path']) / 'pins.db'}"
         return cls(conf=conf, **values), problems
 
 
-def open_config(path: str | Path) -> cfg.ConfigOpts:
-    """Parse a configuration file into a private ConfigOpts; no option is read yet.
+def files_of(path: ConfigFiles) -> list[str]:
+    """Return the paths of a configuration, the one that overrides the others last."""
+    return [str(path)] if isinstance(path, str | Path) else list(map(str, path))
 
-    :raises ConfigError: the file does not exist, cannot be read, or is not an INI file.
-    """
+
+def open_config(path: ConfigFiles) -> cfg.ConfigOpts:
+    """Parse a configuration as :func:`parse_into` does, into a private ConfigOpts; no option is read yet."""
     conf = cfg.ConfigOpts()
     conf.register_opts(OPTIONS, group=GROUP)
     log.register_options(conf)
@@ -223,22 +224,23 @@ def open_config(path: str | Path) -> cfg.ConfigOpts:
     return conf
 
 
-def parse_into(conf: cfg.ConfigOpts, path: str | Path, project: str) -> None:
-    """Parse one file into a ConfigOpts, without oslo.config's default files.
+def parse_into(conf: cfg.ConfigOpts, path: ConfigFiles, project: str) -> None:
+    """Parse files into a ConfigOpts, without oslo.config's default files.
 
     :param project: the program's name for oslo.config.
-    :raises ConfigError: the file does not exist, cannot be read, or is not an INI file; the text names the line and
+    :raises ConfigError: a file does not exist, cannot be read, or is not an INI file; the text names the line and
         does not quote it, since it may contain a password.
     """
+    files = files_of(path)
     try:
-        conf(args=[], project=project, default_config_files=[str(path)], default_config_dirs=[])
+        conf(args=[], project=project, default_config_files=files, default_config_dirs=[])
     except cfg.ConfigFileParseError as error:
-        line = getattr(error.__context__, "lineno", "?")
-        raise ConfigError(f"{path}: line {line} is neither a section nor an option") from None
-    except (cfg.ConfigFilesNotFoundError, cfg.ConfigFilesPermissionDeniedError, OSError):
-        raise ConfigError(f"{path} does not exist or cannot be read") from None
+        place = f"{error.config_file}: line {getattr(error.__context__, 'lineno', '?')}"
+        raise ConfigError(f"{place} is neither a section nor an option") from None
+    except (cfg.ConfigFilesNotFoundError, cfg.ConfigFilesPermissionDeniedError, OSError) as error:
+        raise ConfigError(f"{getattr(error, 'config_files', files)[0]} does not exist or cannot be read") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not a text file in UTF-8") from None
+        raise ConfigError(f"{' '.join(files)} is not a text file in UTF-8") from None
 
 
 class Problem(NamedTuple):
@@ -266,7 +268,7 @@ def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[
     for option in options:
         conf.register_opt(option, group=group)
         try:
-            values[option.dest] = conf[group][option.dest]
+            value = values[option.dest] = conf[group][option.dest]
         except ValueError as error:
             # oslo.config's reason quotes the value.
             reason = "not a valid value" if option.secret else str(error).rpartition(" is not valid: ")[2]
@@ -275,7 +277,6 @@ def read(conf: cfg.ConfigOpts, group: str, options: Iterable[cfg.Opt]) -> tuple[
             # Their text quotes what follows the $, which may be part of a password.
             problems.append(Problem(group, option.dest, "contains an unescaped $; write $$"))
         else:
-            value = values[option.dest]
             if option.required and value is None:
                 problems.append(Problem(group, option.dest, f"required; {option.help or 'it has no default'}"))
             elif isinstance(value, float) and not math.isfinite(value):  # which passes every min and max
@@ -289,9 +290,8 @@ def read_handler(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Map
     :returns: the options of the handler's class as an object with frozen attributes, the declarations of the class that
         the operator overrides, and what is wrong with each unusable option.
     """
-    group = handler.section
-    values, problems = read(conf, group, handler.options)
-    common, common_problems = read(conf, group, COMMON_OPTIONS)
+    values, problems = read(conf, handler.section, handler.options)
+    common, common_problems = read(conf, handler.section, COMMON_OPTIONS)
     # No repr: options may be secrets, and a settings object may be logged.
     frozen = make_dataclass("HandlerSettings", values, frozen=True, repr=False)
     overrides = {name: value for name, value in common.items() if value is not None}

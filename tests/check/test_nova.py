@@ -174,9 +174,8 @@ def test_each_mistake_in_nova_conf_has_its_findings(tmp_path: Path, changes: dic
         (
             f"{TARGET}, http://127.0.0.1:9090/mailserver, http://user:planted@127.0.0.1/",
             (
-                "error: http://127.0.0.1:9090/mailserver has no name, and Nova skips it; "
-                "a comma in a URL must be written as %2C\n"
-                "error: http://127.0.0.1/ has no name, and Nova skips it; a comma in a URL must be written as %2C"
+                "error: http://127.0.0.1:9090/mailserver has no name, and Nova skips it; write NAME@URL\n"
+                "error: http://127.0.0.1/ has no name, and Nova skips it; write NAME@URL"
             ),
         ),
         (

@@ -27,6 +27,10 @@ def find_in_connections(
     """
     yield from find_unfilled(ini)
     yield from find_in_keystone(ini, authtoken, account.get("auth_url"), insecure=bool(account.get("insecure")))
+    for option in ("cafile", "certfile", "keyfile"):
+        path = account.get(option)
+        if path and not Path(path).is_file():
+            yield ini.error(f"{path} does not exist or cannot be read", authtoken, option)
     if settings.host in ANY_ADDRESS and not settings.cert_file:
         reason = "tokens and answers cross the network unencrypted, unless TLS ends in front of this server"
         yield ini.note(reason, GROUP, "host")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from oslo_config import cfg
 from oslo_config.iniparser import BaseParser, ParseError
 
 from vendorsrv.errors import ConfigError
+from vendorsrv.settings import ConfigFiles, files_of
 from vendorsrv.suggest import did_you_mean
 
 Severity = Literal["error", "warning", "note"]
@@ -43,22 +43,30 @@ class Finding:
 
 
 class IniFile(BaseParser):
-    """The line numbers of an INI file, read with oslo.config's own parser, which does not keep them.
+    """The line numbers of INI files, read with oslo.config's own parser, which does not keep them.
 
+    :ivar paths: of the files, of which the later ones override the earlier ones.
+    :ivar path: the last one.
     :ivar sections: the first line of each section, by its name as oslo.config compares it.
-    :ivar options: the lines of each option, by section and name; the last one is used.
+    :ivar options: the lines of each option in the last file that has it, by section and name; the last one is used.
     :ivar values: its last value.
+    :ivar files: the file of each option, and of each section, whose option is empty then.
     :ivar broken: an error for each line that is neither; oslo.config rejects such a file as a whole.
-    :raises ConfigError: the file cannot be read.
+    :raises ConfigError: a file cannot be read.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = str(path)
-        self.section = ""
+    def __init__(self, path: ConfigFiles) -> None:
+        self.paths = files_of(path)
         self.sections: dict[str, int] = {}
         self.options: dict[tuple[str, str], list[int]] = {}
         self.values: dict[tuple[str, str], str] = {}
+        self.files: dict[tuple[str, str], str] = {}
         self.broken: list[Finding] = []
+        for each in self.paths:
+            self.read(each)
+
+    def read(self, path: str) -> None:
+        self.path, self.section, self.lineno = path, "", 0
         try:
             with open(path) as file:
                 # The empty line ends the last value, so that every value ends before the current line.
@@ -83,14 +91,19 @@ class IniFile(BaseParser):
     def new_section(self, section: str) -> None:
         """Note a section; called by the parser."""
         self.section = section if section == "DEFAULT" else section.lower()
-        self.sections.setdefault(self.section, self.lineno)
+        if self.sections.setdefault(self.section, self.lineno) == self.lineno:
+            self.files.setdefault((self.section, ""), self.path)
 
     def assignment(self, key: str, value: list[str]) -> None:
         """Note an option; called by the parser at the line after its value."""
         line = self.lineno - len(value)
         if self.section:
-            self.options.setdefault((self.section, key), []).append(line)
-            self.values[self.section, key] = "\n".join(value)
+            place = self.section, key
+            if self.files.get(place) != self.path:
+                self.options[place] = []
+            self.files[place] = self.path
+            self.options[place].append(line)
+            self.values[place] = "\n".join(value)
         else:
             self.note_broken(line, "this option is before the first section")
 
@@ -107,11 +120,12 @@ class IniFile(BaseParser):
         """Return a finding about a section or one of its options."""
         variable = f"OS_{section}__{option}".upper()
         line = None if section is None else self.sections.get(section)
-        if section and option:
-            line = self.options.get((section, option), [line])[-1]
+        path = self.files.get((section or "", ""), self.path)
+        if section and option and (section, option) in self.options:
+            line, path = self.options[section, option][-1], self.files[section, option]
         if variable in os.environ:
             line, message = None, f"{message} (set by {variable})"
-        return Finding(severity, self.path, line, section, option, message)
+        return Finding(severity, path, line, section, option, message)
 
     def find_unknown(self, declared: Declared) -> Iterator[Finding]:
         """Yield a finding for each unknown option of the declared sections, and for each option that is set twice."""

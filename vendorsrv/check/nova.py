@@ -182,7 +182,8 @@ class Targets:
         for target in self.nova.values.get(TARGETS, ()):
             name, at, url = target.partition("@")
             if not at or "://" in name:
-                reason = f"{one_line(target)} has no name, and Nova skips it; a comma in a URL must be written as %2C"
+                cure = "write NAME@URL" if "://" in target else "a comma in a URL must be written as %2C"
+                reason = f"{one_line(target)} has no name, and Nova skips it; {cure}"
                 yield self.error(reason)
                 continue
             for reason in self.check_name(name, names):

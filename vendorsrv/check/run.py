@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,7 +25,16 @@ from vendorsrv.handlers.registry import FoundHandler, build, find_clashes, find_
 from vendorsrv.peers.addresses import ANY_ADDRESS
 from vendorsrv.proxy.handler import Proxy
 from vendorsrv.proxy.options import find_exposed, is_loopback
-from vendorsrv.settings import GROUP, SECTIONS, Problem, Settings, parse_into, read, read_handler
+from vendorsrv.settings import (
+    GROUP,
+    SECTIONS,
+    ConfigFiles,
+    Problem,
+    Settings,
+    parse_into,
+    read,
+    read_handler,
+)
 from vendorsrv.suggest import did_you_mean
 from vendorsrv.telemetry.logs import quiet
 
@@ -44,7 +53,7 @@ HANDLER: Final = "handler:"
 PROXY: Final = "proxy:"
 
 
-def find_all(config_file: str | Path, nova_conf: str | Path | None = None, *, online: bool = False) -> list[Finding]:
+def find_all(config_file: ConfigFiles, nova_conf: str | Path | None = None, *, online: bool = False) -> list[Finding]:
     """Check a configuration, and Nova's side of it when its file is given.
 
     :param online: also ask Keystone, the database and the cache, if there are no errors.
@@ -82,7 +91,7 @@ class StartCheck(NamedTuple):
     pins: bool
 
 
-def before_start(config_file: str | Path) -> StartCheck:
+def before_start(config_file: ConfigFiles) -> StartCheck:
     """Check a configuration as :func:`find_all` does, for a server that is about to start.
 
     :raises ConfigError: the file cannot be read.
@@ -97,9 +106,9 @@ def before_start(config_file: str | Path) -> StartCheck:
 
 
 def in_order(ini: IniFile, found: Iterable[Finding]) -> list[Finding]:
-    """Return the findings once each, sorted by file and line, the server's own file first."""
+    """Return the findings once each, sorted by file and line, the server's own files first."""
     once = dict.fromkeys(found)
-    order = [ini.path, *sorted({finding.file for finding in once} - {ini.path})]
+    order = [*ini.paths, *sorted({finding.file for finding in once} - {*ini.paths})]
     return sorted(once, key=lambda each: (order.index(each.file), each.line or 0))
 
 
@@ -111,7 +120,7 @@ class Check:
         self.nova = nova
         # Without oslo.log's options: an invalid value of one of them ends the process.
         self.conf = cfg.ConfigOpts()
-        parse_into(self.conf, ini.path, GROUP)
+        parse_into(self.conf, ini.paths, GROUP)
         self.settings, self.problems = Settings.usable(self.conf)
         self.handlers, self.not_loaded = find_enabled(self.settings)
         self.pinning: list[str] = []
@@ -134,7 +143,7 @@ class Check:
         account = read(self.conf, AUTHTOKEN, sections[AUTHTOKEN])[0]
         yield from find_in_connections(self.ini, self.settings, AUTHTOKEN, account)
         tls = list(find_in_tls(self.ini, self.settings))
-        yield from [*tls, *self.find_missing_files(account)]
+        yield from tls
         names = [each.handler.name for each in self.handlers]
         yield from find_in_policy(self.ini, self.conf, names, self.nova.ini if self.nova else None)
         if self.nova:
@@ -188,10 +197,12 @@ class Check:
         """Yield a warning when the file contains secrets and every user can read it."""
         secrets = [(section, option.dest) for section, each in sections.items() for option in each if option.secret]
         held = [place for place in secrets if place in self.ini.options]
-        if held and readable_by_others(self.ini.path):
-            section, option = min(held, key=self.ini.options.__getitem__)
-            reason = "this file contains a secret, and every user of this machine can read it"
-            yield self.ini.warning(reason, section, option)
+        for path in filter(readable_by_others, self.ini.paths):
+            there = [place for place in held if self.ini.files[place] == path]
+            if there:
+                section, option = min(there, key=self.ini.options.__getitem__)
+                reason = "this file contains a secret, and every user of this machine can read it"
+                yield self.ini.warning(reason, section, option)
 
     def located(self, problems: Iterable[Problem]) -> Iterator[Finding]:
         for problem in problems:
@@ -287,10 +298,3 @@ class Check:
         if not is_loopback(host):
             reason = "metrics have no token and no TLS; let only Prometheus reach it"
             yield self.ini.warning(reason, GROUP, "admin_host")
-
-    def find_missing_files(self, account: Mapping[str, object]) -> Iterator[Finding]:
-        """Yield an error for each file of the connection to Keystone that does not exist."""
-        for option in ("cafile", "certfile", "keyfile"):
-            path = account.get(option)
-            if path and not Path(str(path)).is_file():
-                yield self.ini.error(f"{path} does not exist or cannot be read", AUTHTOKEN, option)

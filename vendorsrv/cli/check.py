@@ -16,18 +16,19 @@ from rich.text import Text
 from vendorsrv.check.findings import Finding, Severity
 from vendorsrv.check.run import find_all
 from vendorsrv.cli.failure import InputError
+from vendorsrv.cli.options import config_file
 from vendorsrv.errors import ConfigError
 
 STYLES: Final[dict[Severity, str]] = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 @click.command()
-@click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
+@config_file
 @click.option("--nova-conf", metavar="FILE", help="Also check the nova.conf of a compute or metadata host.")
 @click.option("--online", is_flag=True, help="Also ask Keystone, the database and the cache.")
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")
-def check(config_file: str, nova_conf: str | None, online: bool, strict: bool, as_json: bool) -> NoReturn:
+def check(config_file: Sequence[str], nova_conf: str | None, online: bool, strict: bool, as_json: bool) -> NoReturn:
     """Check a configuration and report all findings in one run, without changing anything.
 
     Each finding is a line: FILE:LINE: error: [section] option: message. A note may be right, as behind a load balancer.

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vendorsrv.check.sample import render_sample
+from vendorsrv.cli.options import config_file
 from vendorsrv.errors import ConfigError
 from vendorsrv.handlers.registry import DECLARED, EnabledHandler, Registry, find
 from vendorsrv.nova.outcomes import table
@@ -28,10 +29,10 @@ HEADINGS: Final = (
 
 
 @click.command()
-@click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
+@config_file
 @click.option("--modes", is_flag=True, help="Show what happens to an instance when a handler fails.")
 @click.option("--json", "as_json", is_flag=True, help="Print the handlers as a JSON list.")
-def handlers(config_file: str, modes: bool, as_json: bool) -> None:
+def handlers(config_file: Sequence[str], modes: bool, as_json: bool) -> None:
     """Show the enabled handlers and their settings, with the overrides of the configuration."""
     settings = Settings.from_file(config_file)
     described = [describe(enabled, settings.conf) for enabled in Registry(settings).handlers.values()]

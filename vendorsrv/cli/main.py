@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Final
 
 import click
 
 from vendorsrv.cli.failure import Failure
+from vendorsrv.cli.options import config_file
 from vendorsrv.errors import ConfigError
 
 #: The module and the summary of each command; only the module of the called one is imported.
@@ -60,9 +62,9 @@ def main() -> None:
 
 
 @click.command()
-@click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
+@config_file
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes; overrides [vendorsrv] workers.")
-def serve(config_file: str, workers: int | None) -> None:
+def serve(config_file: Sequence[str], workers: int | None) -> None:
     """Run the server until SIGTERM or Ctrl-C; SIGHUP reloads the configuration.
 
     The checks of `vendorsrv check` run first; with an error among their findings the server does not start.

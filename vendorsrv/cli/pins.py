@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, TypeVar
 import click
 from rich.console import Console
 
+from vendorsrv.cli.options import config_file
 from vendorsrv.database.schema import SCHEMA
 from vendorsrv.errors import ConfigError
 from vendorsrv.pins.admin import PinAdmin, Rotation, describe, open_admin, upgrade_pins
@@ -30,7 +31,6 @@ T = TypeVar("T")
 HEADINGS: Final = ("instance", "handler", "pinned at", "stored")
 SECONDS: Final = {"": 86_400.0, "d": 86_400.0, "h": 3_600.0}
 
-config_file = click.option("--config-file", required=True, metavar="FILE", help="The server's INI file.")
 of_handler = click.option("--handler", metavar="NAME", help="Only pins of this handler.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the pins as a JSON list.")
 
@@ -50,7 +50,7 @@ def db() -> None:
 
 @db.command()
 @config_file
-def upgrade(config_file: str) -> None:
+def upgrade(config_file: Sequence[str]) -> None:
     """Create the table of pins, or upgrade it to the schema of this version."""
     settings = Settings.from_file(config_file)
     with quiet():
@@ -69,7 +69,7 @@ def pins() -> None:
 @click.option("--after", metavar="INSTANCE", default="", help="Continue after this instance.")
 @of_handler
 @as_json
-def list_pins(config_file: str, limit: int, after: str, handler: str | None, as_json: bool) -> None:
+def list_pins(config_file: Sequence[str], limit: int, after: str, handler: str | None, as_json: bool) -> None:
     """List the pins by instance, without their answers."""
     rows, more = work(config_file, lambda admin: admin.page(limit, after, handler))
     listed = [describe(row) for row in rows]
@@ -87,7 +87,7 @@ def list_pins(config_file: str, limit: int, after: str, handler: str | None, as_
 @of_handler
 @click.option("--answer", "with_answer", is_flag=True, help="Also show the answer, which may be secret.")
 @as_json
-def show_pin(config_file: str, instance: str, handler: str | None, with_answer: bool, as_json: bool) -> None:
+def show_pin(config_file: Sequence[str], instance: str, handler: str | None, with_answer: bool, as_json: bool) -> None:
     """Show the pins of an instance."""
 
     async def read(admin: PinAdmin) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def show_pin(config_file: str, instance: str, handler: str | None, with_answer: 
 @click.argument("instances", nargs=-1, required=True, metavar="INSTANCE...")
 @of_handler
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def forget(config_file: str, instances: Sequence[str], handler: str | None, yes: bool) -> None:
+def forget(config_file: Sequence[str], instances: Sequence[str], handler: str | None, yes: bool) -> None:
     """Delete the pins of instances, on all hosts at once; the next call runs the handler again."""
 
     async def forget_found(admin: PinAdmin) -> list[Row]:
@@ -136,7 +136,7 @@ def forget(config_file: str, instances: Sequence[str], handler: str | None, yes:
 @pins.command()
 @config_file
 @click.argument("path", metavar="[FILE]", default="-")
-def export(config_file: str, path: str) -> None:
+def export(config_file: Sequence[str], path: str) -> None:
     """Write all pins, decrypted, as lines of JSON to FILE (mode 600) or standard output."""
 
     async def write(admin: PinAdmin) -> int:
@@ -153,7 +153,7 @@ def export(config_file: str, path: str) -> None:
 @pins.command("import")
 @config_file
 @click.argument("file", type=click.File("rb"))
-def load(config_file: str, file: BinaryIO) -> None:
+def load(config_file: Sequence[str], file: BinaryIO) -> None:
     """Import the pins of an export FILE (- for standard input); existing pins stay as they are."""
     new, there = work(config_file, lambda admin: admin.load(file))
     click.echo(f"{count(new, 'pin')} imported, {there} existed already")
@@ -162,7 +162,7 @@ def load(config_file: str, file: BinaryIO) -> None:
 @pins.command()
 @config_file
 @click.option("--older-than", callback=read_age, required=True, metavar="AGE", help="Days (30, 30d) or hours (12h).")
-def purge(config_file: str, older_than: float) -> None:
+def purge(config_file: Sequence[str], older_than: float) -> None:
     """Delete all pins of a certain age, in small batches, whether or not their instances still exist."""
     deleted = work(config_file, lambda admin: purge_pins(admin.store, older_than))
     click.echo(f"{count(deleted, 'pin')} deleted")
@@ -170,7 +170,7 @@ def purge(config_file: str, older_than: float) -> None:
 
 @pins.command()
 @config_file
-def rotate(config_file: str) -> None:
+def rotate(config_file: Sequence[str]) -> None:
     """Encrypt every answer with the newest key, with allow_plain also plain ones; servers need not stop."""
     rotation: Rotation = work(
         config_file, lambda admin: admin.rotate(lambda seen: click.echo(f"{seen} pins so far", err=True))
@@ -185,7 +185,7 @@ def rotate(config_file: str) -> None:
     sys.exit(bool(rotation.unreadable))
 
 
-def work(config_file: str, task: Callable[[PinAdmin], Awaitable[T]]) -> T:
+def work(config_file: Sequence[str], task: Callable[[PinAdmin], Awaitable[T]]) -> T:
     """Run a task with the pins, without the drivers' log lines on the terminal."""
     settings = Settings.from_file(config_file)
 

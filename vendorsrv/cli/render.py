@@ -33,7 +33,9 @@ FILE = click.Path(path_type=Path)
 
 @click.command(short_help="Show what an instance's cloud-init would get.")
 @click.argument("handlers", metavar="HANDLER...", nargs=-1, required=True)
-@click.option("--config-file", metavar="FILE", help="The server's INI file; by default sample values.")
+@click.option(
+    "--config-file", multiple=True, metavar="FILE", help="The server's INI file or files; by default sample values."
+)
 @click.option("--payload", type=FILE, help="A JSON file with Nova's body; by default that of an invented instance.")
 @click.option("--boot-roles", metavar="A,B", help="Roles of the user who boots the instance, separated by commas.")
 @click.option("--hostname", help="The instance's short host name.")
@@ -69,7 +71,7 @@ def render(handlers: tuple[str, ...], run: bool, check: bool, as_json: bool, **o
     sys.exit(1 if verdict and verdict.problems else 0)
 
 
-async def answer_of(names: Sequence[str], config_file: str | None, payload: bytes, *, run: bool) -> str | None:
+async def answer_of(names: Sequence[str], config_file: Sequence[str], payload: bytes, *, run: bool) -> str | None:
     """Build and open the handlers, and return their joined answer.
 
     :param run: whether handlers that pin may run with the server's configuration, where they have side effects.

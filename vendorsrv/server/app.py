@@ -268,7 +268,7 @@ def from_environment() -> Application:
     :raises SystemExit: the configuration became unusable; the reason is logged.
     """
     try:
-        settings = Settings.from_file(os.environ[CONFIG_FILE_VARIABLE])
+        settings = Settings.from_file(os.environ[CONFIG_FILE_VARIABLE].split("\n"))
         set_up_logging(settings.conf)
         application = create_app(settings)
         if directory := os.environ.get(METRICS_VARIABLE):

@@ -19,7 +19,7 @@ from vendorsrv.errors import ConfigError
 from vendorsrv.peers.connections import raise_file_limit
 from vendorsrv.server.protocol import Protocol
 from vendorsrv.server.supervisor import FORK, Supervisor
-from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, Settings
+from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, ConfigFiles, Settings, files_of
 from vendorsrv.telemetry.logs import quiet, set_up_logging
 from vendorsrv.telemetry.shared_counts import metrics_directory
 
@@ -90,7 +90,7 @@ def listen_for_admin(host: str, port: int) -> socket:
     return listener
 
 
-def check_apart(config_file: str) -> StartCheck:
+def check_apart(config_file: ConfigFiles) -> StartCheck:
     """Check a configuration in a process of its own: each worker shall import the handlers' code anew.
 
     :raises ConfigError: the file cannot be read, or a handler ended the process.
@@ -105,7 +105,7 @@ def check_apart(config_file: str) -> StartCheck:
         with ours:
             found: StartCheck | ConfigError = ours.recv()
     except EOFError:
-        raise ConfigError(f"{config_file}: a handler ended the process that checks it") from None
+        raise ConfigError(f"{' '.join(files_of(config_file))}: a handler ended the process that checks it") from None
     finally:
         process.join()
     if isinstance(found, ConfigError):
@@ -113,7 +113,7 @@ def check_apart(config_file: str) -> StartCheck:
     return found
 
 
-def send_verdict(config_file: str, connection: Connection) -> None:
+def send_verdict(config_file: ConfigFiles, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the supervisor says that it was interrupted
     try:
         verdict = before_start(config_file)
@@ -128,8 +128,8 @@ def send_verdict(config_file: str, connection: Connection) -> None:
         connection.send(error)
 
 
-def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP brings up new workers with the file as it is then, one by one.
+def serve(config_file: ConfigFiles, workers: int | None = None, *, pins: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP brings up new workers with the files as they are then, one by one.
 
     One worker has a supervisor too: it is what reloads it, and replaces it when it dies.
 
@@ -140,7 +140,7 @@ def serve(config_file: str, workers: int | None = None, *, pins: bool = False) -
     settings = Settings.from_file(config_file)
     set_up_logging(settings.conf)
     raise_file_limit()
-    os.environ[CONFIG_FILE_VARIABLE] = os.path.abspath(config_file)
+    os.environ[CONFIG_FILE_VARIABLE] = "\n".join(map(os.path.abspath, files_of(config_file)))
     config = uvicorn_config(settings, "vendorsrv.server.app:from_environment", workers or settings.workers)
     sockets = listen(settings, config)
     import_module("vendorsrv.server.app")  # once, for all workers
