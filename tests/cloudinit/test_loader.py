@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from vendorsrv.cloudinit import loader
 from vendorsrv.cloudinit.guard import Guard
 from vendorsrv.cloudinit.loader import IN_PROCESS, InvalidYAML, load
+from vendorsrv.cloudinit.text import LateCheck
 from vendorsrv.errors import CloudInitError
 
 WHAT = "the answer for cloud-init"
@@ -75,10 +79,29 @@ def test_a_value_that_its_tag_does_not_allow_is_refused(value: str, after: str) 
         Guard().check_answer(f"#cloud-config\na: {value}\n{after}", "x")
 
 
-def test_a_text_that_cloud_init_needs_long_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text that is not read in time is refused."""
-    monkeypatch.setattr(loader, "TIMEOUT", 0.001)
-    assert isinstance(load(f"a: [b, c?d]\nx: 1\n{LONG}"), InvalidYAML)
+def test_a_text_that_is_not_read_in_time_is_read_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that is not read in time is no invalid one: it is 504, and answered when there is more time."""
+    text = f"#cloud-config\nhostname: who?\n{LONG}"
+    with monkeypatch.context() as patched:
+        patched.setattr(loader, "TIMEOUT", 0.001)
+        with pytest.raises(LateCheck, match=r"^the answer for cloud-init could not be checked in time$"):
+            Guard().check_answer(text, "x")
+    assert text == Guard().check_answer(text, "x")
+
+
+def test_a_check_ends_with_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that reads a long text is ended at the request's deadline, and the guard is free for the next."""
+    monkeypatch.setattr(loader, "PURE", "import time\ntime.sleep(60)\n")
+    text = f"#cloud-config\nhostname: why?\n{LONG}"
+
+    async def work() -> tuple[str, str]:
+        guard, began = Guard(), time.monotonic()
+        with pytest.raises(LateCheck):
+            await guard.check(len(text), began + 0.2, guard.check_answer, text, "x")
+        answer = await guard.check(IN_PROCESS + 1, began + 30, guard.check_answer, "#!/bin/sh\n", "x")
+        return answer, "in time" if time.monotonic() < began + 30 else "late"
+
+    assert ("#!/bin/sh\n", "in time") == asyncio.run(work())
 
 
 #: Of these, all differences between the two parsers were found.

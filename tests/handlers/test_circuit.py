@@ -11,7 +11,7 @@ from tests.support.limiting import Held, enter, fail, limiter
 from tests.support.serving import run
 from vendorsrv import NotYet, ServiceUnavailable, errors
 from vendorsrv.answer import UnusableAnswer
-from vendorsrv.cloudinit.guard import LateCheck
+from vendorsrv.cloudinit.text import LateCheck
 from vendorsrv.handlers.runner import UnexpectedError
 
 OPEN = (503, "handler mail keeps failing; retry in 10 seconds")

@@ -9,24 +9,27 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from threading import Lock
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from cachetools import LRUCache
 
+from vendorsrv.cloudinit.loader import UNTIL
 from vendorsrv.cloudinit.mime import UNKNOWN, join, numbered, read, to_json
 from vendorsrv.cloudinit.parts import Part
 from vendorsrv.cloudinit.text import (
     BYTE_ORDER_MARK,
     ON_LOOP,
+    LateCheck,
     check_config,
     check_script,
     check_surrogates,
     check_syntax,
     check_template,
 )
-from vendorsrv.errors import CloudInitError, HandlerTimeout
+from vendorsrv.errors import CloudInitError
 
 T = TypeVar("T")
 WHAT: Final = "the answer for cloud-init"
@@ -46,10 +49,6 @@ REJECTED: Final = {
 #: What can make a short text a large one: YAML's anchors, whose aliases repeat them, also in a JSON string, and MIME
 #: messages, whose parts may be compressed or hide an anchor by their encoding.
 GROWING: Final = re.compile(r"(?:^|[\s\[{,:]|\\[nrt])&[^\s&]|mime-version:", re.IGNORECASE)
-
-
-class LateCheck(HandlerTimeout):
-    """An answer could not be checked in time, which says nothing of its handler's or upstream's state."""
 
 
 class Guard:
@@ -76,8 +75,10 @@ class Guard:
         if size <= ON_LOOP:
             return check(*arguments)
         try:
+            context = copy_context()
+            context.run(UNTIL.set, deadline)
             async with asyncio.timeout(deadline - time.monotonic()):
-                return await asyncio.get_running_loop().run_in_executor(self.executor, check, *arguments)
+                return await asyncio.get_running_loop().run_in_executor(self.executor, context.run, check, *arguments)
         except TimeoutError:
             raise LateCheck(f"{WHAT} could not be checked in time") from None
 

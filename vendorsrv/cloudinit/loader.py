@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import re
 import subprocess
 import sys
+import time
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Final
 
@@ -25,6 +28,8 @@ CLOSE_COMMENT: Final = re.compile(r"[|>][-+\d]*#")
 IN_PROCESS: Final = 4096
 #: Seconds that it may take for a longer one, in a process of its own: enough for a megabyte and a half.
 TIMEOUT: Final = 10.0
+#: When it has to be done, on the monotonic clock.
+UNTIL: Final[ContextVar[float]] = ContextVar("until", default=math.inf)
 #: It writes the value, or the line of an error.
 PURE: Final = """\
 import pickle, sys, yaml
@@ -51,7 +56,10 @@ class InvalidYAML(Exception):
 
 @lru_cache(maxsize=64)
 def load(text: str) -> Any:
-    """Return a text's value, or an InvalidYAML; recent results are cached."""
+    """Return a text's value, or an InvalidYAML; recent results are cached.
+
+    :raises TimeoutError: it could not be read by :data:`UNTIL`.
+    """
     loaded = load_by(LOADER, text)
     if any(each.search(text) for each in SUSPECTS) and (isinstance(loaded, InvalidYAML) or is_read_differently(text)):
         return load_by(yaml.SafeLoader, text) if len(text) <= IN_PROCESS else read_elsewhere(text)
@@ -90,11 +98,15 @@ def is_read_differently(text: str) -> bool:
 
 
 def read_elsewhere(text: str) -> Any:
-    """Let the pure parser read a text in a process of its own, as it would hold up all requests here."""
+    """Let the pure parser read a text in a process of its own, as it would hold up all requests here.
+
+    :raises TimeoutError: it took too long, or had too little memory.
+    """
     command = [sys.executable, "-I", "-c", PURE]
+    seconds = min(TIMEOUT, UNTIL.get() - time.monotonic())
     try:
-        done = subprocess.run(command, input=text.encode(), stdout=subprocess.PIPE, check=True, timeout=TIMEOUT)
-    except subprocess.SubprocessError:  # it took too long, or had too little memory
-        return InvalidYAML()
+        done = subprocess.run(command, input=text.encode(), stdout=subprocess.PIPE, check=True, timeout=seconds)
+    except subprocess.SubprocessError:
+        raise TimeoutError from None
     value, line = pickle.loads(done.stdout)  # noqa: S301 - our own program has written it
     return value if line is None else InvalidYAML(line or None)

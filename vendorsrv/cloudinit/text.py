@@ -14,7 +14,7 @@ from jinja2 import Environment, TemplateSyntaxError
 
 from vendorsrv.cloudinit.loader import InvalidYAML, load
 from vendorsrv.cloudinit.schema import find_fatal, find_violations
-from vendorsrv.errors import CloudInitError
+from vendorsrv.errors import CloudInitError, HandlerTimeout
 
 LOG: Final = logging.getLogger(__name__)
 BYTE_ORDER_MARK: Final = "\ufeff"
@@ -50,6 +50,10 @@ HEADERS: Final = {
     "#include": "text/x-include-url",
     "#!": "text/x-shellscript",
 }
+
+
+class LateCheck(HandlerTimeout):
+    """An answer could not be checked in time, which says nothing of its handler's or upstream's state."""
 
 
 def type_of(text: str) -> str | None:
@@ -110,8 +114,12 @@ def load_config(text: str, what: str) -> dict[str, Any]:
     """Return the mapping of a ``#cloud-config``, parsed as cloud-init does; recent results are cached.
 
     :raises CloudInitError: it is not valid YAML or not a mapping; cloud-init would ignore it with a warning.
+    :raises LateCheck: it was not parsed in time.
     """
-    loaded = load(text)
+    try:
+        loaded = load(text)
+    except TimeoutError:
+        raise LateCheck(f"{what} could not be checked in time") from None
     if isinstance(loaded, InvalidYAML):
         place = f" (line {loaded.line})" if loaded.line else ""
         raise CloudInitError(f"{what} is not valid YAML{place}; cloud-init would ignore it")

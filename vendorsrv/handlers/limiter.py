@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from vendorsrv.answer import UnusableAnswer
-from vendorsrv.cloudinit.guard import LateCheck
+from vendorsrv.cloudinit.text import LateCheck
 from vendorsrv.errors import (
     Busy,
     CircuitOpen,
