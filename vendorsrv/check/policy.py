@@ -14,7 +14,6 @@ from oslo_config import cfg
 from vendorsrv.auth.policy import ASK, Policy, credentials, rule_name
 from vendorsrv.check.findings import Finding, IniFile, Severity
 from vendorsrv.errors import ConfigError
-from vendorsrv.nova.credentials import NOVA_GROUP, open_nova_conf
 from vendorsrv.proxy.options import is_loopback
 from vendorsrv.request import Caller
 from vendorsrv.settings import read
@@ -125,6 +124,9 @@ def explain_unused(name: str, known: Collection[str]) -> tuple[Severity, str]:
 
 def find_in_project(nova: IniFile) -> Iterator[Finding]:
     """Yield a warning if the role admin in the project of Nova's account is not enough for the default rule."""
+    # It imports openstacksdk, which a starting server does not need.
+    from vendorsrv.nova.credentials import NOVA_GROUP, open_nova_conf
+
     values, _ = read(open_nova_conf(nova.path), NOVA_GROUP, OF_PROJECT)
     project, *domains = (values.get(option.dest) for option in OF_PROJECT)
     domain = next(filter(None, domains), None)
