@@ -32,7 +32,8 @@ def options(*paths: Path) -> list[str]:
 
 
 def test_a_later_file_overrides_an_earlier_one(files: tuple[Path, Path]) -> None:
-    """The values of the last file are in force, and an option in both is no finding."""
+    """The values of the last file are in force; an option in both is no finding, nor a readable file without secrets."""
+    files[1].chmod(0o644)
     result = CliRunner().invoke(main, ["handlers", *options(*files)])
     assert "2.5 s (configured)" in result.stdout
     assert (0, "") == ((checked := CliRunner().invoke(main, ["check", *options(*files)])).exit_code, checked.output)

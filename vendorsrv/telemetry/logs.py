@@ -70,8 +70,7 @@ class HideSecrets(logging.Filter):
     """Take passwords and queries out of the URLs of an HTTP client's records."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(each if isinstance(each, int) else without_secrets(each) for each in record.args)
+        record.msg, record.args = without_secrets(record.getMessage()), ()
         return True
 
 
