@@ -32,7 +32,7 @@ def options(*paths: Path) -> list[str]:
 
 
 def test_a_later_file_overrides_an_earlier_one(files: tuple[Path, Path]) -> None:
-    """The values of the last file are in force; an option in both is no finding, nor a readable file without secrets."""
+    """The values of the last file are in force; an option in both is no finding, nor is one that others can read."""
     files[1].chmod(0o644)
     result = CliRunner().invoke(main, ["handlers", *options(*files)])
     assert "2.5 s (configured)" in result.stdout
