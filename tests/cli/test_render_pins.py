@@ -21,13 +21,18 @@ REFUSED = (
     "vendorsrv: handler mailserver pins its answers, and nothing is pinned for instance "
     f"{INSTANCE}; --run runs it, with all its side effects\n"
 )
+AWAY = (
+    "vendorsrv: the pin store does not answer (ConnectionRefusedError): "
+    "[Errno 111] Connect call failed ('127.0.0.1', 1)\n"
+)
 
 
 class Operator:
     """Renders the mail server with a server's configuration."""
 
-    def __init__(self, folder: Path) -> None:
-        sections = section("handler:mailserver", {"domain": "example.org"}) + section("pins", {"encryption_keys": KEY})
+    def __init__(self, folder: Path, **database: object) -> None:
+        sections = section("handler:mailserver", {"domain": "example.org"})
+        sections += section("pins", {"encryption_keys": KEY}) + section("database", database)
         self.config = str(write_config(folder, handlers="mailserver", sections=sections))
         self.payload = folder / "payload.json"
         self.payload.write_text(json.dumps({"instance-id": INSTANCE, "hostname": "web-1"}))
@@ -85,3 +90,11 @@ def test_a_pin_that_cannot_be_read_is_an_error(operator: Operator) -> None:
         f"vendorsrv: instance {INSTANCE}, handler mailserver:cloud-init: the pinned answer cannot be decrypted\n"
         == operator.render(*ROLES, "--run").output
     )
+
+
+def test_a_store_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
+    """With the database away nobody knows what is pinned: the handler does not run, with --run neither."""
+    operator = Operator(tmp_path, connection="postgresql://me:planted@127.0.0.1:1/pins")
+    for options in (ROLES, (*ROLES, "--run")):
+        result = operator.render(*options)
+        assert (1, AWAY) == (result.exit_code, result.output)

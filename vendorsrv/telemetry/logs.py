@@ -31,6 +31,9 @@ BETWEEN_LINES: Final = 1.0
 #: The form of request ids that oslo.context creates and other services forward; anything else is not logged.
 WELL_FORMED: Final = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
+#: Loggers of HTTP clients.
+CLIENTS: Final = ("httpx", "httpcore", "urllib3", "requests", "keystoneauth")
+
 # %r, since the path and the error can contain characters that a client chose.
 LINE: Final = "%s %r %s %s ms peer=%s caller=%s handler=%s instance=%s error=%r"
 
@@ -67,27 +70,27 @@ class AddRequestIds(logging.Filter):
 
 
 class HideSecrets(logging.Filter):
-    """Take passwords and queries out of the URLs of an HTTP client's records."""
+    """Take passwords and queries out of the URLs of HTTP clients' records; at debug level those have headers as well.
+
+    It stands on the handlers: a logger's filter does not see the records of the loggers below it.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = without_secrets(record.getMessage()), ()
+        if record.name.startswith(CLIENTS):
+            record.msg, record.args = without_secrets(record.getMessage()), ()
         return True
-
-
-#: One for all, so that a second set-up adds none.
-HIDE_SECRETS: Final = HideSecrets()
 
 
 def set_up_logging(conf: cfg.ConfigOpts) -> None:
     """Configure logging from oslo.log's options of an open configuration."""
-    log.set_defaults(default_log_levels=[*log.get_default_log_levels(), "httpx=WARN"])  # a line for each request
+    # httpx logs a line for each request, httpcore all headers of each response.
+    log.set_defaults(default_log_levels=[*log.get_default_log_levels(), "httpx=WARN", "httpcore=WARN"])
     log.setup(conf, "vendorsrv")
-    for name in ("httpx", "urllib3.connectionpool"):
-        logging.getLogger(name).addFilter(HIDE_SECRETS)
     root = logging.getLogger()
     root.handlers[:] = map(faster_handler, root.handlers)
     for handler in root.handlers:
         handler.addFilter(AddRequestIds())
+        handler.addFilter(HideSecrets())
         handler.setFormatter(faster_formatter(handler.formatter))
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import Final
 
-#: What a URL has before its host, and after its path.
-USER: Final = re.compile(r"://[^\s'\"/]*@")
-QUERY: Final = re.compile(r"(/[^\s?'\"]*)\?[^\s'\")]+")
+#: What a URL has before its host, and after its path; a user's password may have been written as it is, not quoted.
+USER: Final = re.compile(r"://(?:[^\s'\"]*|[^\s'\"/@:\[]*:(?!\d+(?:[^\d@]|$))[^\n]*?)@")
+QUERY: Final = re.compile(r"(/[^\s?'\"]*)\?\S+?(?=['\")\]}>,;.]*(?:\s|$))")
 
 
 def raised_at(error: BaseException, module: str = "") -> str:
