@@ -28,7 +28,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHE)/hypothesis
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: help install run unit test coverage compat bench bench-storm check format lock clean
+.PHONY: help install run cloud unit test test-cloud coverage compat bench bench-storm check format lock clean
 
 help: ## list the tasks
 	@sed -n 's/^\([a-z-]*\): [^#]*## \(.*\)/\1|\2/p' Makefile | \
@@ -42,6 +42,9 @@ run: $(STAMPS)/install ## set up and run the demo: a real Keystone, the server a
 	@echo "Running vendorsrv demo$(if $(ARGS), $(ARGS))" >&2
 	@trap : INT; $(BIN)/vendorsrv demo $(ARGS) || [ $$? -eq 130 ]  # Ctrl-C also interrupts this shell
 
+cloud: $(STAMPS)/cloud ## set up and run a whole OpenStack with the mail-server example (Ctrl-C stops it; ARGS=--help)
+	@trap : INT; $(BIN)/python -m tests.support.cloud $(ARGS) || [ $$? -eq 130 ]
+
 unit: $(STAMPS)/unit ## set up and run the unit tests, which need no service and a minute (ARGS=tests/cache)
 	@echo "Unit tests$(if $(ARGS),: $(ARGS))"
 	@sh scripts/unit.sh $(BIN)/python $(ARGS)
@@ -49,6 +52,10 @@ unit: $(STAMPS)/unit ## set up and run the unit tests, which need no service and
 test: $(STAMPS)/dev ## set up and run all tests, or some of them (ARGS=tests/cache)
 	@echo "Testing$(if $(ARGS), $(ARGS))"
 	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),sh scripts/test.sh $(BIN)/python)
+
+test-cloud: $(STAMPS)/cloud ## set up and run the tests with a whole OpenStack, or some of them (ARGS=tests/cloud/test_spec.py)
+	@echo "Testing with a whole OpenStack$(if $(ARGS),: $(ARGS))"
+	@$(BIN)/python -m pytest --cloud $(or $(ARGS),tests/cloud)
 
 coverage: $(STAMPS)/dev ## run all tests and require full coverage, or measure that of some (ARGS=tests/cache)
 	@mkdir -p $(CACHE)/coverage
@@ -93,6 +100,9 @@ lock: $(STAMPS)/uv ## remake requirements/*.txt from pyproject.toml (ARGS=--upgr
 
 clean: ## remove everything that these tasks made
 	@echo "Removing .venv, .cache and what Python and the tools left"
+	@for folder in .cache/cloud/*/; do \
+		[ ! -d "$$folder" ] || $(BIN)/python -m tests.support.cloud --remove --folder "$$folder"; \
+	done
 	@rm -rf .venv .cache dist .hypothesis .schemathesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -127,4 +137,10 @@ $(STAMPS)/dev: $(STAMPS)/install requirements/dev.txt scripts/debian-packages.sh
 	@echo "Installing the tests' peers and the checkers, as locked in requirements/dev.txt" >&2
 	@sh scripts/debian-packages.sh test "$(PYTHON)"
 	@$(UV) pip install --quiet --no-build-isolation --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+$(STAMPS)/cloud: $(STAMPS)/dev requirements/cloud.txt
+	@echo "Installing the rest of OpenStack, as locked in requirements/cloud.txt" >&2
+	@sh scripts/debian-packages.sh cloud "$(PYTHON)"
+	@$(UV) pip install --quiet --no-build-isolation --require-hashes --requirement requirements/cloud.txt
 	@touch $@

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian packages that `make` needs and that are missing: debian-packages.sh install|test [PYTHON]
+# Installs the Debian packages that `make` needs and that are missing: debian-packages.sh install|test|cloud [PYTHON]
 # It is silent when there is nothing to do, and without root it only says which command to run.
 set -eu
 
@@ -18,6 +18,7 @@ test | valgrind | command -v valgrind | counts the instructions of a request
 test | haproxy | command -v haproxy | stands before two hosts, as in a cloud
 test | pgbouncer | command -v pgbouncer | stands between the pins and PostgreSQL, as in a cloud
 test | iproute2 | command -v ip | makes those hosts: network namespaces
+cloud | rabbitmq-server | command -v rabbitmqctl | carries what Nova's services say to each other
 "
 
 missing=

@@ -21,9 +21,10 @@ compile() {
         --no-emit-index-url --custom-compile-command "make lock" --output-file "requirements/$output.txt" "$@"
 }
 
-# dev.txt holds all the others, and so says their versions.
+# dev.txt holds all the others, and so says their versions; cloud.txt has more of OpenStack beside it.
 compile_all() {
     compile dev pyproject.toml --all-extras --group build --group dev "$@" &&
+        compile cloud pyproject.toml --all-extras --group build --group cloud --constraint requirements/dev.txt "$@" &&
         compile demo pyproject.toml --extra demo --group build --constraint requirements/dev.txt "$@" &&
         compile runtime pyproject.toml $STORES --constraint requirements/dev.txt "$@" &&
         compile unit pyproject.toml $TESTED --constraint requirements/dev.txt "$@" &&

@@ -14,11 +14,14 @@ __all__ = ["authenticator_of", "clock", "fake", "house"]
 
 #: All tests there need a real peer.
 PEERS: Final = Path(__file__).with_name("peers")
+#: These need a whole OpenStack, which is not installed for the others.
+CLOUD: Final = Path(__file__).with_name("cloud")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--unit``."""
+    """Add ``--unit`` and ``--cloud``."""
     parser.addoption("--unit", action="store_true", help="run unit tests only: those that ask for no real peer")
+    parser.addoption("--cloud", action="store_true", help="run tests/cloud too (make test-cloud)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,9 +29,10 @@ def pytest_configure(config: pytest.Config) -> None:
     peers.Wanted.peers = not config.getoption("--unit")
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Import nothing of tests/peers when only unit tests are wanted."""
-    return True if collection_path == PEERS and not peers.Wanted.peers else None
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import nothing of tests/peers when only unit tests are wanted, and tests/cloud only when they are wanted."""
+    is_left_out = {PEERS: not peers.Wanted.peers, CLOUD: not config.getoption("--cloud")}
+    return is_left_out.get(collection_path) or None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -108,9 +108,9 @@ class LocalKeystone:
         """
         user = {"name": name, "password": password, "domain_id": DOMAIN}
         user_id = str(self.request("POST", "/users", {"user": user})["user"]["id"])
-        project_id = self._id_of("projects", project)
+        project_id = self.id_of("projects", project)
         for role in roles:
-            self.request("PUT", f"/projects/{project_id}/users/{user_id}/roles/{self._id_of('roles', role)}")
+            self.request("PUT", f"/projects/{project_id}/users/{user_id}/roles/{self.id_of('roles', role)}")
         return user_id
 
     def session(self, user: str, password: str, project: str) -> Session:
@@ -137,7 +137,12 @@ class LocalKeystone:
             raise ConfigError(f"the local Keystone failed at {method} {path}: {error}") from error
         return response.json() if response.content else None
 
-    def _id_of(self, kind: str, name: str) -> str:
+    def id_of(self, kind: str, name: str) -> str:
+        """Return the id of a project, a user or a role by its name.
+
+        :param kind: ``projects``, ``users`` or ``roles``.
+        :raises ConfigError: there is none.
+        """
         found = self.request("GET", f"/{kind}?name={name}")[kind]
         if not found:
             raise ConfigError(f"the local Keystone has no {name} among its {kind}")

@@ -1,0 +1,1 @@
+"""Tests with a whole OpenStack (``make test-cloud``)."""

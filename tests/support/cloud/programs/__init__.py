@@ -1,0 +1,1 @@
+"""Programs that run as services of the cloud, each in a process of its own."""
