@@ -38,16 +38,13 @@ from vendorsrv import errors
 from vendorsrv.auth.policy import Policy
 from vendorsrv.check.run import find_all
 from vendorsrv.cli.main import COMMANDS, Commands
-from vendorsrv.handler import COMMON_OPTIONS, Handler
+from vendorsrv.declarations import COMMON_OPTIONS
+from vendorsrv.handler import Handler
 from vendorsrv.proxy.options import PROXY_OPTIONS
 from vendorsrv.settings import SECTIONS, open_config
 
 PRODUCT = ROOT / "vendorsrv"
-ERRORS = [
-    value
-    for value in vars(errors).values()
-    if isinstance(value, type) and issubclass(value, errors.VendordataError) and value is not errors.VendordataError
-]
+ERRORS = [each for each in errors.all_errors() if each is not errors.VendordataError]
 #: Stands for the messages of handlers, which their authors document.
 STAND_INS = {"any other"}
 

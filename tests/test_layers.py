@@ -22,7 +22,7 @@ FILES = sorted(path for name in ("vendorsrv", "examples", "tests", "bench") for 
 # Lowest first: a package, or a module beside the packages, imports from the rows below its own.
 ROWS = (
     {"concurrency", "errors", "strictjson", "suggest", "tables"},
-    {"answer", "cloudinit", "encryption", "request", "telemetry"},
+    {"answer", "cloudinit", "declarations", "encryption", "request", "telemetry"},
     {"handler", "peers"},
     {"database", "settings"},
     {"auth", "cache", "nova", "pins", "scaffold"},

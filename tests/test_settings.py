@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.checking import GOOD, changed, write
 from tests.support.handlers.checked import Guarded
+from vendorsrv.declarations import OnError
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import OnError
 from vendorsrv.settings import Settings, default_state_path, open_config, read_handler
 
 

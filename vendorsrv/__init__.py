@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vendorsrv.cloudinit.parts import CloudConfig, Script
+    from vendorsrv.declarations import OnError
     from vendorsrv.errors import (
         AnswerError,
         BadRequest,
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
         UpstreamError,
         VendordataError,
     )
-    from vendorsrv.handler import Handler, HandlerDefinitionError, OnError
+    from vendorsrv.handler import Handler, HandlerDefinitionError
     from vendorsrv.proxy.handler import Proxy
     from vendorsrv.request import BootRoles, Caller, VendordataRequest
     from vendorsrv.server.app import create_app
@@ -52,7 +53,8 @@ __version__ = "0.2.0.dev0"
 HOMES = {
     **dict.fromkeys(("BootRoles", "Caller", "VendordataRequest"), "request"),
     **dict.fromkeys(("CloudConfig", "Script"), "cloudinit.parts"),
-    **dict.fromkeys(("Handler", "HandlerDefinitionError", "OnError"), "handler"),
+    **dict.fromkeys(("Handler", "HandlerDefinitionError"), "handler"),
+    "OnError": "declarations",
     "Proxy": "proxy.handler",
     "Settings": "settings",
     "create_app": "server.app",

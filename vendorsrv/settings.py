@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 from oslo_config import cfg
 from oslo_log import log
 
+from vendorsrv.declarations import COMMON_OPTIONS, OnError
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import COMMON_OPTIONS, Handler, OnError
+from vendorsrv.handler import Handler
 from vendorsrv.peers.addresses import Network, parse_network
 
 GROUP: Final = "vendorsrv"
@@ -294,7 +295,6 @@ def read_handler(conf: cfg.ConfigOpts, handler: type[Handler]) -> tuple[Any, Map
     common, common_problems = read(conf, handler.section, COMMON_OPTIONS)
     # No repr: options may be secrets, and a settings object may be logged.
     frozen = make_dataclass("HandlerSettings", values, frozen=True, repr=False)
-    overrides = {name: value for name, value in common.items() if value is not None}
-    if "on_error" in overrides:
-        overrides["on_error"] = OnError(overrides["on_error"])
+    given = ((name, value) for name, value in common.items() if value is not None)
+    overrides = {name: OnError(value) if name == "on_error" else value for name, value in given}
     return frozen(**values), overrides, problems + common_problems

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vendorsrv.check.findings import Finding, IniFile
+from vendorsrv.declarations import storage_contradictions
 from vendorsrv.encryption import read_keys
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import Handler, storage_contradictions
+from vendorsrv.handler import Handler
 from vendorsrv.settings import GROUP, Settings
 
 DATABASE = ("database", "connection")

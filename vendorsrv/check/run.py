@@ -19,22 +19,14 @@ from vendorsrv.check.pins import find_contradictory_overrides, find_in_pins
 from vendorsrv.check.policy import find_in_policy
 from vendorsrv.check.sample import library_sections
 from vendorsrv.check.tls import find_in_tls, readable_by_others
+from vendorsrv.declarations import COMMON_OPTIONS
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import COMMON_OPTIONS, defines_handle
+from vendorsrv.handler import defines_handle
 from vendorsrv.handlers.registry import FoundHandler, build, find_clashes, find_enabled, read_options
 from vendorsrv.peers.addresses import ANY_ADDRESS
 from vendorsrv.proxy.handler import Proxy
 from vendorsrv.proxy.options import find_exposed, is_loopback
-from vendorsrv.settings import (
-    GROUP,
-    SECTIONS,
-    ConfigFiles,
-    Problem,
-    Settings,
-    parse_into,
-    read,
-    read_handler,
-)
+from vendorsrv.settings import GROUP, SECTIONS, ConfigFiles, Problem, Settings, parse_into, read, read_handler
 from vendorsrv.suggest import did_you_mean
 from vendorsrv.telemetry.logs import quiet
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 from oslo_config import cfg
 
 from vendorsrv.auth.options import declared
-from vendorsrv.handler import COMMON_OPTIONS, Handler
+from vendorsrv.declarations import COMMON_OPTIONS
+from vendorsrv.handler import Handler
 from vendorsrv.proxy.options import PROXY_OPTIONS
 from vendorsrv.settings import GROUP, SECTIONS
 

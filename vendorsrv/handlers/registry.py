@@ -14,16 +14,9 @@ from typing import Any, Final
 
 from oslo_config import cfg
 
+from vendorsrv.declarations import CLOUD_INIT_SUFFIX, COMMON_OPTIONS, OnError, storage_contradictions
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import (
-    CLOUD_INIT_SUFFIX,
-    COMMON_OPTIONS,
-    Handler,
-    OnError,
-    defines_cloud_init,
-    defines_handle,
-    storage_contradictions,
-)
+from vendorsrv.handler import Handler, defines_cloud_init, defines_handle
 from vendorsrv.handlers.runner import Runner
 from vendorsrv.proxy.handler import Proxy, find_proxies
 from vendorsrv.proxy.options import find_proxy_problems

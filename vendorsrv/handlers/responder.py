@@ -19,8 +19,8 @@ from vendorsrv.cache.entries import CachedAnswer
 from vendorsrv.cloudinit.guard import Guard, size_of
 from vendorsrv.cloudinit.text import ON_LOOP
 from vendorsrv.concurrency import SingleFlight
+from vendorsrv.declarations import OnError
 from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, VendordataError
-from vendorsrv.handler import OnError
 from vendorsrv.handlers.limiter import Limiter
 from vendorsrv.handlers.registry import EnabledHandler
 from vendorsrv.request import VendordataRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from vendorsrv.handler import OnError
+from vendorsrv.declarations import OnError
 
 #: nova-compute asks for a config drive, nova-api-metadata for the metadata service.
 Way = Literal["config drive", "metadata service"]

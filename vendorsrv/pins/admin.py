@@ -13,8 +13,8 @@ from typing import Any, Final
 from vendorsrv.database.engine import Database, DatabaseUnavailable
 from vendorsrv.database.schema import upgrade, verify
 from vendorsrv.database.url import async_url
+from vendorsrv.declarations import CLOUD_INIT_SUFFIX, NAME
 from vendorsrv.errors import ConfigError, PinsUnavailable
-from vendorsrv.handler import CLOUD_INIT_SUFFIX, NAME
 from vendorsrv.pins.cipher import PinCipher, is_encrypted
 from vendorsrv.pins.store import PinStore, translate_errors
 from vendorsrv.pins.table import Row

@@ -17,8 +17,9 @@ from oslo_config import cfg
 
 from vendorsrv.answer import HandlerAnswer, UnusableAnswer
 from vendorsrv.auth.service import ServiceToken, service_session
+from vendorsrv.declarations import NAME, RESERVED
 from vendorsrv.errors import HandlerTimeout, UpstreamError, UpstreamRefused, VendordataError
-from vendorsrv.handler import DEADLINE, NAME, RESERVED, Handler
+from vendorsrv.handler import DEADLINE, Handler
 from vendorsrv.proxy.client import CannotConnect, Upstream
 from vendorsrv.proxy.connection import Reply, TooLarge, UpstreamFailure
 from vendorsrv.proxy.options import PROXY_OPTIONS, tls_context

@@ -11,8 +11,8 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
+from vendorsrv.declarations import LONGEST_NAME, RESERVED
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import LONGEST_NAME, RESERVED
 
 #: Stricter than the rule for handlers' names: a class, a module and a distribution are named after it, too.
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
