@@ -20,6 +20,11 @@ async def coroutine(_: Handler) -> dict[str, Any]:
     return {}
 
 
+async def coroutine_for(_: Handler, request: VendordataRequest) -> str:
+    """What a handler's cache_key() may not be."""
+    return ""
+
+
 @pytest.mark.parametrize(
     ("attributes", "problem"),
     [
@@ -55,6 +60,13 @@ async def coroutine(_: Handler) -> dict[str, Any]:
         ({"open": lambda self: None}, "open must be an async def"),
         ({"close": lambda self: None}, "close must be an async def"),
         ({"state": coroutine}, "state must be a plain def"),
+        ({"cache_key": coroutine_for}, "cache_key must be a plain def"),
+        ({"cache_key": "project_id"}, "cache_key must be a method"),
+        ({"cache_key": lambda self: ""}, "cache_key must take the request: def cache_key(self, request)"),
+        (
+            {"cache_key": lambda self, request: "", "pin": True},
+            "pin and cache_key exclude each other: a pinned answer belongs to one instance",
+        ),
         ({"options": ("domain",)}, "options contains a str; it must contain oslo.config options"),
         ({"options": (MINE, MINE)}, "option 'mine' is declared twice, or exists for every handler"),
         (
@@ -179,7 +191,7 @@ def test_an_option_that_is_a_keyword_needs_a_dest() -> None:
 
 
 def test_the_base_class_implements_no_answer() -> None:
-    """Calling Handler's own handle or cloud_init raises NotImplementedError."""
-    for method in (Handler().handle, Handler().cloud_init):
+    """Calling Handler's own handle, cloud_init or cache_key raises NotImplementedError."""
+    for method in (Handler().handle, Handler().cloud_init, Handler().cache_key):
         with pytest.raises(NotImplementedError):
             method(VendordataRequest(instance_id=""))

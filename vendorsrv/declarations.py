@@ -61,7 +61,10 @@ COMMON_OPTIONS: Final = (
 )
 
 #: The methods that vendorsrv calls, and what follows ``self``.
-TAKES: Final = {"handle": ", request", "cloud_init": ", request", "open": "", "close": "", "state": ""}
+TAKES: Final = {
+    **dict.fromkeys(("handle", "cloud_init", "cache_key"), ", request"),
+    **dict.fromkeys(("open", "close", "state"), ""),
+}
 
 
 def contradictions(cls: Any, base: Any) -> list[str]:
@@ -82,7 +85,9 @@ def contradictions(cls: Any, base: Any) -> list[str]:
         found.append(f"cache_for is {cls.cache_for!r}; it must be 0 seconds or more")
     if not isinstance(cls.on_error, OnError):
         found.append(f"on_error is {cls.on_error!r}; it must be a member of OnError")
-    found.extend(f"{name} must be a method" for name in ("handle", "cloud_init") if not callable(getattr(cls, name)))
+    found.extend(
+        f"{name} must be a method" for name in ("handle", "cloud_init", "cache_key") if not callable(getattr(cls, name))
+    )
     found.extend(
         f"{name} must take {'the request' if arguments else 'no argument'}: def {name}(self{arguments})"
         for name, arguments in TAKES.items()
@@ -98,8 +103,13 @@ def contradictions(cls: Any, base: Any) -> list[str]:
         for name in ("open", "close")
         if not inspect.iscoroutinefunction(getattr(cls, name))
     )
-    if inspect.iscoroutinefunction(cls.state):
-        found.append("state must be a plain def")
+    found.extend(
+        f"{name} must be a plain def"
+        for name in ("state", "cache_key")
+        if inspect.iscoroutinefunction(getattr(cls, name))
+    )
+    if cls.pin and cls.cache_key is not base.cache_key:
+        found.append("pin and cache_key exclude each other: a pinned answer belongs to one instance")
     found.extend(storage_contradictions(pin=cls.pin, cache_for=cls.cache_for, on_error=cls.on_error))
     for attribute, least in (("threads", 1), ("concurrency", 1), ("queue", 0)):
         value = getattr(cls, attribute)

@@ -97,6 +97,16 @@ class Handler:
         """
         return {}
 
+    def cache_key(self, request: VendordataRequest) -> Any:
+        """Return what of a request the answer depends on, without blocking; by default it is everything in the request.
+
+        Requests with equal keys share one run and, with :attr:`cache_for`, its answer, whatever else they differ in.
+
+        :returns: a JSON value, such as ``request.project_id``.
+        :raises VendordataError: Nova gets its status and message.
+        """
+        raise NotImplementedError
+
     def handle(self, request: VendordataRequest) -> Any:
         """Return the data for one instance.
 
@@ -137,3 +147,7 @@ def defines_handle(cls: type[Handler]) -> bool:
 
 def defines_cloud_init(cls: type[Handler]) -> bool:
     return cls.cloud_init is not Handler.cloud_init
+
+
+def defines_cache_key(cls: type[Handler]) -> bool:
+    return cls.cache_key is not Handler.cache_key

@@ -20,10 +20,12 @@ from vendorsrv.cloudinit.guard import Guard, size_of
 from vendorsrv.cloudinit.text import ON_LOOP
 from vendorsrv.concurrency import SingleFlight
 from vendorsrv.declarations import OnError
-from vendorsrv.errors import HandlerTimeout, NotYet, PinsUnavailable, VendordataError
+from vendorsrv.errors import HandlerError, HandlerTimeout, NotYet, PinsUnavailable, VendordataError
+from vendorsrv.handler import defines_cache_key
 from vendorsrv.handlers.limiter import Limiter
 from vendorsrv.handlers.registry import EnabledHandler
 from vendorsrv.request import VendordataRequest
+from vendorsrv.strictjson import StrictJSONError, encode
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
 from vendorsrv.telemetry.tracebacks import raised_at
 
@@ -79,6 +81,8 @@ class Responder:
         self.max_answer_bytes = max_answer_bytes
         self.identity = hashlib.sha256(f"{enabled.name}\0{enabled.version}".encode()).digest()
         self.owner = hashlib.sha256(enabled.name.encode()).digest()
+        handler = enabled.handler
+        self.cache_key = handler.cache_key if defines_cache_key(type(handler)) else None
         self.limiter = Limiter(enabled.name, enabled.concurrency, enabled.queue, clock)
         self.single_flight: SingleFlight[Answer] = SingleFlight()
         self.guard = guard or Guard()
@@ -105,15 +109,17 @@ class Responder:
         return replace(answer, body=await self.check_stored(answer.body, deadline))
 
     async def answer_or_fallback(self, request: VendordataRequest, deadline: float) -> Answer:
+        key = None
         try:
             if self.pins:
                 return await self.pinned(self.pins, request, deadline)
-            return await self.cached_or_run(request, deadline - self.reserve)
+            key = self.key_of(request)
+            return await self.cached_or_run(request, key, deadline - self.reserve)
         except VendordataError as error:
             if error.status < 500:  # what Nova sent is wrong, or the handler says so
                 raise
             self.metrics.failed(error)
-            return await self.fallback(error, request)
+            return await self.fallback(error, key)
 
     async def pinned(self, pins: Pins, request: VendordataRequest, deadline: float) -> Answer:
         if body := pins.peek(request.instance_id, self.name):
@@ -132,9 +138,8 @@ class Responder:
         except NotYet as not_yet:
             return Answer(await self.to_body(not_yet.answer, deadline))
 
-    async def cached_or_run(self, request: VendordataRequest, deadline: float) -> Answer:
+    async def cached_or_run(self, request: VendordataRequest, key: CacheKey, deadline: float) -> Answer:
         """Return a fresh answer from the cache, or join or start the run of this question until the deadline."""
-        key = self.key_of(request)
         if self.caches and (answer := self.fresh(self.cache.peek(key.entry), key)):
             return answer
         joins = key.question in self.single_flight.running
@@ -186,13 +191,11 @@ class Responder:
         size = size_of(json.loads(body)) if len(body) <= ON_LOOP else len(body)
         return await self.guard.check(size, deadline, self.guard.check_stored, body, self.name)
 
-    async def fallback(self, error: VendordataError, request: VendordataRequest) -> Answer:
+    async def fallback(self, error: VendordataError, key: CacheKey | None) -> Answer:
         """Return what ``on_error`` sets instead of an error, or raise the error."""
-        if self.uses_stale:
-            key = self.key_of(request)
-            if cached := await self.cache.get(key.entry):
-                self.count_fallback(error)
-                return Answer(cached.body[len(key.mark) :], source="stale")
+        if self.uses_stale and key and (cached := await self.cache.get(key.entry)):
+            self.count_fallback(error)
+            return Answer(cached.body[len(key.mark) :], source="stale")
         if self.enabled.on_error is not OnError.EMPTY or isinstance(error, PinsUnavailable):
             raise error
         self.count_fallback(error)
@@ -211,14 +214,25 @@ class Responder:
         return Answer(cached.body[len(key.mark) :], fresh_for, "cache") if fresh_for > 0 else None
 
     def key_of(self, request: VendordataRequest) -> CacheKey:
-        """Return the key of a request's answer: its question, or its instance, which finds a stale answer as well."""
+        """Return the key of a request's answer: its question, or its subject, which finds a stale answer as well."""
         caller = b""
         if self.enabled.handler.per_caller and (by := request.caller):
             caller = hashlib.sha256(repr((by.user_id, by.project_id, sorted(by.roles))).encode()).digest()
-        question = self.identity + caller + request.digest
+        own = None if self.cache_key is None else self.own_digest(self.cache_key, request)
+        question = self.identity + caller + (own or request.digest)
         if not self.uses_stale:
             return CacheKey(question, question, b"")
-        return CacheKey(question, self.owner + caller + request.instance_id.encode(), question)
+        return CacheKey(question, self.owner + caller + (own or request.instance_id.encode()), question)
+
+    def own_digest(self, cache_key: Callable[[VendordataRequest], Any], request: VendordataRequest) -> bytes:
+        try:
+            return hashlib.sha256(encode(cache_key(request))).digest()
+        except VendordataError:
+            raise
+        except StrictJSONError as error:
+            raise HandlerError(f"the cache_key of handler {self.name} {error}") from None
+        except BaseException as error:  # noqa: BLE001 - an author's code, and sys.exit() would end the worker
+            raise self.enabled.runner.failed(error) from None
 
     def state(self) -> dict[str, Any]:
         """Return the handler's state for ``/-/ready``: ``error`` when its own method fails or gives no JSON object."""
