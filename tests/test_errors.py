@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vendorsrv import errors
-from vendorsrv.errors import HandlerError, NotYet, VendordataError
+from vendorsrv.errors import HandlerError, NotForThisInstance, NotYet, VendordataError
 
 #: What clients may rely on.
 ERRORS = {
@@ -17,6 +17,7 @@ ERRORS = {
     "BodyTimeout": (408, "body_timeout", "Request Timeout"),
     "BodyTooLarge": (413, "body_too_large", "Content Too Large"),
     "UnsupportedMediaType": (415, "unsupported_media_type", "Unsupported Media Type"),
+    "TooManyRequests": (429, "too_many_requests", "Too Many Requests"),
     "ServerError": (500, "internal_error", "Internal Server Error"),
     "HandlerError": (500, "handler_failed", "Internal Server Error"),
     "AnswerError": (500, "bad_answer", "Internal Server Error"),
@@ -40,9 +41,9 @@ def test_an_error_has_its_status_code_and_title(name: str) -> None:
     assert ERRORS[name] == (error.status, error.code, error.title)
 
 
-@pytest.mark.parametrize("name", [name for name, (status, *_) in ERRORS.items() if status == 503])
-def test_a_503_says_when_to_retry(name: str) -> None:
-    """Every 503 has Retry-After: 1."""
+@pytest.mark.parametrize("name", [name for name, (status, *_) in ERRORS.items() if status in (429, 503)])
+def test_what_is_temporary_says_when_to_retry(name: str) -> None:
+    """Every 429 and 503 has Retry-After: 1."""
     assert "1" == getattr(errors, name).headers["Retry-After"]
 
 
@@ -57,10 +58,7 @@ def test_an_exception_can_be_the_message() -> None:
     assert "no address left" == error.message
 
 
-def test_not_yet_is_not_an_error() -> None:
-    """NotYet has the provisional answer, and is not a VendordataError."""
-    assert ({"ready": False}, None, False) == (
-        NotYet({"ready": False}).answer,
-        NotYet().answer,
-        issubclass(NotYet, VendordataError),
-    )
+def test_an_answer_is_not_an_error() -> None:
+    """NotYet has the provisional answer; it and NotForThisInstance are no VendordataErrors."""
+    assert ({"ready": False}, None) == (NotYet({"ready": False}).answer, NotYet().answer)
+    assert [False, False] == [issubclass(each, VendordataError) for each in (NotYet, NotForThisInstance)]

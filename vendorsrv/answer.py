@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from vendorsrv.errors import AnswerError, UpstreamError
 from vendorsrv.strictjson import StrictJSONError, encode
+
+#: The answer of a handler that is not for the instance, wherever answers are kept: JSON for ``{}``, with white space
+#: that nobody writes. Nova gets ``{}``.
+NOTHING: Final = b"{ \t}"
 
 
 class UnusableAnswer(UpstreamError):

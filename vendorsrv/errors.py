@@ -4,16 +4,18 @@
 
     ConfigError                  an operator's mistake: printed, never sent
     NotYet                       raised by a handler: a provisional answer
+    NotForThisInstance           raised by a handler: it has no answer for this instance
     VendordataError              every error that a client can get
     +-- BadRequest               400  the body is not what Nova sends
     +-- Unauthorized             401  no token, or not a valid one
-    +-- Forbidden                403  the policy denies the token's owner
+    +-- Forbidden                403  the policy denies the token's owner; a handler may raise it
     +-- NotFound                 404  nothing is served here
     +-- MethodNotAllowed         405  the path is not served for this method
     +-- BodyTimeout              408  the body arrived too slowly
     +-- BodyTooLarge             413  the body is larger than max_body_bytes
     +-- UrlTooLong               414  the URL is longer than a head may be
     +-- UnsupportedMediaType     415  the body is not application/json
+    +-- TooManyRequests          429  more than the handler serves; a handler may raise it
     +-- HeadTooLarge             431  the head, or a chunked body's trailers, are too large
     +-- ServerError              500  a bug in vendorsrv
     |   +-- HandlerError         500  the handler failed; a handler may raise it
@@ -56,6 +58,14 @@ class NotYet(Exception):
         self.answer = answer
 
 
+class NotForThisInstance(Exception):
+    """Raised by a handler that has no answer for this instance, such as one for the instances of other projects.
+
+    ``POST /`` and ``/cloud-init`` leave the handler out, and alone it answers ``{}``. That is cached and pinned as any
+    other answer.
+    """
+
+
 class VendordataError(Exception):
     """Base of every error that a client can get.
 
@@ -85,7 +95,7 @@ class Unauthorized(VendordataError):
 
 
 class Forbidden(VendordataError):
-    """The token is valid, but the policy denies its owner the request."""
+    """The token is valid, but the policy denies its owner the request. A handler may raise it to refuse a request."""
 
     status, code, title = 403, "forbidden", "Forbidden"
 
@@ -121,6 +131,13 @@ class UrlTooLong(VendordataError):
     """The request's first line is longer than a head may be; the connection is closed (RFC 9110, 15.5.15)."""
 
     status, code, title = 414, "url_too_long", "URI Too Long"
+
+
+class TooManyRequests(VendordataError):
+    """Raised by a handler of which more is asked than it serves, such as for a project (RFC 6585, section 4)."""
+
+    status, code, title = 429, "too_many_requests", "Too Many Requests"
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
 
 
 class HeadTooLarge(VendordataError):

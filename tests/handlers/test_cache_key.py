@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from vendorsrv import Handler, OnError, ServiceUnavailable, VendordataRequest
-from vendorsrv.errors import Forbidden
+from vendorsrv import Forbidden, Handler, OnError, ServiceUnavailable, VendordataRequest
 from vendorsrv.testing import ManualClock, nova_body, serve
 
 INSTANCES = [f"7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c{number:02}" for number in range(22)]

@@ -128,6 +128,7 @@ def test_openapi_has_each_handler(house: House) -> None:
         "413",
         "414",
         "415",
+        "429",
         "431",
         "500",
         "502",

@@ -13,14 +13,21 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vendorsrv.answer import Answer, HandlerAnswer, to_bytes
+from vendorsrv.answer import NOTHING, Answer, HandlerAnswer, to_bytes
 from vendorsrv.cache.answers import Cache
 from vendorsrv.cache.entries import CachedAnswer
 from vendorsrv.cloudinit.guard import Guard, size_of
 from vendorsrv.cloudinit.text import ON_LOOP
 from vendorsrv.concurrency import SingleFlight
-from vendorsrv.declarations import OnError
-from vendorsrv.errors import HandlerError, HandlerTimeout, NotYet, PinsUnavailable, VendordataError
+from vendorsrv.declarations import CLOUD_INIT_SUFFIX, OnError
+from vendorsrv.errors import (
+    HandlerError,
+    HandlerTimeout,
+    NotForThisInstance,
+    NotYet,
+    PinsUnavailable,
+    VendordataError,
+)
 from vendorsrv.handler import defines_cache_key
 from vendorsrv.handlers.limiter import Limiter
 from vendorsrv.handlers.registry import EnabledHandler
@@ -92,6 +99,8 @@ class Responder:
             self.shape = self.guard.check_contribution
         elif enabled.for_cloud_init:
             self.shape = self.guard.check_answer
+        # Servers of 0.1.0 that share the pins know of one form of no parts only, which /cloud-init leaves out.
+        self.nothing = b"{}" if enabled.suffix == CLOUD_INIT_SUFFIX else NOTHING
         self.is_checked_again = self.shape == self.guard.check_answer
         self.fallbacks: Counter[OnError] = Counter()
 
@@ -169,7 +178,10 @@ class Responder:
         async with self.limiter.slot(request, deadline - time.monotonic()) as hold_for:
             with self.metrics.runs.measure():
                 budget = deadline - time.monotonic()
-                value = await self.enabled.runner.run(request, budget=budget, on_start=hold_for)
+                try:
+                    value = await self.enabled.runner.run(request, budget=budget, on_start=hold_for)
+                except NotForThisInstance:
+                    return HandlerAnswer(self.nothing)
                 if not isinstance(value, HandlerAnswer):
                     return HandlerAnswer(await self.to_body(value, deadline))
                 if self.is_checked_again:

@@ -11,7 +11,7 @@ from contextvars import copy_context
 from typing import Any, Final
 
 from vendorsrv.concurrency import NoThreadFree, ThreadBudget, mark_retrieved, wait_for_end
-from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, NotYet, VendordataError
+from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, NotForThisInstance, NotYet, VendordataError
 from vendorsrv.handler import DEADLINE
 from vendorsrv.telemetry.tracebacks import raised_at
 
@@ -80,7 +80,7 @@ class Runner:
                 task.add_done_callback(self.overrun.discard)
         try:
             return task.result()
-        except (VendordataError, NotYet):
+        except (VendordataError, NotForThisInstance, NotYet):
             raise
         except BaseException as error:  # eventlet's Timeout, for example, is not an Exception
             raise self.failed(error) from None

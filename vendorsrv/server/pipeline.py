@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
-from vendorsrv.answer import Answer
+from vendorsrv.answer import NOTHING, Answer
 from vendorsrv.auth.policy import Policy, RemoteRule
 from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.cloudinit.guard import Guard, size_of
@@ -75,7 +76,8 @@ class Pipeline:
         name = path[1:]
         if not name:
             answers = await self.answer_each(self.responders, request, caller, deadline)
-            members = (b'"%s":%s' % (each.encode(), answer.body) for each, answer in answers.items())
+            its = {each: answer.body for each, answer in answers.items() if answer.body != NOTHING}
+            members = (b'"%s":%s' % (each.encode(), body) for each, body in its.items())
             return combined(b"{" + b",".join(members) + b"}", answers.values())
         if name == CLOUD_INIT:
             access.handler = CLOUD_INIT
@@ -90,7 +92,8 @@ class Pipeline:
         access.handler = name
         if not await self.allows(name, request, caller, deadline):
             raise Forbidden(f"the policy does not allow handler {name} for this instance")
-        return await responder.answer(request, deadline)
+        answer = await responder.answer(request, deadline)
+        return answer if answer.body != NOTHING else replace(answer, body=b"{}")
 
     async def allows(self, name: str, request: VendordataRequest, caller: Caller, deadline: float) -> bool:
         """Whether the policy allows the request of a handler."""
