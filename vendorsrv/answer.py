@@ -25,7 +25,7 @@ class Answer:
     :ivar body: the JSON.
     :ivar fresh_for: seconds for which it may be reused; None when it must not be.
     :ivar source: where it is from: ``run``, ``shared`` (a run that another request started), ``cache``, ``pin``, or
-        the fallback, ``stale`` or ``empty``.
+        the fallback, ``stale`` or ``empty``; of an answer that consists of others, the source of each.
     """
 
     body: bytes

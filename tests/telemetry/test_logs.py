@@ -159,7 +159,7 @@ def test_each_request_has_one_line(text: Logged) -> None:
     assert text.ids == [re.findall(rf"\[{GLOBAL} (req-[-0-9a-f]+) -\]", line)[0] for line in posts]
     assert re.search(
         rf"INFO vendorsrv.access .* POST '/echo' 200 [\d.]+ ms peer=127\.0\.0\.1 caller=id-of-service-user "
-        rf"handler=echo instance={INSTANCE} error=None$",
+        rf"handler=echo instance={INSTANCE} source=run size=\d+ digest=[0-9a-f]{{16}} error=None$",
         posts[0],
     )
 
@@ -199,6 +199,8 @@ def test_json_lines_have_fields(as_json: Logged) -> None:
         if each["extra"].get("request_id") == as_json.ids[0] and ("milliseconds" in each["extra"])
     ]
     assert 0 <= line.pop("milliseconds")
+    assert 0 < line.pop("size")
+    assert 16 == len(line.pop("digest"))
     assert {
         "request_id": as_json.ids[0],
         "global_request_id": GLOBAL,
@@ -209,6 +211,7 @@ def test_json_lines_have_fields(as_json: Logged) -> None:
         "caller": "id-of-service-user",
         "handler": "echo",
         "instance": INSTANCE,
+        "source": "run",
         "polled": False,
         "error": None,
     } == line

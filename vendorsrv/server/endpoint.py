@@ -71,7 +71,7 @@ class Endpoint:
             read = partial(self.read, headers, receive)
             answer = await self.pipeline.answer(path, headers.get(b"x-auth-token"), read, request_id, access)
             outcome = status = 200
-            body = answer.body
+            body, access.source = answer.body, answer.source
             more = NO_STORE if answer.fresh_for is None else max_age(int(answer.fresh_for))
         except VendordataError as error:
             status, access.error, outcome = error.status, f"{error.code}: {error.message}", type(error)
@@ -94,7 +94,7 @@ class Endpoint:
         await send({"type": "http.response.start", "status": status, "headers": response_headers})
         await send({"type": "http.response.body", "body": body})
         seconds = time.monotonic() - started
-        access.log(status, seconds)
+        access.log(status, seconds, body)
         self.metrics.ended(path, outcome, seconds)
 
     async def forward(self, application: ASGIApp, scope: Scope, receive: Receive, send: Send, *, own: bool) -> None:

@@ -112,9 +112,10 @@ class Pipeline:
 
 
 def combined(body: bytes, answers: Collection[Answer]) -> Answer:
-    """Return an answer that consists of others, fresh for as long as all of them are."""
+    """Return an answer that consists of others, fresh for as long as all of them are; it has the source of each."""
     fresh_for = [one.fresh_for for one in answers if one.fresh_for is not None]
-    return Answer(body, min(fresh_for, default=None) if len(fresh_for) == len(answers) else None)
+    sources = ",".join(dict.fromkeys(one.source for one in answers))
+    return Answer(body, min(fresh_for, default=None) if len(fresh_for) == len(answers) else None, sources)
 
 
 async def answer_of(responder: Responder, request: VendordataRequest, deadline: float) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -28,6 +29,8 @@ GLOBAL_REQUEST_ID: Final[ContextVar[str]] = ContextVar("global_request_id", defa
 
 #: Seconds between two lines that strangers can cause.
 BETWEEN_LINES: Final = 1.0
+#: Hexadecimal digits of an answer's SHA-256 in its line.
+DIGITS: Final = 16
 #: The form of request ids that oslo.context creates and other services forward; anything else is not logged.
 WELL_FORMED: Final = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -35,7 +38,7 @@ WELL_FORMED: Final = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 CLIENTS: Final = ("httpx", "httpcore", "urllib3", "requests", "keystoneauth")
 
 # %r, since the path and the error can contain characters that a client chose.
-LINE: Final = "%s %r %s %s ms peer=%s caller=%s handler=%s instance=%s error=%r"
+LINE: Final = "%s %r %s %s ms peer=%s caller=%s handler=%s instance=%s source=%s size=%s digest=%s error=%r"
 
 
 def new_request_id() -> str:
@@ -99,6 +102,7 @@ class AccessLine:
     """The values of one request's line in the access log, filled in while the request is handled.
 
     :ivar peer: the address of who asked, as text; empty if it is not known.
+    :ivar source: where the answer is from (:attr:`vendorsrv.answer.Answer.source`); of several, each once.
     :ivar error: the error's code and message.
     :ivar polled: whether the path is one of the server's own routes, which load balancers poll.
     """
@@ -109,19 +113,23 @@ class AccessLine:
     caller: str | None = None
     handler: str | None = None
     instance: str | None = None
+    source: str | None = None
     polled: bool = False
     error: str | None = None
 
-    def log(self, status: int, seconds: float) -> None:
+    def log(self, status: int, seconds: float, body: bytes | None = None) -> None:
         """Log the line: a 5xx at warning level, a successful poll at debug level, all else at info level.
 
         :param seconds: from the first header of the request to the last byte written to the socket.
+        :param body: the response's, of which the line has the size and, of an answer, the digest; None if not known.
         """
         is_debug = self.polled and status < 400  # the 404 of a wrong target in nova.conf must be visible
         level = logging.WARNING if status >= 500 else logging.DEBUG if is_debug else logging.INFO
         if not LOG.isEnabledFor(level):
             return
         milliseconds, path = round(seconds * 1000, 1), self.path[:200]
+        size = None if body is None else len(body)
+        digest = hashlib.sha256(body).hexdigest()[:DIGITS] if body is not None and self.source is not None else None
         values = (
             self.method,
             path,
@@ -131,6 +139,9 @@ class AccessLine:
             self.caller,
             self.handler,
             self.instance,
+            self.source,
+            size,
+            digest,
             self.error,
         )
         record = new_record(level)
@@ -144,6 +155,9 @@ class AccessLine:
             "caller": self.caller,
             "handler": self.handler,
             "instance": self.instance,
+            "source": self.source,
+            "size": size,
+            "digest": digest,
             "polled": self.polled,
             "error": self.error,
         }
