@@ -5,17 +5,26 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from oslo_config import cfg
 
-from vendorsrv.declarations import OnError, contradictions
+from vendorsrv.declarations import OnError, contradictions, is_number
 from vendorsrv.request import VendordataRequest
 
 #: The running handler's deadline on the monotonic clock; infinite outside of a run.
 DEADLINE: Final[ContextVar[float]] = ContextVar("DEADLINE", default=math.inf)
+
+
+class Job(NamedTuple):
+    """What a handler does every so many seconds."""
+
+    seconds: float
+    method: Callable[[], Any]
+    once_per_cluster: bool
+    name: str
 
 
 class HandlerDefinitionError(TypeError):
@@ -50,6 +59,7 @@ class Handler:
     :cvar routes: public GET routes, ``{"jwks.json": "jwks"}``: path below ``/<name>/``, and the name of the
         method (no arguments, sync or async) that returns its JSON. They need no token.
     :ivar settings: the options' values as read-only attributes.
+    :ivar jobs: what :meth:`every` was given; None once vendorsrv does it.
     :raises HandlerDefinitionError: a subclass is defined that cannot work.
     """
 
@@ -69,6 +79,7 @@ class Handler:
     cloud_init_keys: ClassVar[Sequence[str]] = ()
     options: ClassVar[Sequence[cfg.Opt]] = ()
     routes: ClassVar[Mapping[str, str]] = {}
+    jobs: Sequence[Job] | None = ()
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = settings
@@ -84,6 +95,27 @@ class Handler:
 
     async def open(self) -> None:
         """Create what the handler shares between requests (a client, a pool); runs when the worker starts."""
+
+    def every(self, seconds: float, method: Callable[[], Any], *, once_per_cluster: bool = False) -> None:
+        """Call a method at once and then every so many seconds, as long as the worker runs; for use in :meth:`open`.
+
+        It is called in a task or, if it is a plain ``def``, in a thread. A call that raises, or takes longer than
+        ``seconds``, is logged, shown in ``/-/ready`` and repeated after a pause.
+
+        :param method: one of the handler, without arguments.
+        :param once_per_cluster: only one worker of all hosts calls it each time, as the pins' database decides.
+        :raises ValueError: the seconds, the method or the time of the call is wrong.
+        """
+        name = getattr(method, "__name__", "")
+        if not is_number(seconds) or not 0 < seconds < math.inf:
+            raise ValueError(f"every: seconds is {seconds!r}; it must be more than 0 seconds")
+        if not (callable(method) and name.isidentifier()):
+            raise ValueError("every: it takes a method of the handler")
+        if self.jobs is None:
+            raise ValueError(f"every: {name} must be given in open()")
+        if name in [job.name for job in self.jobs]:
+            raise ValueError(f"every: {name} is given twice")
+        self.jobs = (*self.jobs, Job(seconds, method, once_per_cluster, name))
 
     async def close(self) -> None:
         """Release what :meth:`open` created; runs when the worker stops."""

@@ -24,6 +24,7 @@ from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.cache.answers import Cache, build_cache
 from vendorsrv.cloudinit.guard import Guard
 from vendorsrv.errors import ConfigError, MethodNotAllowed, NotFound, ServerError, ServiceUnavailable, VendordataError
+from vendorsrv.handlers.periodic import Periodic, states_of, supervised
 from vendorsrv.handlers.registry import EnabledHandler, Registry
 from vendorsrv.handlers.responder import Responder
 from vendorsrv.peers.addresses import Networks
@@ -39,6 +40,7 @@ from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics, RequestMetrics
 from vendorsrv.telemetry.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from vendorsrv.pins.pin import Pins
     from vendorsrv.pins.service import PinService
 
 LOG = logging.getLogger(__name__)
@@ -64,7 +66,9 @@ class Application(FastAPI):
             lifespan=self.run_handlers,
             exception_handlers={**RENDERERS},
         )
+        self.settings = settings
         self.registry = Registry(settings)
+        self.periodic: list[Periodic] = []
         self.metrics = Metrics()
         self.connections = self.new_connections(settings)
         self.authenticator = Authenticator(settings, metrics=self.metrics)
@@ -150,7 +154,12 @@ class Application(FastAPI):
     @asynccontextmanager
     async def run_handlers(self, _: FastAPI) -> AsyncIterator[None]:
         self.watchdog = Watchdog(self.metrics)
-        async with self.pin_service.opened() if self.pin_service else nullcontext(), self.registry.opened():
+        handlers = [each.handler for each in self.registry.handlers.values()]
+        async with (
+            self.pin_service.opened() if self.pin_service else nullcontext(),
+            self.registry.opened(),
+            supervised(handlers, self.pins_for_jobs) as self.periodic,
+        ):
             self.is_open = True
             # Discovery, our own token and a validation cost the first request up to a second otherwise.
             warm_up = asyncio.create_task(self.warm_up())
@@ -162,6 +171,14 @@ class Application(FastAPI):
                 self.watchdog.stop()
                 warm_up.cancel()
                 self.cache.close()
+
+    @asynccontextmanager
+    async def pins_for_jobs(self) -> AsyncIterator[Pins]:
+        if self.pin_service:
+            yield self.pin_service.pins
+            return
+        async with (service := self.open_pins(self.settings)).opened():
+            yield service.pins
 
     async def warm_up(self) -> None:
         try:
@@ -216,6 +233,8 @@ class Application(FastAPI):
             await self.pin_service.check()
         responders = [*self.responders.values(), *self.contributors.values()]
         handlers = {responder.name: responder.state() for responder in responders}
+        for name, jobs in states_of(self.periodic).items():
+            handlers[name]["every"] = jobs
         for responder in self.responders.values():
             state = handlers[responder.name]
             if responder.enabled.required_for_ready and state.get("ready") is False:

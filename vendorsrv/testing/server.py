@@ -22,6 +22,7 @@ from vendorsrv.cache.answers import Cache
 from vendorsrv.database.url import async_url
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import Handler
+from vendorsrv.handlers.periodic import states_of
 from vendorsrv.handlers.registry import find
 from vendorsrv.nova.client import HEADERS
 from vendorsrv.server.app import Application
@@ -142,6 +143,15 @@ class Server:
         :param admin: ask the address of the server's own pages, such as ``/-/metrics``.
         """
         return self.portal.call(request, self.app.admin if admin else self.app, "GET", path, {}, b"")
+
+    def run_jobs(self) -> dict[str, dict[str, str]]:
+        """Call each method that handlers gave to ``every`` now, whichever worker's turn it is.
+
+        :returns: by handler and method how that ended: ``ok`` or ``failing``.
+        """
+        for job in self.app.periodic:
+            self.portal.call(job.call)
+        return states_of(self.app.periodic)
 
     def path(self, path: str | None) -> str:
         """Return the path for a handler's name."""
