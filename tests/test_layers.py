@@ -23,7 +23,7 @@ FILES = sorted(path for name in ("vendorsrv", "examples", "tests", "bench") for 
 ROWS = (
     {"concurrency", "errors", "strictjson", "suggest", "tables"},
     {"answer", "cloudinit", "declarations", "encryption", "request", "telemetry"},
-    {"handler", "peers"},
+    {"handler", "peers", "watched_file"},
     {"database", "settings"},
     {"auth", "cache", "nova", "pins", "scaffold"},
     {"contract", "proxy"},

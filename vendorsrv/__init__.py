@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vendorsrv.request import BootRoles, Caller, VendordataRequest
     from vendorsrv.server.app import create_app
     from vendorsrv.settings import Settings
+    from vendorsrv.watched_file import WatchedFile
 
 __all__ = [
     "AnswerError",
@@ -49,6 +50,7 @@ __all__ = [
     "UpstreamError",
     "VendordataError",
     "VendordataRequest",
+    "WatchedFile",
     "__version__",
     "create_app",
 ]
@@ -63,6 +65,7 @@ HOMES = {
     "OnError": "declarations",
     "Proxy": "proxy.handler",
     "Settings": "settings",
+    "WatchedFile": "watched_file",
     "create_app": "server.app",
 }
 
