@@ -9,10 +9,15 @@ from typing import Any, ClassVar
 
 import pytest
 from oslo_config import cfg
+from pydantic import BaseModel
 
 from vendorsrv import Handler, HandlerDefinitionError, OnError, VendordataRequest
 
 MINE = cfg.StrOpt("mine")
+
+
+class Mine(BaseModel):
+    """A model of an answer."""
 
 
 async def coroutine(_: Handler) -> dict[str, Any]:
@@ -60,6 +65,9 @@ async def coroutine_for(_: Handler, request: VendordataRequest) -> str:
         ({"open": lambda self: None}, "open must be an async def"),
         ({"close": lambda self: None}, "close must be an async def"),
         ({"state": coroutine}, "state must be a plain def"),
+        ({"answer": dict, "handle": coroutine_for}, "answer must be a pydantic model, a subclass of BaseModel"),
+        ({"answer": Mine(), "handle": coroutine_for}, "answer must be a pydantic model, a subclass of BaseModel"),
+        ({"answer": Mine}, "answer needs the method handle"),
         ({"cache_key": coroutine_for}, "cache_key must be a plain def"),
         ({"cache_key": "project_id"}, "cache_key must be a method"),
         ({"cache_key": lambda self: ""}, "cache_key must take the request: def cache_key(self, request)"),

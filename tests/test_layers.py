@@ -54,7 +54,8 @@ ONLY_IN = {
     "oslo_cache": {"cache"},
     "oslo_policy": {"auth"},
     "prometheus_client": {"telemetry"},
-    "pydantic": {"request"},
+    "pydantic": {"answer", "declarations", "handler", "request"},
+    "pydantic_core": {"answer"},
     "pytest": {"contract", "testing"},
     "requests": {"contract", "nova"},
     "rich": {"cli", "tables"},
@@ -69,6 +70,7 @@ ONLY_IN = {
 # Always installed with the declared dependency whose types they are.
 PART_OF = {
     "oslo_context": "oslo_log",
+    "pydantic_core": "pydantic",
     "requests": "keystoneauth1",
     "starlette": "fastapi",
     "urllib3": "keystoneauth1",

@@ -6,6 +6,9 @@ import inspect
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
+
 from vendorsrv.errors import AnswerError, UpstreamError
 from vendorsrv.strictjson import StrictJSONError, encode
 
@@ -45,6 +48,26 @@ class HandlerAnswer:
     body: bytes
     may_store: bool = True
     max_age: float | None = None
+
+
+def modelled(value: Any, model: type[BaseModel], handler: str) -> Any:
+    """Return the JSON value of an answer that a handler has declared a model of.
+
+    :param value: an object of the model or its members; ``None`` and ``{}`` are nothing, and pass.
+    :param handler: the handler's name, for the message.
+    :raises AnswerError: it does not fit; the message has the member and pydantic's name of the error, and no value.
+    """
+    if value is None or value == {}:
+        return value
+    try:
+        return model.model_validate(value).model_dump(mode="json", by_alias=True, warnings=False)
+    except ValidationError as error:
+        finding = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, finding["loc"])) or "all of it"
+        text = f"{place} is wrong ({finding['type']})"[:200].encode("unicode_escape").decode("ascii")
+        raise AnswerError(f"the answer of handler {handler} does not fit its model: {text}") from None
+    except PydanticSerializationError:
+        raise AnswerError(f"the answer of handler {handler} has a value that is not JSON") from None
 
 
 def to_bytes(value: Any, handler: str, max_bytes: int) -> bytes:

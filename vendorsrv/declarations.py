@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from oslo_config import cfg
+from pydantic import BaseModel
 
 #: A URL segment that needs no escaping, without percent signs and commas, which nova.conf would misread.
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -115,6 +116,7 @@ def contradictions(cls: Any, base: Any) -> list[str]:
         value = getattr(cls, attribute)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             found.append(f"{attribute} is {value!r}; it must be a whole number, at least {least}")
+    found.extend(answer_contradictions(cls, base))
     return [*found, *option_contradictions(cls), *name_contradictions(cls, base), *route_contradictions(cls)]
 
 
@@ -127,6 +129,14 @@ def takes(cls: Any, name: str, arguments: int) -> bool:
     except TypeError:
         return False
     return True
+
+
+def answer_contradictions(cls: Any, base: Any) -> list[str]:
+    if cls.answer is None:
+        return []
+    if not (inspect.isclass(cls.answer) and issubclass(cls.answer, BaseModel)):
+        return ["answer must be a pydantic model, a subclass of BaseModel"]
+    return ["answer needs the method handle"] if cls.handle is base.handle else []
 
 
 def route_contradictions(cls: Any) -> list[str]:

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any, ClassVar, Final, NamedTuple
 
 from oslo_config import cfg
+from pydantic import BaseModel
 
 from vendorsrv.declarations import OnError, contradictions, is_number
 from vendorsrv.request import VendordataRequest
@@ -55,6 +56,8 @@ class Handler:
     :cvar required_for_ready: whether the server is not ready while :meth:`state` says that the handler is not.
     :cvar cloud_init_keys: top-level keys that :meth:`cloud_init` always sets, such as ``("hostname",)``. Two handlers
         that set the same key are not served together.
+    :cvar answer: a pydantic model of what :meth:`handle` returns, which is checked by it; a dict of its members fits.
+        OpenAPI and ``vendorsrv schema`` describe it. None and ``{}`` are "nothing for this instance" all the same.
     :cvar options: oslo.config options, read from the section into :attr:`settings`.
     :cvar routes: public GET routes, ``{"jwks.json": "jwks"}``: path below ``/<name>/``, and the name of the
         method (no arguments, sync or async) that returns its JSON. They need no token.
@@ -77,6 +80,7 @@ class Handler:
     for_cloud_init: ClassVar[bool] = False
     required_for_ready: ClassVar[bool] = False
     cloud_init_keys: ClassVar[Sequence[str]] = ()
+    answer: ClassVar[type[BaseModel] | None] = None
     options: ClassVar[Sequence[cfg.Opt]] = ()
     routes: ClassVar[Mapping[str, str]] = {}
     jobs: Sequence[Job] | None = ()

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "new": ("new", "Create a handler package with a test."),
     "pins": ("pins", "List, forget, export, import and re-encrypt pins."),
     "render": ("render", "Show what an instance's cloud-init would get."),
+    "schema": ("schema", "Print the JSON Schema of a handler's answer."),
     "serve": ("main", "Run the server."),
 }
 

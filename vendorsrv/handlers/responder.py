@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vendorsrv.answer import NOTHING, Answer, HandlerAnswer, to_bytes
+from vendorsrv.answer import NOTHING, Answer, HandlerAnswer, modelled, to_bytes
 from vendorsrv.cache.answers import Cache
 from vendorsrv.cache.entries import CachedAnswer
 from vendorsrv.cloudinit.guard import Guard, size_of
@@ -90,6 +90,7 @@ class Responder:
         self.owner = hashlib.sha256(enabled.name.encode()).digest()
         handler = enabled.handler
         self.cache_key = handler.cache_key if defines_cache_key(type(handler)) else None
+        self.model = None if enabled.suffix else handler.answer
         self.limiter = Limiter(enabled.name, enabled.concurrency, enabled.queue, clock)
         self.single_flight: SingleFlight[Answer] = SingleFlight()
         self.guard = guard or Guard()
@@ -184,6 +185,8 @@ class Responder:
                     return HandlerAnswer(self.nothing)
                 if not isinstance(value, HandlerAnswer):
                     return HandlerAnswer(await self.to_body(value, deadline))
+                if self.model:
+                    modelled(json.loads(value.body), self.model, self.name)
                 if self.is_checked_again:
                     return replace(value, body=await self.check_stored(value.body, deadline))
                 return value
@@ -192,6 +195,8 @@ class Responder:
         return await self.guard.check(size_of(value), deadline, self.encoded, value)
 
     def encoded(self, value: Any) -> bytes:
+        if self.model:
+            value = modelled(value, self.model, self.name)
         body = to_bytes(self.shape(value, self.enabled.handler.name), self.name, self.max_answer_bytes)
         if self.is_checked_again:
             self.guard.remember(body)

@@ -34,7 +34,16 @@ def add_handlers(schema: dict[str, Any], handlers: Iterable[EnabledHandler]) -> 
     paths["/"] = operation("ask_all", "All enabled handlers at once: {name: answer}")
     paths["/cloud-init"] = operation("ask_for_cloud_init", "What all handlers have for cloud-init, as one string")
     for each in handlers:
-        paths[f"/{each.name}"] = operation(f"ask_{each.name}", each.name, inspect.getdoc(each.handler) or "")
+        ask = operation(f"ask_{each.name}", each.name, inspect.getdoc(each.handler) or "")
+        if model := each.handler.answer:
+            template = f"#/components/schemas/{each.name}.{{model}}"  # two handlers may have models of one name
+            own = model.model_json_schema(ref_template=template, mode="serialization")
+            for name, definition in own.pop("$defs", {}).items():
+                components["schemas"][f"{each.name}.{name}"] = definition
+            components["schemas"][each.name] = own
+            good = {"description": "What the handler declares, or {} for nothing", "content": json_content(each.name)}
+            ask["post"]["responses"]["200"] = good
+        paths[f"/{each.name}"] = ask
 
 
 def operation(identifier: str, summary: str, description: str = "") -> dict[str, Any]:
