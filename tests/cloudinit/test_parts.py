@@ -26,6 +26,49 @@ def test_a_cloud_config_is_yaml_with_a_header() -> None:
     assert {"hostname": "é", "ntp": {"servers": ["yes", "1"]}, "merge_how": MERGE} == yaml.safe_load(part.text)
 
 
+@pytest.mark.parametrize("header", ["", "#cloud-config\n", "\ufeff#cloud-config\r\n"])
+def test_a_cloud_config_can_be_read_from_yaml(header: str) -> None:
+    """A text becomes the part that its mapping becomes, read as cloud-init reads it: yes is a boolean."""
+    text = f"{header}ntp: &ntp\n  enabled: yes\n  servers: [a, '1']\nown: *ntp\n"
+    ntp = {"enabled": True, "servers": ["a", "1"]}
+    assert CloudConfig({"ntp": ntp, "own": ntp}, also=["own"]) == CloudConfig.from_yaml(text, also=["own"])
+    assert "a" == CloudConfig.from_yaml("packages: [a]", replaceable=["packages"], name="a").name
+
+
+@pytest.mark.parametrize(
+    ("merge", "merge_how"),
+    [(None, "dict(replace)+list()+str()"), ("dict(recurse_array)+list()+str()", "dict(recurse_array)+list()+str()")],
+)
+def test_a_text_s_own_merge_how_counts(merge: str | None, merge_how: str) -> None:
+    """The merge_how of a text is that of the part, unless merge overrides it; read twice, the text is the same."""
+    text = "hostname: a\nmerge_how: dict(replace)+list()+str()\n"
+    parts = [CloudConfig.from_yaml(text, merge=merge) for _ in range(2)]
+    assert [merge_how] * 2 == [yaml.safe_load(part.text)["merge_how"] for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "a cloud-config is not valid YAML (line 2); cloud-init would ignore it"),
+        ("- a\n", "a cloud-config must be a mapping; cloud-init ignores anything else"),
+        ("", "a cloud-config must be a mapping; cloud-init ignores anything else"),
+        ("{}", "a CloudConfig must not be empty; return None instead"),
+        (b"a: b", "a cloud-config must be a string, not bytes"),
+        (
+            "hostname: a\nmerge_how: planted\n",
+            f"merge must be a merge_how of cloud-init with dict(), such as {MERGE!r}",
+        ),
+        ("bootcmd: 2026-03-01\n", "cloud-config bootcmd is of type date, which is not JSON"),
+        ("hostname: 'a\0'\n", "a cloud-config contains the control character U+0000 in line 1"),
+    ],
+)
+def test_a_text_that_cloud_init_would_not_take_is_an_error(text: Any, message: str) -> None:
+    """from_yaml has the checks of CloudConfig, and those of YAML; messages have no values."""
+    with pytest.raises(CloudInitError) as caught:
+        CloudConfig.from_yaml(text)
+    assert message == caught.value.message
+
+
 def test_merge_sets_the_merge_how() -> None:
     """The argument merge replaces the default merge_how."""
     part = CloudConfig({"hostname": "a"}, merge="dict(replace)+list()+str()", name="own")
