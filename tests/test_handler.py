@@ -52,6 +52,7 @@ async def coroutine_for(_: Handler, request: VendordataRequest) -> str:
         ({"queue": -1}, "queue is -1; it must be a whole number, at least 0"),
         ({"cache_for": -1}, "cache_for is -1; it must be 0 seconds or more"),
         ({"cache_for": float("inf")}, "cache_for is inf; it must be 0 seconds or more"),
+        ({"max_age": -1}, "max_age is -1; it must be 0 seconds or more"),
         ({"on_error": "fail"}, "on_error is 'fail'; it must be a member of OnError"),
         (
             {"pin": True, "cache_for": 1.0},

@@ -19,6 +19,8 @@ RESERVED: Final = frozenset({"cloud-init", "healthcheck"})
 #: Follows a handler's name in the keys of what its cloud_init returned; no name contains a colon.
 CLOUD_INIT_SUFFIX: Final = ":cloud-init"
 LONGEST_NAME: Final = 63
+#: Routes that are served at the root as well (RFC 8615).
+WELL_KNOWN: Final = ".well-known/"
 ROUTE: Final = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 
 
@@ -80,10 +82,7 @@ def contradictions(cls: Any, base: Any) -> list[str]:
         found.append(f"name {cls.name!r} must consist of lower-case letters, digits, - and _")
     elif cls.name in RESERVED:
         found.append(f"name {cls.name!r} is reserved for vendorsrv itself")
-    if not is_number(cls.timeout) or not 0 < cls.timeout < math.inf:
-        found.append(f"timeout is {cls.timeout!r}; it must be more than 0 seconds")
-    if not is_number(cls.cache_for) or not 0 <= cls.cache_for < math.inf:
-        found.append(f"cache_for is {cls.cache_for!r}; it must be 0 seconds or more")
+    found.extend(number_contradictions(cls))
     if not isinstance(cls.on_error, OnError):
         found.append(f"on_error is {cls.on_error!r}; it must be a member of OnError")
     found.extend(
@@ -112,12 +111,24 @@ def contradictions(cls: Any, base: Any) -> list[str]:
     if cls.pin and cls.cache_key is not base.cache_key:
         found.append("pin and cache_key exclude each other: a pinned answer belongs to one instance")
     found.extend(storage_contradictions(pin=cls.pin, cache_for=cls.cache_for, on_error=cls.on_error))
+    found.extend(answer_contradictions(cls, base))
+    return [*found, *option_contradictions(cls), *name_contradictions(cls, base), *route_contradictions(cls)]
+
+
+def number_contradictions(cls: Any) -> list[str]:
+    found = []
+    if not is_number(cls.timeout) or not 0 < cls.timeout < math.inf:
+        found.append(f"timeout is {cls.timeout!r}; it must be more than 0 seconds")
+    found.extend(
+        f"{name} is {seconds!r}; it must be 0 seconds or more"
+        for name in ("cache_for", "max_age")
+        if not is_number(seconds := getattr(cls, name)) or not 0 <= seconds < math.inf
+    )
     for attribute, least in (("threads", 1), ("concurrency", 1), ("queue", 0)):
         value = getattr(cls, attribute)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             found.append(f"{attribute} is {value!r}; it must be a whole number, at least {least}")
-    found.extend(answer_contradictions(cls, base))
-    return [*found, *option_contradictions(cls), *name_contradictions(cls, base), *route_contradictions(cls)]
+    return found
 
 
 def takes(cls: Any, name: str, arguments: int) -> bool:

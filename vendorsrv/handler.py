@@ -60,7 +60,9 @@ class Handler:
         OpenAPI and ``vendorsrv schema`` describe it. None and ``{}`` are "nothing for this instance" all the same.
     :cvar options: oslo.config options, read from the section into :attr:`settings`.
     :cvar routes: public GET routes, ``{"jwks.json": "jwks"}``: path below ``/<name>/``, and the name of the
-        method (no arguments, sync or async) that returns its JSON. They need no token.
+        method (no arguments, sync or async) that returns its JSON. They need no token. One below ``.well-known/`` is
+        served at the root, too.
+    :cvar max_age: seconds for which clients may cache the answers of the routes; 0 says nothing of it.
     :ivar settings: the options' values as read-only attributes.
     :ivar jobs: what :meth:`every` was given; None once vendorsrv does it.
     :raises HandlerDefinitionError: a subclass is defined that cannot work.
@@ -83,6 +85,7 @@ class Handler:
     answer: ClassVar[type[BaseModel] | None] = None
     options: ClassVar[Sequence[cfg.Opt]] = ()
     routes: ClassVar[Mapping[str, str]] = {}
+    max_age: ClassVar[float] = 0.0
     jobs: Sequence[Job] | None = ()
 
     def __init__(self, settings: Any = None) -> None:

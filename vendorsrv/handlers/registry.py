@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from oslo_config import cfg
 
-from vendorsrv.declarations import CLOUD_INIT_SUFFIX, COMMON_OPTIONS, OnError, storage_contradictions
+from vendorsrv.declarations import CLOUD_INIT_SUFFIX, COMMON_OPTIONS, WELL_KNOWN, OnError, storage_contradictions
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import Handler, defines_cloud_init, defines_handle
 from vendorsrv.handlers.runner import Runner
@@ -232,14 +232,17 @@ def limit_to_threads(enabled: EnabledHandler) -> EnabledHandler:
 
 
 def find_clashes(handlers: Sequence[type[Handler]]) -> list[str]:
-    """Return a sentence for each key of a cloud-config that several handlers declare."""
+    """Return a sentence for each key of a cloud-config, and each well-known path, that several handlers declare."""
     owners: dict[str, list[str]] = {}
     for handler in handlers:
         for key in dict.fromkeys(handler.cloud_init_keys):
-            owners.setdefault(key, []).append(handler.name)
+            owners.setdefault(f"set {key} for cloud-init", []).append(handler.name)
+        for path in handler.routes:
+            if path.startswith(WELL_KNOWN):
+                owners.setdefault(f"serve /{path}", []).append(handler.name)
     return [
-        f"handlers {' and '.join(names)} both set {key} for cloud-init; only one of them can be enabled"
-        for key, names in owners.items()
+        f"handlers {' and '.join(names)} both {what}; only one of them can be enabled"
+        for what, names in owners.items()
         if len(names) > 1
     ]
 

@@ -18,7 +18,6 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from vendorsrv.answer import to_bytes
 from vendorsrv.auth.policy import Policy
 from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.cache.answers import Cache, build_cache
@@ -34,6 +33,7 @@ from vendorsrv.server.admin import Admin
 from vendorsrv.server.endpoint import ERROR_TYPE, Endpoint, error_body
 from vendorsrv.server.openapi import add_handlers
 from vendorsrv.server.pipeline import CLOUD_INIT, Pipeline
+from vendorsrv.server.public import add_public_routes, public_paths
 from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
 from vendorsrv.telemetry.logs import REQUEST_ID, set_up_logging
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics, RequestMetrics
@@ -89,7 +89,7 @@ class Application(FastAPI):
             guard=self.guard,
         )
         paths = ["/", f"/{CLOUD_INIT}", *(f"/{name}" for name in self.responders)]
-        paths += [f"/{each.name}/{path}" for each in handlers for path in each.routes]
+        paths += [path for each in handlers for path, _ in public_paths(each)]
         self.endpoint = Endpoint(pipeline, settings, self.authenticator.challenge, RequestMetrics(self.metrics, paths))
         self.is_open = False
         #: What the server shares with us: ``draining`` when it has to stop, and ourselves as ``application``.
@@ -99,8 +99,7 @@ class Application(FastAPI):
         for server in (self, self.admin):
             self.add_health_routes(server)
         for enabled in handlers:
-            for path in enabled.routes:
-                self.add_public_route(enabled, path)
+            add_public_routes(self, enabled, self.max_answer_bytes)
             if isinstance(enabled.handler, Proxy):
                 enabled.handler.measure(self.metrics)
 
@@ -203,22 +202,6 @@ class Application(FastAPI):
             server.add_api_route(path, answer, tags=["server"], summary=summary, response_model=None)
             # What some load balancers probe with; OpenAPI would count it as the same operation.
             server.add_api_route(path, answer, methods=["HEAD"], include_in_schema=False, response_model=None)
-
-    def add_public_route(self, enabled: EnabledHandler, path: str) -> None:
-        runner = enabled.routes[path]
-
-        async def answer() -> Response:
-            value = await runner.run(budget=runner.timeout)
-            return Response(to_bytes(value, enabled.name, self.max_answer_bytes), media_type="application/json")
-
-        self.add_api_route(
-            f"/{enabled.name}/{path}",
-            answer,
-            tags=["public"],
-            summary=f"{path} of {enabled.name}",
-            description=runner.method.__doc__ or "",
-            operation_id=f"{enabled.name}_{path}",
-        )
 
     async def live(self) -> dict[str, bool]:
         return {"live": True}
