@@ -54,6 +54,20 @@ def test_each_finding_names_its_file(files: tuple[Path, Path], tmp_path: Path) -
     ] == found
 
 
+@pytest.mark.parametrize("where", ["file", "environment"])
+def test_a_password_may_be_elsewhere(files: tuple[Path, Path], where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password in a file of its own, or in an environment variable, is as good as one beside the other options."""
+    write(files[0], re.sub(r"\npassword = .*", "", GOOD))
+    assert "[keystone_authtoken] password: required" in CliRunner().invoke(main, ["check", *options(files[0])]).output
+    if where == "environment":
+        monkeypatch.setenv("OS_KEYSTONE_AUTHTOKEN__PASSWORD", "planted")
+    else:
+        write(files[1], "[keystone_authtoken]\npassword = planted\n").chmod(0o600)
+    given = files if where == "file" else files[:1]
+    result = CliRunner().invoke(main, ["check", *options(*given)])
+    assert (0, "") == (result.exit_code, result.output)
+
+
 def test_a_file_that_others_can_read_is_named(files: tuple[Path, Path], tmp_path: Path) -> None:
     """The warning about a secret is about the file that has it."""
     write(files[1], "[keystone_authtoken]\npassword = planted\n").chmod(0o644)
