@@ -62,6 +62,31 @@ async def coroutine_for(_: Handler, request: VendordataRequest) -> str:
             {"pin": True, "on_error": OnError.STALE},
             "pin and OnError.STALE exclude each other: a pinned answer is never stale",
         ),
+        ({"pin_for": -1}, "pin_for is -1; it must be 0 seconds or more"),
+        ({"pin_for": "300"}, "pin_for is '300'; it must be 0 seconds or more"),
+        (
+            {"pin_for": 60.0, "cache_for": 1.0},
+            "pin_for and cache_for exclude each other: a pinned answer is read from the pin store each time",
+        ),
+        (
+            {"prepare": lambda self, request: {}, "cache_for": 1.0},
+            "prepare and cache_for exclude each other: a pinned answer is read from the pin store each time",
+        ),
+        (
+            {"prepare": lambda self, request: {}, "on_error": OnError.STALE},
+            "prepare and OnError.STALE exclude each other: a pinned answer is never stale",
+        ),
+        (
+            {"prepare": lambda self, request: {}, "pin": False},
+            "pin = false and prepare exclude each other: what it makes is pinned",
+        ),
+        ({"pin": False, "pin_for": 60.0}, "pin = false and pin_for exclude each other: what it makes is pinned"),
+        ({"prepare": lambda self: {}}, "prepare must take the request: def prepare(self, request)"),
+        ({"prepare": "no"}, "prepare must be a method"),
+        (
+            {"prepare": lambda self, request: {}, "name": "n" * 56},
+            f"name '{'n' * 56}' is too long for a handler with prepare: at most 55 characters",
+        ),
         ({"handle": "no"}, "handle must be a method"),
         ({"open": lambda self: None}, "open must be an async def"),
         ({"close": lambda self: None}, "close must be an async def"),

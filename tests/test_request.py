@@ -55,6 +55,7 @@ def test_nova_s_body_becomes_a_request() -> None:
         json.dumps(NOVA).encode(),
         "token",
         "192.0.2.1",
+        None,
     ) == tuple(getattr(request, each.name) for each in fields())
 
 

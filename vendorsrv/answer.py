@@ -43,11 +43,14 @@ class HandlerAnswer:
     :ivar body: JSON that has been checked.
     :ivar may_store: whether it may be cached, or stored for ``on_error = stale``.
     :ivar max_age: the most seconds for which it may be reused; None where the operator alone decides.
+    :ivar expires_at: when its pin expires, in seconds since the epoch by the database's clock; None: as the handler's
+        ``pin_for`` has it.
     """
 
     body: bytes
     may_store: bool = True
     max_age: float | None = None
+    expires_at: float | None = None
 
 
 def modelled(value: Any, model: type[BaseModel], handler: str) -> Any:

@@ -16,8 +16,9 @@ from pydantic import BaseModel
 #: A URL segment that needs no escaping, without percent signs and commas, which nova.conf would misread.
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED: Final = frozenset({"cloud-init", "healthcheck"})
-#: Follows a handler's name in the keys of what its cloud_init returned; no name contains a colon.
+#: Follow a handler's name in the keys of what its cloud_init and its prepare returned; no name contains a colon.
 CLOUD_INIT_SUFFIX: Final = ":cloud-init"
+PREPARE_SUFFIX: Final = ":prepare"
 LONGEST_NAME: Final = 63
 #: Routes that are served at the root as well (RFC 8615).
 WELL_KNOWN: Final = ".well-known/"
@@ -50,6 +51,7 @@ COMMON_OPTIONS: Final = (
         "cache_for", min=0.0, help="Seconds for which an answer is reused for an identical request; 0 turns this off."
     ),
     cfg.BoolOpt("pin", help="Store the first answer and return it for the rest of the instance's life."),
+    cfg.FloatOpt("pin_for", min=0.0, help="Seconds for which the first answer is stored; 0: for the instance's life."),
     cfg.StrOpt(
         "on_error",
         choices=[mode.value for mode in OnError],
@@ -63,9 +65,11 @@ COMMON_OPTIONS: Final = (
     ),
 )
 
+#: How answers are kept, by a class and by the operator.
+STORAGE: Final = ("pin", "pin_for", "cache_for", "on_error")
 #: The methods that vendorsrv calls, and what follows ``self``.
 TAKES: Final = {
-    **dict.fromkeys(("handle", "cloud_init", "cache_key"), ", request"),
+    **dict.fromkeys(("handle", "cloud_init", "cache_key", "prepare"), ", request"),
     **dict.fromkeys(("open", "close", "state"), ""),
 }
 
@@ -85,9 +89,8 @@ def contradictions(cls: Any, base: Any) -> list[str]:
     found.extend(number_contradictions(cls))
     if not isinstance(cls.on_error, OnError):
         found.append(f"on_error is {cls.on_error!r}; it must be a member of OnError")
-    found.extend(
-        f"{name} must be a method" for name in ("handle", "cloud_init", "cache_key") if not callable(getattr(cls, name))
-    )
+    methods = ("handle", "cloud_init", "cache_key", "prepare")
+    found.extend(f"{name} must be a method" for name in methods if not callable(getattr(cls, name)))
     found.extend(
         f"{name} must take {'the request' if arguments else 'no argument'}: def {name}(self{arguments})"
         for name, arguments in TAKES.items()
@@ -108,9 +111,11 @@ def contradictions(cls: Any, base: Any) -> list[str]:
         for name in ("state", "cache_key")
         if inspect.iscoroutinefunction(getattr(cls, name))
     )
-    if cls.pin and cls.cache_key is not base.cache_key:
+    held = {name: getattr(cls, name) for name in STORAGE}
+    prepares = cls.prepare is not base.prepare
+    found.extend(storage_contradictions(**held, prepares=prepares))
+    if cls.cache_key is not base.cache_key and is_pinned(cls.pin, cls.pin_for, prepares=prepares):
         found.append("pin and cache_key exclude each other: a pinned answer belongs to one instance")
-    found.extend(storage_contradictions(pin=cls.pin, cache_for=cls.cache_for, on_error=cls.on_error))
     found.extend(answer_contradictions(cls, base))
     return [*found, *option_contradictions(cls), *name_contradictions(cls, base), *route_contradictions(cls)]
 
@@ -121,7 +126,7 @@ def number_contradictions(cls: Any) -> list[str]:
         found.append(f"timeout is {cls.timeout!r}; it must be more than 0 seconds")
     found.extend(
         f"{name} is {seconds!r}; it must be 0 seconds or more"
-        for name in ("cache_for", "max_age")
+        for name in ("cache_for", "pin_for", "max_age")
         if not is_number(seconds := getattr(cls, name)) or not 0 <= seconds < math.inf
     )
     for attribute, least in (("threads", 1), ("concurrency", 1), ("queue", 0)):
@@ -164,21 +169,40 @@ def route_contradictions(cls: Any) -> list[str]:
     return found
 
 
-def storage_contradictions(*, pin: bool, cache_for: float, on_error: OnError) -> list[str]:
-    """Return why these values exclude each other; they come from a class, or from the operator."""
+def is_pinned(pin: bool | None, pin_for: float, *, prepares: bool) -> bool:
+    """Whether answers are pinned: ``pin_for`` and ``prepare`` imply ``pin``."""
+    return prepares or pin_for > 0 if pin is None else pin
+
+
+def storage_contradictions(
+    *, pin: bool | None, pin_for: float, cache_for: float, on_error: OnError, prepares: bool
+) -> list[str]:
+    """Return why these values exclude each other; they come from a class, or from the operator.
+
+    :param prepares: whether the class defines ``prepare``.
+    """
     found = []
-    if pin and cache_for:
-        found.append("pin and cache_for exclude each other: a pinned answer is read from the pin store each time")
-    if pin and on_error is OnError.STALE:
-        found.append("pin and OnError.STALE exclude each other: a pinned answer is never stale")
+    reasons = {"prepare": prepares, "pin_for": is_number(pin_for) and pin_for > 0}
+    implied = [name for name, implies in reasons.items() if implies]
+    if pin is False and implied:
+        found.append(f"pin = false and {implied[0]} exclude each other: what it makes is pinned")
+    how = "pin" if pin else implied[0] if implied else None
+    if how and cache_for:
+        found.append(f"{how} and cache_for exclude each other: a pinned answer is read from the pin store each time")
+    if how and on_error is OnError.STALE:
+        found.append(f"{how} and OnError.STALE exclude each other: a pinned answer is never stale")
     return found
 
 
 def name_contradictions(cls: Any, base: Any) -> list[str]:
     found = []
     has_cloud_init = cls.cloud_init is not base.cloud_init
-    if has_cloud_init and len(cls.name) + len(CLOUD_INIT_SUFFIX) > LONGEST_NAME:
-        found.append(f"name {cls.name!r} is too long for a handler with cloud_init: at most 52 characters")
+    for method, defined, suffix in (
+        ("cloud_init", has_cloud_init, CLOUD_INIT_SUFFIX),
+        ("prepare", cls.prepare is not base.prepare, PREPARE_SUFFIX),
+    ):
+        if defined and len(cls.name) > (longest := LONGEST_NAME - len(suffix)):
+            found.append(f"name {cls.name!r} is too long for a handler with {method}: at most {longest} characters")
     if isinstance(cls.cloud_init_keys, str) or not all(isinstance(key, str) for key in cls.cloud_init_keys):
         found.append("cloud_init_keys must be a tuple of strings")
     elif cls.cloud_init_keys and not has_cloud_init:

@@ -1,11 +1,11 @@
-"""The class that handler authors subclass, and the checks of what a subclass declares."""
+"""The class that handler authors subclass."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -42,7 +42,10 @@ class Handler:
     :cvar timeout: seconds for one answer; Nova gives up after 5 (``[api] vendordata_dynamic_read_timeout``).
     :cvar threads: calls of a plain ``def handle`` that a worker runs at once.
     :cvar cache_for: seconds for which an answer is reused for an identical request; 0 turns this off.
-    :cvar pin: whether the first answer, even ``{}``, is stored and returned for the rest of the instance's life.
+    :cvar pin: whether the first answer, even ``{}``, is stored and returned for the rest of the instance's life;
+        implied by ``pin_for`` and :meth:`prepare`.
+    :cvar pin_for: seconds after which what is pinned expires: answers and preparation together. It implies ``pin``; 0:
+        for the instance's life.
     :cvar on_error: what Nova gets instead of an error, see :class:`OnError`.
     :cvar concurrency: answers that a worker computes at once (a plain ``def handle``: at most ``threads``).
     :cvar queue: requests that may wait for a slot of ``concurrency``.
@@ -72,7 +75,8 @@ class Handler:
     timeout: ClassVar[float] = 4.0
     threads: ClassVar[int] = 8
     cache_for: ClassVar[float] = 0.0
-    pin: ClassVar[bool] = False
+    pin: ClassVar[bool | None] = None
+    pin_for: ClassVar[float] = 0.0
     on_error: ClassVar[OnError] = OnError.FAIL
     concurrency: ClassVar[int] = 64
     queue: ClassVar[int] = 256
@@ -90,6 +94,7 @@ class Handler:
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = settings
+        self.forget_pins: Callable[[str], Awaitable[None]] | None = None  # set by the server
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -146,6 +151,28 @@ class Handler:
         """
         raise NotImplementedError
 
+    def prepare(self, request: VendordataRequest) -> Any:
+        """Return what is made once for an instance, such as a password; both methods get it as ``request.prepared``.
+
+        Runs once in the whole cloud before the first of them, within the same deadline, and implies ``pin``. A method
+        whose answer is pinned already does not need it.
+
+        :returns: any JSON value.
+        :raises VendordataError: as :meth:`handle`; so does NotYet, whose answer is then that of the method.
+        :raises NotForThisInstance: nothing is made, and neither method runs.
+        """
+        raise NotImplementedError
+
+    async def forget(self, instance_id: str) -> None:
+        """Forget what is pinned for an instance: its preparation and its answers. The next request makes them anew.
+
+        Outside of a server, and in a handler that pins nothing, there is nothing to forget.
+
+        :raises PinsUnavailable: the pin database does not answer; then nothing is forgotten.
+        """
+        if self.forget_pins:
+            await self.forget_pins(instance_id)
+
     def handle(self, request: VendordataRequest) -> Any:
         """Return the data for one instance.
 
@@ -190,3 +217,7 @@ def defines_cloud_init(cls: type[Handler]) -> bool:
 
 def defines_cache_key(cls: type[Handler]) -> bool:
     return cls.cache_key is not Handler.cache_key
+
+
+def defines_prepare(cls: type[Handler]) -> bool:
+    return cls.prepare is not Handler.prepare

@@ -110,6 +110,8 @@ class VendordataRequest:
     :ivar token: the caller's, for what passes it on to a server that the operator trusts with it. Never log it.
     :ivar peer: the IPv4 or IPv6 address of who asked, as text, as a trusted proxy forwards it; empty if it is not
         known, and outside of a server. Answers are cached without regard to it.
+    :ivar prepared: what the handler's ``prepare`` made for the instance, as JSON has it; None without that method. Not
+        in ``repr()``, and not compared. Never log it.
     """
 
     instance_id: str
@@ -125,6 +127,7 @@ class VendordataRequest:
     body: bytes = field(default=b"", repr=False, compare=False)
     token: str | None = field(default=None, repr=False, compare=False)
     peer: str = ""
+    prepared: Any = field(default=None, repr=False, compare=False)
     # The request that was parsed from the same bytes before; all that share it differ in caller, token, id and peer.
     shared: ClassVar[VendordataRequest | None] = None
 

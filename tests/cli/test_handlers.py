@@ -82,6 +82,7 @@ def test_json_has_every_setting_and_the_names_of_overrides(config_file: str) -> 
         "threads": 8,
         "cache_for": 60.0,
         "pin": False,
+        "pin_for": 0.0,
         "on_error": "empty",
         "ttl_from_upstream": False,
         "concurrency": 64,

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.support.pin_stores import age, execute, make_table, with_store
+from tests.support.pin_stores import age, body_of, execute, make_table, with_store
 from vendorsrv.database.engine import Database
 from vendorsrv.database.url import async_url
 from vendorsrv.errors import PinsUnavailable
@@ -39,7 +39,9 @@ class LaggingStore(PinStore):
         """Return the row of the copy."""
         return await (self.copy.get if self.lags else super().get)(instance_id, handler)
 
-    async def claim(self, instance_id: str, handler: str, owner: str, expired: str | None) -> bool:
+    async def claim(
+        self, instance_id: str, handler: str, owner: str, expired: str | None, *, project_id: str | None = None
+    ) -> bool:
         """Count a claim."""
         self.claims += 1
         return await super().claim(instance_id, handler, owner, expired)
@@ -90,7 +92,7 @@ def test_claims_that_are_not_seen_are_tried_in_growing_pauses_until_the_deadline
     async def work(store: LaggingStore) -> tuple[str, int, int]:
         await store.add(*KEY, b"theirs", 1.0)
         with pytest.raises(PinsUnavailable) as raised:
-            await Pins(store, PinCipher([]), 30.0).get_or_create(*KEY, create, time.monotonic() + 1.0)
+            await body_of(Pins(store, PinCipher([]), 30.0), KEY, create, 1.0)
         tried = store.claims
         await asyncio.sleep(0.5)
         return raised.value.message, tried, store.claims - tried
@@ -105,12 +107,12 @@ def test_a_claim_that_is_seen_late_is_run(tmp_path: Path) -> None:
 
     async def work(store: LaggingStore) -> tuple[bytes, bytes]:
         pins = Pins(store, PinCipher([]), 30.0)
-        asked = asyncio.create_task(pins.get_or_create(*KEY, create, time.monotonic() + 60))
+        asked = asyncio.create_task(body_of(pins, KEY, create, 60.0))
         while store.claims < 3:  # noqa: ASYNC110 - the store has no event for it
             await asyncio.sleep(0.01)
         store.lags, seen = False, time.monotonic()
         answer = await asked
         assert time.monotonic() < seen + 25
-        return answer, await pins.get_or_create(*KEY, create, time.monotonic() + 60)
+        return answer, await body_of(pins, KEY, create, 60.0)
 
     assert (b"made", b"made") == lagging(tmp_path, an_expired_claim, work)

@@ -11,8 +11,9 @@ from typing import NoReturn
 import pytest
 from cryptography.fernet import Fernet
 
-from tests.support.pin_stores import age, execute, make_table, with_store
+from tests.support.pin_stores import age, body_of, execute, make_table, with_store
 from vendorsrv import NotYet
+from vendorsrv.answer import HandlerAnswer
 from vendorsrv.database.engine import Database
 from vendorsrv.database.url import async_url
 from vendorsrv.errors import HandlerError, PinsUnavailable
@@ -51,7 +52,7 @@ class Worker(Pins):
 
     async def ask(self, create: Callable[[], Awaitable[bytes]], seconds: float = 10.0) -> bytes:
         """Return the instance's answer of the handler ``mail``."""
-        return await self.get_or_create(I, "mail", create, time.monotonic() + seconds)
+        return await body_of(self, (I, "mail"), create, seconds)
 
 
 @pytest.fixture
@@ -86,12 +87,9 @@ def test_each_instance_and_handler_has_its_own_pin(url: str) -> None:
     """Another handler or another instance gets another pin."""
 
     async def work(store: PinStore) -> list[bytes]:
-        deadline = time.monotonic() + 10
         keys = [(I, "mail"), (I, "dns"), ("another", "mail")]
-        return [
-            await Worker(store).get_or_create(*key, Maker(answer), deadline)
-            for key, answer in zip(keys, (b"1", b"2", b"3"), strict=True)
-        ]
+        answers = (b"1", b"2", b"3")
+        return [await body_of(Worker(store), key, Maker(body)) for key, body in zip(keys, answers, strict=True)]
 
     assert [b"1", b"2", b"3"] == with_store(url, work)
 
@@ -177,14 +175,14 @@ def test_a_claim_expires_after_its_lease_or_when_it_is_from_the_future(url: str,
 def test_a_worker_whose_claim_was_replaced_returns_the_pinned_answer(url: str) -> None:
     """A run that outlasts its claim returns the answer that another worker has pinned."""
 
-    async def work(store: PinStore) -> tuple[bytes, bytes | None]:
+    async def work(store: PinStore) -> tuple[bytes, HandlerAnswer | None]:
         async def during() -> None:
             await age(store, I, "mail", claimed_at=1.0)
             await Worker(store).ask(Maker(b"the other's"))
 
         return await Worker(store).ask(Maker(b"late", during)), await Worker(store).get(I, "mail")
 
-    assert (b"the other's", b"the other's") == with_store(url, work)
+    assert (b"the other's", HandlerAnswer(b"the other's")) == with_store(url, work)
 
 
 def test_a_worker_that_loses_the_race_for_a_claim_waits_for_the_winner(url: str) -> None:
@@ -193,7 +191,9 @@ def test_a_worker_that_loses_the_race_for_a_claim_waits_for_the_winner(url: str)
     class Overtaken(PinStore):
         """A store in which another worker is always first."""
 
-        async def claim(self, instance_id: str, handler: str, owner: str, expired: str | None) -> bool:
+        async def claim(
+            self, instance_id: str, handler: str, owner: str, expired: str | None, *, project_id: str | None = None
+        ) -> bool:
             """Claim after another worker."""
             await super().claim(instance_id, handler, "first", expired)
             is_ours = await super().claim(instance_id, handler, owner, expired)
@@ -225,11 +225,11 @@ def test_a_forgotten_pin_is_gone_in_every_worker_at_once(url: str) -> None:
 def test_a_claim_forgotten_during_its_run_causes_a_second_run(url: str) -> None:
     """When a claim is forgotten while the handler runs, the handler runs again, and its answer is pinned."""
 
-    async def work(store: PinStore) -> tuple[bytes, int, bytes | None]:
+    async def work(store: PinStore) -> tuple[bytes, int, HandlerAnswer | None]:
         maker = Maker(b"made", lambda: store.forget([(I, "mail")]))
         return await Worker(store).ask(maker), maker.runs, await Worker(store).get(I, "mail")
 
-    assert (b"made", 2, b"made") == with_store(url, work)
+    assert (b"made", 2, HandlerAnswer(b"made")) == with_store(url, work)
 
 
 def test_an_answer_that_cannot_be_stored_is_not_returned(url: str) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tests.support import real_peers as peers
-from tests.support.pin_stores import make_table, with_database, with_store
+from tests.support.pin_stores import body_of, make_table, with_database, with_store
 from vendorsrv.database.schema import prepare
 from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.pins.cipher import PinCipher
@@ -88,7 +87,7 @@ def boot(number: int, url: str, instances: Sequence[str], runs: str) -> list[set
                 await asyncio.sleep(0.01)
                 return f'{{"made by":{number},"token":"{secrets.token_hex()}"}}'.encode()
 
-            return await pins.get_or_create(instance_id, "mail", make, time.monotonic() + BUDGET)
+            return await body_of(pins, (instance_id, "mail"), make, BUDGET)
 
         async def build(instance_id: str) -> set[bytes]:
             async with builds:

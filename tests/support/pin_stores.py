@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,11 @@ from typing import Final, TypeVar
 from sqlalchemy import and_, text, update
 
 from tests.support.databases import database
+from vendorsrv.answer import HandlerAnswer
 from vendorsrv.database.engine import Database
 from vendorsrv.database.schema import upgrade
 from vendorsrv.database.url import async_url
+from vendorsrv.pins.pin import Pins
 from vendorsrv.pins.store import PinStore
 from vendorsrv.pins.table import PINS
 
@@ -68,6 +71,17 @@ async def age(store: PinStore, instance_id: str, handler: str, **times: float) -
     async with store.database.engine.connect() as connection:
         row = and_(PINS.c.instance_id == instance_id, PINS.c.handler == handler)
         await connection.execute(update(PINS).where(row).values(**times))
+
+
+async def body_of(
+    pins: Pins, key: tuple[str, str], create: Callable[[], Awaitable[bytes]], seconds: float = 10.0
+) -> bytes:
+    """Return the pinned answer of an instance and a handler, or create and pin it within so many seconds."""
+
+    async def make() -> HandlerAnswer:
+        return HandlerAnswer(await create())
+
+    return (await pins.get_or_create(*key, make, time.monotonic() + seconds)).body
 
 
 def new_instance() -> str:

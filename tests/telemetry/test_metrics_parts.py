@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from pathlib import Path
 
 from tests.support.fake_keystone import FakeKeystone
-from tests.support.pin_stores import make_table, with_store
+from tests.support.pin_stores import body_of, make_table, with_store
 from tests.support.scraping import of, samples, scrape, wait_for
 from tests.support.serving import INSTANCE, free_port, running, section, write_config
 from tests.support.upstreams import Other, proxy, proxying
@@ -67,11 +66,11 @@ def test_a_wait_for_another_worker_s_pin_is_counted_once(tmp_path: Path) -> None
         return b"made"
 
     async def work(store: PinStore) -> list[bytes]:
-        deadline = time.monotonic() + 60
+        key = (INSTANCE, "mail")
         first, second = Pins(store, PinCipher([]), 60.0), Pins(store, PinCipher([]), 60.0, metrics=metrics)
-        making = asyncio.create_task(first.get_or_create(INSTANCE, "mail", slowly, deadline))
+        making = asyncio.create_task(body_of(first, key, slowly, 60.0))
         await begun.wait()
-        return [await second.get_or_create(INSTANCE, "mail", slowly, deadline), await making]
+        return [await body_of(second, key, slowly, 60.0), await making]
 
     assert [b"made", b"made"] == with_store(url, work)
     assert 1 == waits()

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vendorsrv.check.findings import Finding, IniFile
-from vendorsrv.declarations import storage_contradictions
+from vendorsrv.declarations import STORAGE, is_pinned, storage_contradictions
 from vendorsrv.encryption import read_keys
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import Handler
+from vendorsrv.handler import Handler, defines_prepare
 from vendorsrv.settings import GROUP, Settings
 
 DATABASE = ("database", "connection")
@@ -70,14 +70,19 @@ def is_writable(path: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
+def will_pin(handler: type[Handler], overrides: Mapping[str, Any]) -> bool:
+    """Whether a handler's answers are pinned, with the overrides of its section."""
+    pin, pin_for = (overrides.get(name, getattr(handler, name)) for name in ("pin", "pin_for"))
+    return is_pinned(pin, pin_for, prepares=defines_prepare(handler))
+
+
 def find_contradictory_overrides(
     ini: IniFile, handler: type[Handler], overrides: Mapping[str, Any]
 ) -> Iterator[Finding]:
     """Yield the overrides of a handler's section that contradict each other or the class."""
-    names = ("pin", "cache_for", "on_error")
-    holds = {name: overrides.get(name, getattr(handler, name)) for name in names}
-    option = next((name for name in names if name in overrides), None)
-    for reason in storage_contradictions(**holds):
+    holds = {name: overrides.get(name, getattr(handler, name)) for name in STORAGE}
+    option = next((name for name in STORAGE if name in overrides), None)
+    for reason in storage_contradictions(**holds, prepares=defines_prepare(handler)):
         yield ini.error(reason, handler.section, option)
 
 

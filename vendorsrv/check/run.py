@@ -15,7 +15,7 @@ from vendorsrv.cache.answers import build_cache, find_cache_problems, is_shared
 from vendorsrv.check.connections import find_in_connections
 from vendorsrv.check.files import find_in_files
 from vendorsrv.check.findings import Declared, Finding, IniFile
-from vendorsrv.check.pins import find_contradictory_overrides, find_in_pins
+from vendorsrv.check.pins import find_contradictory_overrides, find_in_pins, will_pin
 from vendorsrv.check.policy import find_in_policy
 from vendorsrv.check.sample import library_sections
 from vendorsrv.check.tls import find_in_tls, readable_by_others
@@ -226,9 +226,9 @@ class Check:
             if issubclass(found.handler, Proxy):
                 for reason in find_exposed(values):
                     yield self.ini.warning(reason, found.handler.section, "url")
-            timeout = overrides.get("timeout", found.handler.timeout)
-            yield from self.find_in_timeout(found.handler.section, "timeout", timeout)
-            if overrides.get("pin", found.handler.pin):
+            timeout = ("timeout", overrides.get("timeout", found.handler.timeout))
+            yield from self.find_in_timeout(found.handler.section, *timeout)
+            if will_pin(found.handler, overrides):
                 self.pinning.append(found.handler.name)
             contradictions = list(find_contradictory_overrides(self.ini, found.handler, overrides))
             yield from contradictions

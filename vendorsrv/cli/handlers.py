@@ -78,7 +78,7 @@ def row(described: dict[str, Any]) -> tuple[str, ...]:
         return f"{text} (configured)" if {*names} & {*described["overridden"]} else text
 
     if described["pin"]:
-        keeps = "pinned"
+        keeps = f"pinned for {described['pin_for']:g} s" if described["pin_for"] else "pinned"
     elif described["ttl_from_upstream"]:
         keeps = "as the upstream says"
     else:
@@ -90,7 +90,7 @@ def row(described: dict[str, Any]) -> tuple[str, ...]:
         cell(f"{described['timeout']:g} s", "timeout"),
         cell(str(described["concurrency"]), "concurrency", "threads"),
         cell(str(described["queue"]), "queue"),
-        cell(keeps, "pin", "cache_for"),
+        cell(keeps, "pin", "pin_for", "cache_for"),
         cell(described["on_error"], "on_error"),
         " ".join(described["routes"]) or "-",
         described["source"],

@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 
 from vendorsrv.cli.options import config_file
-from vendorsrv.database.schema import SCHEMA
+from vendorsrv.database.schema import EXPANSION
 from vendorsrv.errors import ConfigError
 from vendorsrv.pins.admin import PinAdmin, Rotation, describe, open_admin, upgrade_pins
 from vendorsrv.pins.service import purge as purge_pins
@@ -28,7 +28,7 @@ from vendorsrv.telemetry.logs import quiet
 
 T = TypeVar("T")
 
-HEADINGS: Final = ("instance", "handler", "pinned at", "stored")
+HEADINGS: Final = {"instance_id": "instance", "handler": "handler", "pinned_at": "pinned at", "stored": "stored"}
 SECONDS: Final = {"": 86_400.0, "d": 86_400.0, "h": 3_600.0}
 
 of_handler = click.option("--handler", metavar="NAME", help="Only pins of this handler.")
@@ -55,7 +55,7 @@ def upgrade(config_file: Sequence[str]) -> None:
     settings = Settings.from_file(config_file)
     with quiet():
         asyncio.run(upgrade_pins(settings))
-    click.echo(f"The database has the schema of this version ({SCHEMA}).")
+    click.echo(f"The database has the schema of this version ({EXPANSION}).")
 
 
 @click.group()
@@ -76,7 +76,7 @@ def list_pins(config_file: Sequence[str], limit: int, after: str, handler: str |
     if as_json:
         click.echo(json.dumps(listed, indent=2))
     else:
-        show_table(HEADINGS, [tuple(each.values()) for each in listed], Console())
+        show_table(tuple(HEADINGS.values()), [tuple(each[name] for name in HEADINGS) for each in listed], Console())
     if more:
         click.echo(f"More pins follow: --after {rows[-1].instance_id}", err=True)
 
@@ -100,8 +100,8 @@ def show_pin(config_file: Sequence[str], instance: str, handler: str | None, wit
         click.echo(json.dumps(found, indent=2))
     for each in [] if as_json else found:
         answer = json.dumps(each["answer"]) if with_answer else "not shown without --answer"
-        for heading, value in zip((*HEADINGS, "answer"), (each | {"answer": answer}).values(), strict=True):
-            click.echo(f"{heading}: {value}")
+        for name, value in (each | {"answer": answer}).items():
+            click.echo(f"{HEADINGS.get(name, name.replace('_', ' '))}: {value}")
     if not found:
         click.echo(f"vendorsrv: instance {instance} has no pin", err=True)
         sys.exit(1)

@@ -15,6 +15,7 @@ import click
 import yaml
 from oslo_config import cfg
 
+from vendorsrv.answer import to_bytes
 from vendorsrv.cloudinit.dry_run import DryRun, dry_run
 from vendorsrv.cloudinit.guard import Guard
 from vendorsrv.cloudinit.mime import from_json, join, numbered
@@ -114,12 +115,23 @@ async def ask(
                 value = json.loads(pinned[source.name])
                 value = from_json(value) if enabled.cloud_init and value else value
             else:
-                value = await source.runner.run(request, budget=source.timeout)
+                asked = replace(request, prepared=await prepare(enabled.preparation, request, pinned))
+                value = await source.runner.run(asked, budget=source.timeout)
             kept = from_json(guard.check_contribution(value, name))
             parts += numbered(name, kept, first=len(parts) + 1)
         except VendordataError as error:
             raise type(error)(f"handler {name}: {error.message}") from None
     return join(parts) if parts else None
+
+
+async def prepare(preparation: EnabledHandler | None, request: VendordataRequest, pinned: Mapping[str, str]) -> object:
+    """Return what is prepared for an instance, pinned or by a run; None for a handler without ``prepare``."""
+    if preparation is None:
+        return None
+    if preparation.name in pinned:
+        return json.loads(pinned[preparation.name])
+    made = await preparation.runner.run(request, budget=preparation.timeout)
+    return json.loads(to_bytes(made, preparation.name, sys.maxsize))
 
 
 def as_configured(name: str, configured: Sequence[str]) -> str:

@@ -21,9 +21,12 @@ from vendorsrv.errors import ConfigError
 
 #: The tables of this version; each package that has one adds it.
 METADATA: Final = MetaData()
-#: The last of the migrations, and the table that holds the last one that was run.
+#: The last of the migrations after which older servers cannot work, and the table that has the last one that was run.
 SCHEMA: Final = "0001"
 VERSION_TABLE: Final = "vendorsrv_version"
+#: The last of the expansions, which add nullable columns and tables that older servers need not know, and their table.
+EXPANSION: Final = "0002"
+EXPANSION_TABLE: Final = "vendorsrv_expansion"
 
 UPGRADE: Final = "run: vendorsrv db upgrade --config-file FILE"
 #: Seconds to reach the database; a migration itself has no time limit.
@@ -60,7 +63,10 @@ async def verify(database: Database) -> None:
         raise ConfigError(f"[database] connection: the database has no tables of vendorsrv; {UPGRADE}")
     if found > SCHEMA:
         raise newer(found)
-    if found < SCHEMA:
+    if found == SCHEMA:
+        # That of a newer version changes nothing for this one.
+        found = await database.run(expansion_of) or SCHEMA
+    if found < EXPANSION:
         raise ConfigError(f"[database] connection: the schema ({found}) is of an older version of vendorsrv; {UPGRADE}")
 
 
@@ -134,17 +140,26 @@ def migrate(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    folder = Path(__file__).parent / "migrations"
+    for name, version_table in (("versions", VERSION_TABLE), ("expansions", EXPANSION_TABLE)):
+        config = Config()
+        config.set_main_option("script_location", str(folder))
+        config.set_main_option("version_locations", str(folder / name))
+        for option in ("version_path_separator", "path_separator"):  # before alembic 1.16, and since
+            config.set_main_option(option, "os")
+        config.attributes |= {"connection": connection, "version_table": version_table}
+        command.upgrade(config, "head")
 
 
-async def revision_of(connection: AsyncConnection) -> str | None:
-    if not await connection.run_sync(lambda sync: inspect(sync).has_table(VERSION_TABLE)):
+async def revision_of(connection: AsyncConnection, version_table: str = VERSION_TABLE) -> str | None:
+    if not await connection.run_sync(lambda sync: inspect(sync).has_table(version_table)):
         return None
-    versions = table(VERSION_TABLE, column("version_num"))
+    versions = table(version_table, column("version_num"))
     return (await connection.execute(select(versions.c.version_num))).scalar()
+
+
+async def expansion_of(connection: AsyncConnection) -> str | None:
+    return await revision_of(connection, EXPANSION_TABLE)
 
 
 @contextmanager

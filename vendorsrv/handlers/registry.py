@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import inspect
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 from oslo_config import cfg
 
-from vendorsrv.declarations import CLOUD_INIT_SUFFIX, COMMON_OPTIONS, WELL_KNOWN, OnError, storage_contradictions
+from vendorsrv.declarations import (
+    CLOUD_INIT_SUFFIX,
+    COMMON_OPTIONS,
+    PREPARE_SUFFIX,
+    STORAGE,
+    WELL_KNOWN,
+    OnError,
+    is_pinned,
+    storage_contradictions,
+)
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import Handler, defines_cloud_init, defines_handle
+from vendorsrv.handler import Handler, defines_cloud_init, defines_handle, defines_prepare
 from vendorsrv.handlers.runner import Runner
+from vendorsrv.handlers.vendor_code import close, open_handler, secrets_of, vendor_code
 from vendorsrv.proxy.handler import Proxy, find_proxies
 from vendorsrv.proxy.options import find_proxy_problems
 from vendorsrv.settings import Problem, Settings, read_handler
 from vendorsrv.suggest import did_you_mean_or_list
-from vendorsrv.telemetry.tracebacks import raised_at, without_secrets
 
 ENTRY_POINTS: Final = "vendorsrv.handlers"
-#: Seconds for a handler's open() and close(): a server that hangs while it starts does not say why.
-OPEN_TIMEOUT: Final = 30.0
 
 DECLARED: Final = tuple(option.dest for option in COMMON_OPTIONS)
 
@@ -49,7 +55,8 @@ class EnabledHandler:
     :ivar version: the version of its answers; the source unless the class declares one.
     :ivar runner: calls its ``handle``, or ``cloud_init``.
     :ivar cloud_init: the same handler as it contributes to ``/cloud-init``, or None.
-    :ivar suffix: follows the handler's name in :attr:`name`; empty unless it contributes to ``/cloud-init``.
+    :ivar preparation: the same handler as it prepares, or None.
+    :ivar suffix: follows the handler's name in :attr:`name`, where it contributes to ``/cloud-init`` or prepares.
     :ivar routes: the runners of its public GET routes, by path below ``/<name>/``.
     """
 
@@ -61,6 +68,7 @@ class EnabledHandler:
     cache_for: float
     cache_limit: float
     pin: bool
+    pin_for: float
     on_error: OnError
     concurrency: int
     queue: int
@@ -69,6 +77,7 @@ class EnabledHandler:
     runner: Runner
     routes: Mapping[str, Runner]
     cloud_init: EnabledHandler | None = None
+    preparation: EnabledHandler | None = None
     suffix: str = ""
 
     @property
@@ -201,11 +210,12 @@ def build(settings: Settings, found: FoundHandler) -> EnabledHandler:
     with vendor_code(what, found.handler.__module__, secrets_of(found.handler, values)):
         handler = found.handler(values)
     if isinstance(handler, Proxy):
-        handler.prepare(settings.conf, settings.max_answer_bytes)
+        handler.configure(settings.conf, settings.max_answer_bytes)
     declared: dict[str, Any] = {**{name: getattr(handler, name) for name in DECLARED}, **overrides}
-    held = {name: declared[name] for name in ("pin", "cache_for", "on_error")}
-    if contradictions := storage_contradictions(**held):
+    prepares = defines_prepare(found.handler)
+    if contradictions := storage_contradictions(**{name: declared[name] for name in STORAGE}, prepares=prepares):
         raise ConfigError("\n".join(f"[{handler.section}] {text}" for text in contradictions))
+    declared["pin"] = is_pinned(declared["pin"], declared["pin_for"], prepares=prepares)
 
     def runner(method: str, suffix: str = "") -> Runner:
         limits = (declared[name] for name in ("timeout", "threads", "concurrency"))
@@ -217,11 +227,15 @@ def build(settings: Settings, found: FoundHandler) -> EnabledHandler:
     declared["cache_limit"] = math.inf if unlimited else declared["cache_for"]
     method = "handle" if defines_handle(found.handler) else "cloud_init"
     enabled = EnabledHandler(handler, found.source, version, **declared, runner=runner(method), routes=routes)
-    if defines_cloud_init(found.handler):
-        contributes = runner("cloud_init", CLOUD_INIT_SUFFIX)
-        contribution = replace(enabled, runner=contributes, routes={}, suffix=CLOUD_INIT_SUFFIX)
-        enabled = replace(enabled, cloud_init=limit_to_threads(contribution))
-    return limit_to_threads(enabled)
+
+    def variant(method: str, suffix: str) -> EnabledHandler:
+        return limit_to_threads(replace(enabled, runner=runner(method, suffix), routes={}, suffix=suffix))
+
+    return replace(
+        limit_to_threads(enabled),
+        cloud_init=variant("cloud_init", CLOUD_INIT_SUFFIX) if defines_cloud_init(found.handler) else None,
+        preparation=variant("prepare", PREPARE_SUFFIX) if prepares else None,
+    )
 
 
 def limit_to_threads(enabled: EnabledHandler) -> EnabledHandler:
@@ -254,34 +268,3 @@ def is_handler(value: object) -> bool:
 def distribution(entry_point: EntryPoint) -> str:
     assert entry_point.dist  # entry points from importlib.metadata have one; those from stevedore's cache do not
     return f"{entry_point.dist.name} {entry_point.dist.version}"
-
-
-async def open_handler(handler: Handler) -> None:
-    with vendor_code(f"handler {handler.name}: open()", handler.__module__, secrets_of(handler, handler.settings)):
-        await asyncio.wait_for(handler.open(), OPEN_TIMEOUT)
-
-
-async def close(handler: Handler) -> None:
-    with vendor_code(f"handler {handler.name}: close()", handler.__module__, secrets_of(handler, handler.settings)):
-        await asyncio.wait_for(handler.close(), OPEN_TIMEOUT)
-
-
-def secrets_of(handler: Handler | type[Handler], settings: object) -> list[object]:
-    """Return the values of a handler's secret options."""
-    return [getattr(settings, option.dest, None) for option in handler.options if option.secret]
-
-
-@contextmanager
-def vendor_code(what: str, module: str = "", secrets: Sequence[object] = ()) -> Iterator[None]:
-    """Turn any exception of a handler's code into one sentence for the operator.
-
-    :param module: of the handler.
-    :param secrets: what must not be in it.
-    """
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"{what}: {without_secrets(error, secrets)}") from None
-    except (Exception, SystemExit) as error:
-        text = without_secrets(error, secrets)
-        raise ConfigError(f"{what} raised {type(error).__name__}: {text} ({raised_at(error, module)})") from None

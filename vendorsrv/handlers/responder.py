@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -61,6 +61,7 @@ class Responder:
     Concurrent requests with the same question share one run of the handler, and its answer or its error.
 
     :param pins: None unless the handler pins.
+    :param preparation: of a handler with ``prepare``; pins what that makes.
     :param guard: checks what cloud-init gets; by default one that allows no ``#include``.
     :param clock: monotonic seconds, for the circuit breaker.
     :ivar fallbacks: how often each fallback was the answer.
@@ -76,6 +77,7 @@ class Responder:
         *,
         guard: Guard | None = None,
         metrics: HandlerMetrics | None = None,
+        preparation: Responder | None = None,
     ) -> None:
         self.enabled = enabled
         self.name = enabled.name
@@ -95,8 +97,9 @@ class Responder:
         self.single_flight: SingleFlight[Answer] = SingleFlight()
         self.guard = guard or Guard()
         self.metrics = metrics or HandlerMetrics(Metrics(), enabled.name)
+        self.preparation = preparation
         self.shape = self.guard.check_parts
-        if enabled.suffix:
+        if enabled.suffix == CLOUD_INIT_SUFFIX:
             self.shape = self.guard.check_contribution
         elif enabled.for_cloud_init:
             self.shape = self.guard.check_answer
@@ -121,10 +124,13 @@ class Responder:
     async def answer_or_fallback(self, request: VendordataRequest, deadline: float) -> Answer:
         key = None
         try:
-            if self.pins:
-                return await self.pinned(self.pins, request, deadline)
-            key = self.key_of(request)
-            return await self.cached_or_run(request, key, deadline - self.reserve)
+            try:
+                if self.pins:
+                    return await self.pinned(self.pins, request, deadline)
+                key = self.key_of(request)
+                return await self.cached_or_run(request, key, deadline - self.reserve)
+            except NotYet as not_yet:
+                return Answer(await self.to_body(not_yet.answer, deadline))
         except VendordataError as error:
             if error.status < 500:  # what Nova sent is wrong, or the handler says so
                 raise
@@ -135,18 +141,41 @@ class Responder:
         if body := pins.peek(request.instance_id, self.name):
             return Answer(body, source="pin")
 
-        # A run that has begun gets the handler's whole timeout, as far as its claim holds, however long its request
-        # has waited for it: Nova's next call finds what it made.
-        async def make() -> bytes:
-            return (await self.run(request, time.monotonic() + min(self.enabled.timeout, pins.lease))).body
-
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                return Answer(await pins.get_or_create(request.instance_id, self.name, make, deadline), source="pin")
+                return Answer((await self.create_pin(pins, request, deadline)).body, source="pin")
         except TimeoutError:  # perhaps of the store: only this error is never turned into an unpinned answer
             raise PinsUnavailable(f"the answer of handler {self.name} was not pinned in time") from None
-        except NotYet as not_yet:
-            return Answer(await self.to_body(not_yet.answer, deadline))
+
+    async def create_pin(self, pins: Pins, request: VendordataRequest, deadline: float) -> HandlerAnswer:
+        # A run that has begun gets the handler's whole timeout, as far as its claim holds, however long its request
+        # has waited for it: Nova's next call finds what it made.
+        async def make() -> HandlerAnswer:
+            return await self.prepare_and_run(pins, request, time.monotonic() + min(self.enabled.timeout, pins.lease))
+
+        return await pins.get_or_create(
+            *(request.instance_id, self.name, make, deadline),
+            pin_for=self.enabled.pin_for,
+            project_id=request.project_id,
+        )
+
+    async def prepare_and_run(self, pins: Pins, request: VendordataRequest, deadline: float) -> HandlerAnswer:
+        """Run the handler with its preparation, for which the instance's first run waits; both expire together."""
+        if self.preparation is None:
+            return await self.run(request, deadline)
+        prepared = await self.before(deadline, self.preparation.create_pin(pins, request, deadline))
+        if prepared.body == NOTHING:
+            return HandlerAnswer(self.nothing, expires_at=prepared.expires_at)
+        answer = await self.run(replace(request, prepared=json.loads(prepared.body)), deadline)
+        return replace(answer, expires_at=prepared.expires_at)
+
+    async def before(self, deadline: float, pinned: Awaitable[HandlerAnswer]) -> HandlerAnswer:
+        """Return what is pinned for another answer; raise HandlerTimeout if it is not there by the deadline."""
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await pinned
+        except TimeoutError:
+            raise HandlerTimeout(f"handler {self.name} gave no answer in time") from None
 
     async def cached_or_run(self, request: VendordataRequest, key: CacheKey, deadline: float) -> Answer:
         """Return a fresh answer from the cache, or join or start the run of this question until the deadline."""
@@ -165,10 +194,7 @@ class Responder:
     async def look_up_or_run(self, request: VendordataRequest, key: CacheKey, deadline: float) -> Answer:
         if self.caches and (answer := self.fresh(await self.cache.get(key.entry), key)):
             return answer
-        try:
-            made = await self.run(request, deadline)
-        except NotYet as not_yet:
-            return Answer(await self.to_body(not_yet.answer, deadline))
+        made = await self.run(request, deadline)
         max_age = self.enabled.cache_for if made.max_age is None else made.max_age
         fresh_for = min(max_age, self.enabled.cache_limit) if made.may_store else 0.0
         if fresh_for > 0 or (made.may_store and self.uses_stale):

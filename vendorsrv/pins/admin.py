@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,11 +13,11 @@ from typing import Any, Final
 from vendorsrv.database.engine import Database, DatabaseUnavailable
 from vendorsrv.database.schema import upgrade, verify
 from vendorsrv.database.url import async_url
-from vendorsrv.declarations import CLOUD_INIT_SUFFIX, NAME
+from vendorsrv.declarations import CLOUD_INIT_SUFFIX, NAME, PREPARE_SUFFIX
 from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.pins.cipher import PinCipher, is_encrypted
 from vendorsrv.pins.store import PinStore, translate_errors
-from vendorsrv.pins.table import Row
+from vendorsrv.pins.table import Row, storable
 from vendorsrv.request import UUID
 from vendorsrv.settings import Settings
 from vendorsrv.strictjson import StrictJSONError, parse
@@ -29,7 +29,9 @@ PAGE: Final = 100
 #: After how many answers a rotation says how far it is.
 PROGRESS: Final = 1000
 
+#: Of a line of an export: those that it has, and those that it may have.
 MEMBERS: Final = {"instance_id", "handler", "pinned_at", "answer"}
+OPTIONAL: Final = {"project_id", "expires_at"}
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ class PinAdmin:
         :raises ConfigError: one of them cannot be decrypted.
         """
         async for row in self.each():
-            yield json.dumps({**key_and_time(row), "answer": self.answer(row)}).encode("ascii") + b"\n"
+            yield json.dumps({**key_and_times(row), "answer": self.answer(row)}).encode("ascii") + b"\n"
 
     async def load(self, lines: Iterable[bytes]) -> tuple[int, int]:
         """Pin the lines of :meth:`export`, except where something is pinned already.
@@ -120,22 +122,24 @@ class PinAdmin:
             if not line.strip():
                 continue
             try:
-                instance_id, handler, pinned_at, answer = read_line(line)
+                row = read_line(line)
             except ValueError as error:
                 raise ConfigError(f"line {number} {error}; {imported} pins were imported before it") from None
-            if await self.add(instance_id, handler, pinned_at, answer):
+            if await self.add(row):
                 imported += 1
             else:
                 existing += 1
         return imported, existing
 
-    async def add(self, instance_id: str, handler: str, pinned_at: float, answer: bytes) -> bool:
-        if await self.store.get(instance_id, handler):
+    async def add(self, row: Row) -> bool:
+        if await self.store.get(row.instance_id, row.handler):
             return False
-        encrypted = self.cipher.encrypt(instance_id, handler, answer)
-        await self.store.add(instance_id, handler, encrypted, pinned_at)
-        row = await self.store.get(instance_id, handler)
-        return row is not None and row.answer == encrypted
+        encrypted = self.cipher.encrypt(row.instance_id, row.handler, stored(row))
+        assert row.pinned_at is not None  # lines hold no claims
+        key = (row.instance_id, row.handler)
+        await self.store.add(*key, encrypted, row.pinned_at, expires_at=row.expires_at, project_id=row.project_id)
+        found = await self.store.get(row.instance_id, row.handler)
+        return found is not None and found.answer == encrypted
 
     async def rotate(self, progress: Callable[[int], object] = int) -> Rotation:
         """Encrypt every answer with the newest key; raise ConfigError if there is none.
@@ -219,27 +223,39 @@ async def open_store(settings: Settings) -> AsyncIterator[PinStore]:
         await store.close()
 
 
-def read_line(line: bytes) -> tuple[str, str, float, bytes]:
-    """Return the instance, the handler, the time and the answer in a line of an export.
+def read_line(line: bytes) -> Row:
+    """Return the pin in a line of an export; its answer is not encrypted.
 
     :raises ValueError: says what is wrong with the line, and does not quote it.
     """
     members: Any = parse(line)
-    if not isinstance(members, dict) or members.keys() != MEMBERS or {*map(type, members.values())} != {str}:
+    if not isinstance(members, dict) or members.keys() - OPTIONAL != MEMBERS or {*map(type, members.values())} != {str}:
         raise ValueError(f"is not an object with the strings {', '.join(sorted(MEMBERS))}")
-    if not UUID.fullmatch(members["instance_id"]) or not NAME.fullmatch(
-        members["handler"].removesuffix(CLOUD_INIT_SUFFIX)
-    ):
+    name = members["handler"].removesuffix(CLOUD_INIT_SUFFIX).removesuffix(PREPARE_SUFFIX)
+    if not UUID.fullmatch(members["instance_id"]) or not NAME.fullmatch(name):
         raise ValueError("has an instance_id that is not a UUID, or a handler that is not a name")
     answer = members["answer"].encode()
     try:
         parse(answer)
-        pinned_at = datetime.fromisoformat(members["pinned_at"]).timestamp()
     except StrictJSONError as error:
         raise ValueError(f"has an answer that {error}") from None
+    return Row(
+        members["instance_id"],
+        members["handler"],
+        answer,
+        None,
+        0.0,
+        read_time(members, "pinned_at"),
+        read_time(members, "expires_at") if "expires_at" in members else None,
+        project_id=storable(members.get("project_id")),
+    )
+
+
+def read_time(members: Mapping[str, str], name: str) -> float:
+    try:
+        return datetime.fromisoformat(members[name]).timestamp()
     except (ValueError, OverflowError):
-        raise ValueError("has a pinned_at that is not a time in ISO 8601") from None
-    return members["instance_id"], members["handler"], pinned_at, answer
+        raise ValueError(f"has a {name} that is not a time in ISO 8601") from None
 
 
 def stored(row: Row) -> bytes:
@@ -249,10 +265,20 @@ def stored(row: Row) -> bytes:
 
 def describe(row: Row) -> dict[str, str]:
     """Return what operators see of a pin, without its answer; ``stored`` is ``encrypted`` or ``plain``."""
-    return {**key_and_time(row), "stored": "encrypted" if is_encrypted(stored(row)) else "plain"}
+    return {**key_and_times(row), "stored": "encrypted" if is_encrypted(stored(row)) else "plain"}
 
 
-def key_and_time(row: Row) -> dict[str, str]:
+def key_and_times(row: Row) -> dict[str, str]:
+    """Return the key and the times of a pin, and its project if that is known."""
     assert row.pinned_at is not None  # pages hold no claims
-    pinned_at = datetime.fromtimestamp(row.pinned_at, UTC).isoformat().replace("+00:00", "Z")
-    return {"instance_id": row.instance_id, "handler": row.handler, "pinned_at": pinned_at}
+    return {
+        "instance_id": row.instance_id,
+        "handler": row.handler,
+        "pinned_at": shown_time(row.pinned_at),
+        **({"expires_at": shown_time(row.expires_at)} if row.expires_at else {}),
+        **({"project_id": row.project_id} if row.project_id else {}),
+    }
+
+
+def shown_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

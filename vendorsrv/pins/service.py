@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from sqlalchemy import Column
+
 from vendorsrv.concurrency import HAS_PRIORITY, SingleFlight
 from vendorsrv.database.engine import Database
 from vendorsrv.database.schema import prepare
@@ -19,7 +21,7 @@ from vendorsrv.errors import ConfigError, PinsUnavailable
 from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.pins.pin import Pins
 from vendorsrv.pins.store import PinStore, translate_errors
-from vendorsrv.pins.table import Condition, claimed_before, pinned_before
+from vendorsrv.pins.table import HAS_EXPIRED, PINS, Condition, claimed_before, pinned_before
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.metrics import Metrics
 
@@ -109,12 +111,14 @@ class PinService:
             raise PinsUnavailable("the schema of the pin store is of another version") from None
 
     async def purge_for_ever(self) -> None:
-        while self.purge_after:
+        while True:
             await asyncio.sleep(PURGE_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 - workers apart, no secret
             with suppress(PinsUnavailable):
-                count = await purge(self.store, self.purge_after * DAY)
-                self.purged.inc(count)
-                LOG.info("deleted pins that were older than %s days: %d", self.purge_after, count)
+                self.purged.inc(await purge_where(self.store, HAS_EXPIRED, PINS.c.expires_at))
+                if self.purge_after:
+                    count = await purge(self.store, self.purge_after * DAY)
+                    self.purged.inc(count)
+                    LOG.info("deleted pins that were older than %s days: %d", self.purge_after, count)
 
 
 async def purge(store: PinStore, older_than: float) -> int:
@@ -129,9 +133,9 @@ async def purge(store: PinStore, older_than: float) -> int:
     return count
 
 
-async def purge_where(store: PinStore, condition: Condition) -> int:
+async def purge_where(store: PinStore, condition: Condition, by: Column[float | None] = PINS.c.pinned_at) -> int:
     count = 0
-    while keys := await store.find(condition, BATCH):
+    while keys := await store.find(condition, BATCH, by):
         await store.forget(keys, condition)
         count += len(keys)
         await asyncio.sleep(PAUSE)

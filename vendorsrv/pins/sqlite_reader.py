@@ -16,8 +16,9 @@ LOG = logging.getLogger(__name__)
 SLOW: Final = 0.02
 OFF_FOR: Final = 10.0
 
-#: One look-up by primary key.
-ANSWER: Final = "SELECT answer FROM pins WHERE instance_id = ? AND handler = ?"
+#: One look-up by primary key. An answer that has expired is none.
+ANSWER: Final = """SELECT answer FROM pins WHERE instance_id = ? AND handler = ?
+AND (expires_at IS NULL OR expires_at > (julianday('now') - 2440587.5) * 86400.0)"""
 
 
 class PinReader:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Double, Index, LargeBinary, String, Table, and_
+from sqlalchemy import Column, ColumnElement, Double, Index, LargeBinary, String, Table, and_, or_, text
 from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -15,6 +16,9 @@ from vendorsrv.database.schema import METADATA
 
 Condition = ColumnElement[bool]
 
+PROJECT_ID: Final = re.compile(r"[!-~]{1,255}")
+
+EXPIRES: Final = text("expires_at IS NOT NULL")
 PINS: Final = Table(
     "pins",
     METADATA,
@@ -25,7 +29,11 @@ PINS: Final = Table(
     Column("owner", String(32)),
     Column("claimed_at", Double, nullable=False),
     Column("pinned_at", Double),
+    Column("project_id", String(255)),
+    # Null: never.
+    Column("expires_at", Double),
     Index("pins_by_age", "pinned_at"),
+    Index("pins_by_expiry", "expires_at", postgresql_where=EXPIRES, sqlite_where=EXPIRES),
 )
 
 
@@ -54,6 +62,9 @@ class Row:
     :ivar owner: the id of the claim; None beside an answer.
     :ivar claim_age: seconds since the claim; negative after the database's clock was set back.
     :ivar pinned_at: seconds since the epoch.
+    :ivar expires_at: seconds since the epoch; None when it never expires.
+    :ivar is_expired: whether that has passed, by the database's clock; then it counts as if there were no row.
+    :ivar project_id: the instance's project; None in a claim, and where a server of 0.1.0 stored the answer.
     """
 
     instance_id: str
@@ -62,11 +73,20 @@ class Row:
     owner: str | None
     claim_age: float
     pinned_at: float | None
+    expires_at: float | None = None
+    is_expired: bool | None = None
+    project_id: str | None = None
 
 
 KEY: Final = (PINS.c.instance_id, PINS.c.handler)
-#: Those of a :class:`Row`.
-COLUMNS: Final = (*KEY, PINS.c.answer, PINS.c.owner, (Now() - PINS.c.claimed_at).label("claim_age"), PINS.c.pinned_at)
+#: Those of a :class:`Row`, but the last.
+COLUMNS: Final = (
+    *(*KEY, PINS.c.answer, PINS.c.owner, (Now() - PINS.c.claimed_at).label("claim_age"), PINS.c.pinned_at),
+    *(PINS.c.expires_at, (PINS.c.expires_at <= Now()).label("is_expired")),
+)
+#: The answers that count.
+IS_ANSWER: Final = and_(PINS.c.answer.is_not(None), or_(PINS.c.expires_at.is_(None), PINS.c.expires_at > Now()))
+HAS_EXPIRED: Final = PINS.c.expires_at <= Now()
 
 
 def pinned_before(at: float) -> Condition:
@@ -81,3 +101,8 @@ def claimed_before(at: float) -> Condition:
 
 def has_key(instance_id: str, handler: str) -> Condition:
     return and_(PINS.c.instance_id == instance_id, PINS.c.handler == handler)
+
+
+def storable(project_id: str | None) -> str | None:
+    """Return a project's id, None for what no Keystone gives and not every database stores."""
+    return project_id if project_id and PROJECT_ID.fullmatch(project_id) else None

@@ -81,7 +81,7 @@ class Proxy(Handler):
         self.max_answer_bytes = 0
         self.measure(Metrics())
 
-    def prepare(self, conf: cfg.ConfigOpts, max_answer_bytes: int) -> None:
+    def configure(self, conf: cfg.ConfigOpts, max_answer_bytes: int) -> None:
         """Read what is not in the proxy's own options; called once, after it was built."""
         self.max_answer_bytes = max_answer_bytes
         if self.settings.auth == "service":

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -26,6 +26,7 @@ from vendorsrv.errors import ConfigError, MethodNotAllowed, NotFound, ServerErro
 from vendorsrv.handlers.periodic import Periodic, states_of, supervised
 from vendorsrv.handlers.registry import EnabledHandler, Registry
 from vendorsrv.handlers.responder import Responder
+from vendorsrv.handlers.roles import roles_of
 from vendorsrv.peers.addresses import Networks
 from vendorsrv.peers.connections import OPTION, Connections, limit_connections
 from vendorsrv.proxy.handler import Proxy
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from vendorsrv.pins.pin import Pins
     from vendorsrv.pins.service import PinService
 
+T = TypeVar("T", bound=Responder)
 LOG = logging.getLogger(__name__)
 #: Where OpenStack's services have their health (oslo.middleware), and their load balancers ask.
 HEALTHCHECK: Final = "/healthcheck"
@@ -77,15 +79,15 @@ class Application(FastAPI):
         self.cache = self.open_cache(settings, clock)
         self.guard = Guard(settings.include_hosts)
         self.max_answer_bytes = settings.max_answer_bytes
-        self.responders = {each.name: self.responder(each, clock) for each in handlers}
-        self.contributors = {each.name: self.responder(each.cloud_init, clock) for each in handlers if each.cloud_init}
+        self.roles = {each.name: roles_of(each, partial(self.responder, clock)) for each in handlers}
+        self.responders = {name: each.own for name, each in self.roles.items()}
         self.policy = Policy(settings.conf, list(self.registry.handlers))
         pipeline = Pipeline(
             settings,
             self.authenticator,
             self.policy,
             responders=self.responders,
-            contributors=self.contributors,
+            contributors={name: each.contributor for name, each in self.roles.items() if each.contributor},
             guard=self.guard,
         )
         paths = ["/", f"/{CLOUD_INIT}", *(f"/{name}" for name in self.responders)]
@@ -120,10 +122,14 @@ class Application(FastAPI):
 
         return PinService(settings, metrics=self.metrics)
 
-    def responder(self, enabled: EnabledHandler, clock: Callable[[], float]) -> Responder:
+    def responder(
+        self, clock: Callable[[], float], role: type[T], enabled: EnabledHandler, preparation: Responder | None
+    ) -> T:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
+        enabled.handler.forget_pins = partial(pins.forget, handler=enabled.handler.name) if pins else None
         metrics = HandlerMetrics(self.metrics, enabled.name)
-        return Responder(enabled, self.cache, pins, self.max_answer_bytes, clock, guard=self.guard, metrics=metrics)
+        limits = (self.max_answer_bytes, clock)
+        return role(enabled, self.cache, pins, *limits, guard=self.guard, metrics=metrics, preparation=preparation)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI; no handler is a healthcheck."""
@@ -214,8 +220,7 @@ class Application(FastAPI):
         await self.authenticator.check_ready()
         if self.pin_service:
             await self.pin_service.check()
-        responders = [*self.responders.values(), *self.contributors.values()]
-        handlers = {responder.name: responder.state() for responder in responders}
+        handlers = {role.name: role.state() for roles in self.roles.values() for role in roles if role}
         for name, jobs in states_of(self.periodic).items():
             handlers[name]["every"] = jobs
         for responder in self.responders.values():

@@ -63,7 +63,9 @@ FAMILIES: Final[Mapping[str, Family]] = {
         "histogram", "Duration of a proxy's upstream requests.", ("handler", "url")
     ),
     "vendorsrv_pin_waits_total": Family("counter", "Requests that waited for another worker to create the pin."),
-    "vendorsrv_pins_purged_total": Family("counter", "Pins deleted because they were older than purge_after."),
+    "vendorsrv_pins_purged_total": Family(
+        "counter", "Pins deleted because they were older than purge_after, or had expired."
+    ),
     "vendorsrv_cache_failures_total": Family(
         "counter", "Failures of the shared cache, each of which bypasses it for 5 seconds."
     ),

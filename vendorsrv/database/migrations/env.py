@@ -2,8 +2,6 @@
 
 from alembic import context
 
-from vendorsrv.database.schema import VERSION_TABLE
-
-context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
+context.configure(**context.config.attributes)
 with context.begin_transaction():
     context.run_migrations()
