@@ -15,6 +15,7 @@ SCATTERED = "each worker keeps pins in its own memory, so an instance gets diffe
 WHOEVER = "whoever can write to"
 DECIDES = "decides what instances run as root"
 PINNED_AND_CACHED = "pin and cache_for exclude each other: a pinned answer is read from the pin store each time"
+UNPINNED = "pin = false and pin_for exclude each other: what it makes is pinned"
 PINNED_AND_STALE = "pin and OnError.STALE exclude each other: a pinned answer is never stale"
 
 
@@ -23,6 +24,10 @@ PINNED_AND_STALE = "pin and OnError.STALE exclude each other: a pinned answer is
     [
         ({PINS: ""}, [": warning: [pins] encryption_keys: not set: the answers of mailserver are pinned unencrypted"]),
         ({PINS: "", "domain =": "pin = false\ndomain ="}, []),
+        (
+            {"domain =": "pin = false\npin_for = 5\ndomain ="},
+            [f":12: error: [handler:mailserver] pin: {UNPINNED}"],
+        ),
         (
             {KEY: "planted"},
             [":14: error: [pins] encryption_keys: each must be a Fernet key, 32 bytes in URL-safe base64"],

@@ -133,6 +133,12 @@ def test_modes_as_json(config_file: str) -> None:
     } == json.loads(result.stdout)[2]
 
 
+def test_a_handler_that_pins_for_a_time_is_listed_with_it(tmp_path: Path) -> None:
+    """The list says for how long answers are pinned, and that an operator has set it."""
+    path = write(tmp_path / "vendorsrv.conf", changed(GOOD, {"domain =": "pin_for = 300\ndomain ="}))
+    assert "pinned for 300 s (configured)" in CliRunner().invoke(main, ["handlers", "--config-file", str(path)]).stdout
+
+
 def test_a_handler_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
     """A handler that cannot be loaded is one line on standard error, with a suggestion."""
     path = write(tmp_path / "vendorsrv.conf", changed(GOOD, {"handlers = mailserver": "handlers = mailservr"}))

@@ -98,3 +98,46 @@ def test_a_store_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     for options in (ROLES, (*ROLES, "--run")):
         result = operator.render(*options)
         assert (1, AWAY) == (result.exit_code, result.output)
+
+
+class Prepares(Operator):
+    """Renders a handler with a preparation, or one that has only ``cloud_init``."""
+
+    def __init__(self, folder: Path, handler: str) -> None:
+        super().__init__(folder)
+        (folder / "runs").mkdir(exist_ok=True)
+        self.handler = f"tests.support.handlers.preparing:{handler}"
+        self.name = handler.lower()
+        sections = section(f"handler:{self.name}", {"runs": folder / "runs"})
+        self.config = str(write_config(folder, handlers=self.handler, sections=sections))
+
+    def pin_as(self, suffix: str, answer: object) -> None:
+        """Pin something for the instance."""
+        make_table(self.url)
+        stored = b"0" + json.dumps(answer).encode()
+        with_store(self.url, lambda store: store.add(INSTANCE, f"{self.name}{suffix}", stored, 1.0))
+
+    def message(self, *arguments: str) -> str:
+        """Return the message of the rendered cloud-config."""
+        options = ["--config-file", self.config, "--payload", str(self.payload), *arguments]
+        lines = CliRunner().invoke(main, ["render", self.name, *options]).output.splitlines()
+        return next(each for each in lines if each.startswith(("final_message", "vendorsrv")))
+
+
+def test_a_handler_that_prepares_is_rendered_with_a_preparation(tmp_path: Path) -> None:
+    """With --run a handler prepares, and then returns its parts; what is pinned of its preparation is used."""
+    operator = Prepares(tmp_path, "Enrolled")
+    assert operator.message().startswith("vendorsrv: handler enrolled pins its answers")
+    shown = operator.message("--run")
+    assert {shown.removeprefix("final_message: ")} == {
+        path.suffix[1:] for path in (tmp_path / "runs").iterdir() if path.stem == "prepare"
+    }
+    operator.pin_as(":prepare", {"password": "pinned"})
+    assert "final_message: pinned" == operator.message("--run")
+
+
+def test_the_one_answer_of_a_handler_for_cloud_init_is_shown(tmp_path: Path) -> None:
+    """What is pinned for the own path of a handler with only `cloud_init` is what every target gets."""
+    operator = Prepares(tmp_path, "Joining")
+    operator.pin_as("", "#cloud-config\nfinal_message: pinned\n")
+    assert "final_message: pinned" == operator.message()

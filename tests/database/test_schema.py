@@ -61,14 +61,15 @@ def test_the_migrations_create_the_tables_of_the_code(kind: str, tmp_path: Path)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_interrupted_expansion_is_completed(kind: str, tmp_path: Path) -> None:
-    """An expansion that ended after its first column, as on MariaDB, adds what is missing."""
+    """An expansion that ended after its first column, or before its version was noted, adds what is missing."""
     with database_url(kind, tmp_path) as url:
         make_table(url)
         drop_index = f"DROP INDEX pins_by_expiry{' ON pins' if kind == 'mariadb' else ''}"
-        for statement in (drop_index, "ALTER TABLE pins DROP COLUMN expires_at", "DROP TABLE vendorsrv_expansion"):
-            with_database(url, partial(execute, statement=statement))
-        make_table(url)
-        assert [] == with_database(url, differences_of)
+        for dropped in ([], [drop_index, "ALTER TABLE pins DROP COLUMN expires_at"]):
+            for statement in (*dropped, "DROP TABLE vendorsrv_expansion"):
+                with_database(url, partial(execute, statement=statement))
+            make_table(url)
+            assert [] == with_database(url, differences_of)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -93,7 +93,7 @@ def test_an_export_to_an_unusable_path_is_refused(operator: Operator, path: str,
         (line(answer={}), "is not an object with the strings answer, handler, instance_id, pinned_at"),
         (line(instance_id="planted"), "has an instance_id that is not a UUID, or a handler that is not a name"),
         (line(handler="Planted"), "has an instance_id that is not a UUID, or a handler that is not a name"),
-        (line(pinned_at="planted"), "has a pinned_at that is not a time in ISO 8601"),
+        (line(pinned_at="planted"), "has a value of pinned_at that is not a time in ISO 8601"),
         (line(answer="planted"), "has an answer that is not JSON: Expecting value (line 1, column 1)"),
     ],
 )

@@ -207,6 +207,29 @@ def test_old_answers_are_purged_every_hour(tmp_path: Path, url: str, caplog: pyt
     assert 2 == samples(expose(metrics.counts, "")[0].decode())["vendorsrv_pins_purged_total"]
 
 
+def test_what_has_expired_is_purged_every_hour_without_purge_after(tmp_path: Path, url: str) -> None:
+    """Expired pins are deleted about every hour and counted; others stay."""
+
+    async def one_is_left() -> bool:
+        return 1 == await number_of_rows(service.store)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, MovableLoop)
+        for expires_at in (1.0, 2.0, 4e9):
+            await service.store.add(new_instance(), "mail", b"0{}", 1.0, expires_at=expires_at)
+        loop.moved += 7200
+        await until(one_is_left)
+        await until(counted)
+
+    async def counted() -> bool:
+        return 2 == samples(expose(metrics.counts, "")[0].decode()).get("vendorsrv_pins_purged_total")
+
+    metrics = Metrics()
+    service = service_of(tmp_path, url, metrics)
+    in_service(service, work)
+
+
 def test_a_purge_deletes_exactly_the_old_answers_without_blocking_others(full_url: str) -> None:
     """A purge deletes old answers and abandoned claims only, in batches between which others read and write."""
 

@@ -23,6 +23,7 @@ from vendorsrv.cloudinit.parts import Part
 from vendorsrv.cloudinit.render import Rendered, static_text
 from vendorsrv.cloudinit.render import render as render_answer
 from vendorsrv.errors import ConfigError, VendordataError
+from vendorsrv.handler import defines_handle
 from vendorsrv.handlers.registry import EnabledHandler, Registry, find
 from vendorsrv.nova.payload import build_payload, read_file, read_payload
 from vendorsrv.pins.admin import answers_of
@@ -91,7 +92,7 @@ async def answer_of(names: Sequence[str], config_file: Sequence[str], payload: b
     pinning = [each for each in registry.handlers.values() if each.pin and config_file]
     pinned = await answers_of(settings, request.instance_id) if pinning else {}
     for each in pinning:
-        if not run and (each.cloud_init or each).name not in pinned:
+        if not run and pin_of(each, pinned) is None:
             reason = f"nothing is pinned for instance {request.instance_id}; --run runs it, with all its side effects"
             raise ConfigError(f"handler {each.name} pins its answers, and {reason}")
     async with registry.opened():
@@ -111,9 +112,9 @@ async def ask(
         name = enabled.handler.name
         try:
             source = enabled.cloud_init or enabled
-            if source.name in pinned:
-                value = json.loads(pinned[source.name])
-                value = from_json(value) if enabled.cloud_init and value else value
+            if (pin := pin_of(enabled, pinned)) is not None:
+                value = json.loads(pin)
+                value = from_json(value) if enabled.cloud_init and isinstance(value, list) else value
             else:
                 asked = replace(request, prepared=await prepare(enabled.preparation, request, pinned))
                 value = await source.runner.run(asked, budget=source.timeout)
@@ -122,6 +123,12 @@ async def ask(
         except VendordataError as error:
             raise type(error)(f"handler {name}: {error.message}") from None
     return join(parts) if parts else None
+
+
+def pin_of(enabled: EnabledHandler, pinned: Mapping[str, str]) -> str | None:
+    """Return the pinned answer; a handler with only ``cloud_init`` has one, whichever target has asked."""
+    found = pinned.get((enabled.cloud_init or enabled).name)
+    return pinned.get(enabled.name) if found is None and not defines_handle(type(enabled.handler)) else found
 
 
 async def prepare(preparation: EnabledHandler | None, request: VendordataRequest, pinned: Mapping[str, str]) -> object:

@@ -255,7 +255,7 @@ def read_time(members: Mapping[str, str], name: str) -> float:
     try:
         return datetime.fromisoformat(members[name]).timestamp()
     except (ValueError, OverflowError):
-        raise ValueError(f"has a {name} that is not a time in ISO 8601") from None
+        raise ValueError(f"has a value of {name} that is not a time in ISO 8601") from None
 
 
 def stored(row: Row) -> bytes:
