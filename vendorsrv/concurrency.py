@@ -21,6 +21,8 @@ T = TypeVar("T")
 #: Whether this task continues a run that has begun, and acquires a :class:`PrioritySemaphore` before those that begin
 #: one. Under load each step of a run would otherwise queue behind every newcomer, and no run would end in time.
 HAS_PRIORITY: Final[ContextVar[bool]] = ContextVar("HAS_PRIORITY", default=False)
+#: Collects the tasks of a run that may go on when it is over, its threads among them; None where nobody needs to know.
+GOING_ON: Final[ContextVar[set[asyncio.Task[Any]] | None]] = ContextVar("GOING_ON", default=None)
 
 
 class SingleFlight(Generic[T]):
@@ -283,6 +285,8 @@ class ThreadBudget:
         self.busy += 1
         task = asyncio.create_task(run_sync(function, *arguments, limiter=self.limiter))
         task.add_done_callback(self.free)
+        if (tasks := GOING_ON.get()) is not None:
+            tasks.add(task)
         return await asyncio.shield(task)
 
     def free(self, task: asyncio.Task[Any]) -> None:

@@ -7,7 +7,8 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -60,6 +61,8 @@ CACHED_REQUESTS: Final = 512
 #: One for the process: ``json.dumps`` with options would build one for every request.
 ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 KNOWN: Final = frozenset(NovaBody.__annotations__)
+#: Raises PinsUnavailable when the running handler's claim of its instance is lost.
+STILL_OURS: Final[ContextVar[Callable[[], None]]] = ContextVar("STILL_OURS", default=lambda: None)
 EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -167,6 +170,17 @@ class VendordataRequest:
         texts = (self.instance_id, self.project_id, self.image_id, self.user_data, self.hostname)
         members = [*texts, dict(self.metadata), self.boot_roles, dict(self.extra)]
         return hashlib.sha256(ENCODER.encode(members).encode("ascii")).digest()
+
+    def still_ours(self) -> None:
+        """Raise if another run may make the pinned answer instead of this one, which must have no more side effects.
+
+        That happens to a plain ``def`` that goes on after its deadline, when its claim of the instance has expired, and
+        to a run whose pin was forgotten. In a thread the database is asked; on the event loop, where a run is cancelled
+        at its deadline, only whether the claim has expired. A handler that pins nothing claims nothing.
+
+        :raises PinsUnavailable: the claim is lost, or the database does not say that it is not.
+        """
+        STILL_OURS.get()()
 
     def decoded_user_data(self) -> bytes | None:
         """Return the user-data as the instance sees it, or None when there is none; it may have line breaks.

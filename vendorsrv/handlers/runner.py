@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any, Final
 
-from vendorsrv.concurrency import NoThreadFree, ThreadBudget, mark_retrieved, wait_for_end
+from vendorsrv.concurrency import GOING_ON, NoThreadFree, ThreadBudget, mark_retrieved, wait_for_end
 from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, NotForThisInstance, NotYet, VendordataError
 from vendorsrv.handler import DEADLINE
 from vendorsrv.telemetry.tracebacks import raised_at
@@ -69,6 +69,8 @@ class Runner:
         context.run(DEADLINE.set, time.monotonic() + deadline)
         task = asyncio.create_task(self.call(*arguments), name=self.task_name, context=context)
         task.add_done_callback(mark_retrieved)
+        if (tasks := GOING_ON.get()) is not None:
+            tasks.add(task)
         on_start(task)
         try:
             if not await wait_for_end(task, deadline):

@@ -6,16 +6,17 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from vendorsrv.answer import HandlerAnswer
-from vendorsrv.concurrency import HAS_PRIORITY, SingleFlight
+from vendorsrv.concurrency import GOING_ON, HAS_PRIORITY, SingleFlight
 from vendorsrv.errors import PinsUnavailable
 from vendorsrv.pins.cipher import PinCipher
+from vendorsrv.pins.claim import Claim
 from vendorsrv.pins.store import PinStore, keys_of
 from vendorsrv.pins.table import HAS_EXPIRED, Row, storable
+from vendorsrv.request import STILL_OURS
 from vendorsrv.telemetry.metrics import Metrics
 
 #: Seconds between two reads of another worker's claim; each pause is half as long again as the one before.
@@ -66,6 +67,7 @@ class Pins:
         self.cipher = cipher
         self.lease = lease
         self.single_flight: SingleFlight[HandlerAnswer] = SingleFlight()
+        self.releasing: set[asyncio.Task[None]] = set()
 
     def peek(self, instance_id: str, handler: str) -> bytes | None:
         """Return the pinned answer if it can be read without waiting. None means nothing: ask :meth:`get`.
@@ -122,20 +124,21 @@ class Pins:
 
     async def claim_and_create(self, wanted: Wanted, row: Row | None) -> HandlerAnswer:
         HAS_PRIORITY.set(True)
-        owner, pause, key = secrets.token_hex(16), FIRST_PAUSE, wanted.key
+        owner, pause, key, began = secrets.token_hex(16), FIRST_PAUSE, wanted.key, time.monotonic()
         while (found := self.answer_in(row)) is None:
             if row and row.is_expired:
                 await self.store.forget([key], HAS_EXPIRED)
                 row = None
             if row is None or not -CLOCK_SKEW < row.claim_age < self.lease:
                 expired = row.owner if row else None
+                began = time.monotonic()
                 if await self.store.claim(*key, owner, expired, project_id=wanted.project_id):
-                    return await self.create_claimed(wanted, owner)
+                    return await self.create_claimed(wanted, owner, began)
                 row = await self.store.get(*key)
                 if row and row.answer is not None:
                     continue
             if row and row.owner == owner:
-                return await self.create_claimed(wanted, owner)
+                return await self.create_claimed(wanted, owner, began - row.claim_age)
             if time.monotonic() + pause > wanted.deadline:
                 if row is None:
                     raise PinsUnavailable("the pin store does not show what was written to it")
@@ -144,18 +147,27 @@ class Pins:
                 self.waits.inc()
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
+            began = time.monotonic()
             row = await self.store.get(*key)
         return found
 
-    async def create_claimed(self, wanted: Wanted, owner: str) -> HandlerAnswer:
+    async def create_claimed(self, wanted: Wanted, owner: str, since: float) -> HandlerAnswer:
         key = wanted.key
+        claim = Claim(self.store, key, owner, since + self.lease)
+        GOING_ON.set(claim.going_on)
+        STILL_OURS.set(claim.check)
         try:
             made = await wanted.create()
             stored = self.cipher.encrypt(*key, made.body)
             await self.store.pin(*key, owner, stored, expires_at=made.expires_at, pin_for=wanted.pin_for)
         except BaseException:
-            with suppress(PinsUnavailable):  # the claim expires with its lease
-                await self.store.release(*key, owner)
+            if claim.is_used:
+                # A side effect of the run that goes on must not come after those of the next.
+                task = asyncio.create_task(claim.release_when_unused())
+                self.releasing.add(task)
+                task.add_done_callback(self.releasing.discard)
+            else:
+                await claim.release()
             raise
         # Not what was made: the claim may have expired, and another run's answer may have been pinned.
         row = await self.store.get(*key)
