@@ -52,7 +52,7 @@ def run(cloud: Cloud, *, once: bool) -> None:
         shown.update(server.id for server in cloud.admin.compute.servers(all_projects=True))
         clouds = cloud.configuration / "clouds.yaml"
         say("Now it is your turn. Boot another server from a second terminal, in this folder, as alice or as bob:")
-        order = "server create --flavor tiny --image tiny --network none mx2"
+        order = "server create --flavor tiny --image tiny --no-network mx2"
         click.echo(f"  OS_CLIENT_CONFIG_FILE={shortest(clouds)} .venv/bin/openstack --os-cloud alice {order}")
         say("What it sees is shown here. Ctrl-C stops the cloud.")
         while True:
