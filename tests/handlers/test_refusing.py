@@ -146,3 +146,24 @@ def test_a_handler_that_answers_an_empty_object_is_not_left_out() -> None:
     """{} that a handler returns is its answer, in POST / too."""
     with serve(Other) as server:
         assert b'{"other":{}}' == server.ask("/").body
+
+
+def test_a_preparation_that_is_not_for_this_instance_keeps_both_methods_from_running() -> None:
+    """What prepare refuses is pinned for both answers: `{}` alone, and left out of the joint ones."""
+
+    class Prepared(Choosy):
+        """Prepares for no instance."""
+
+        name = "choosy"
+
+        def prepare(self, request: VendordataRequest) -> Any:
+            """Count the runs."""
+            type(self).runs += 1
+            raise NotForThisInstance
+
+    with serve(Prepared, Other) as server:
+        for _ in range(2):
+            assert {} == server.ask("/choosy").json
+            assert {"other": {}} == server.ask("/").json
+            assert "run-" not in server.ask("/cloud-init").json
+    assert 1 == Prepared.runs
