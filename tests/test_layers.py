@@ -21,12 +21,13 @@ FILES = sorted(path for name in ("vendorsrv", "examples", "tests", "bench") for 
 
 # Lowest first: a package, or a module beside the packages, imports from the rows below its own.
 ROWS = (
-    {"concurrency", "errors", "strictjson", "suggest", "tables"},
+    {"concurrency", "errors", "instance", "strictjson", "suggest", "tables"},
     {"answer", "cloudinit", "declarations", "encryption", "request", "telemetry"},
     {"handler", "peers", "watched_file"},
     {"database", "settings"},
     {"auth", "cache", "nova", "pins", "scaffold"},
     {"contract", "proxy"},
+    {"facts"},
     {"handlers"},
     {"check"},
     {"server"},
@@ -45,6 +46,7 @@ ONLY_IN = {
     "dogpile": {"cache"},
     "fastapi": {"server"},
     "h11": {"proxy"},
+    "httpx": {"facts", "handlers"},
     "jinja2": {"cloudinit"},
     "jsonschema": {"cloudinit"},
     "keystone": {"demo"},
@@ -54,7 +56,7 @@ ONLY_IN = {
     "oslo_cache": {"cache"},
     "oslo_policy": {"auth"},
     "prometheus_client": {"telemetry"},
-    "pydantic": {"answer", "declarations", "handler", "request"},
+    "pydantic": {"answer", "declarations", "facts", "handler", "instance", "request"},
     "pydantic_core": {"answer"},
     "pytest": {"contract", "testing"},
     "requests": {"contract", "nova"},

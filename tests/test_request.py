@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from vendorsrv import BadRequest, BootRoles, Caller, VendordataRequest
+from vendorsrv.instance import NO_FACTS
 
 INSTANCE = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
 
@@ -56,6 +57,7 @@ def test_nova_s_body_becomes_a_request() -> None:
         "token",
         "192.0.2.1",
         None,
+        NO_FACTS,
     ) == tuple(getattr(request, each.name) for each in fields())
 
 

@@ -13,6 +13,8 @@ from typing import Any, Final
 from oslo_config import cfg
 from pydantic import BaseModel
 
+from vendorsrv.instance import find_wrong_needs
+
 #: A URL segment that needs no escaping, without percent signs and commas, which nova.conf would misread.
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 RESERVED: Final = frozenset({"cloud-init", "healthcheck"})
@@ -117,6 +119,7 @@ def contradictions(cls: Any, base: Any) -> list[str]:
     if cls.cache_key is not base.cache_key and is_pinned(cls.pin, cls.pin_for, prepares=prepares):
         found.append("pin and cache_key exclude each other: a pinned answer belongs to one instance")
     found.extend(answer_contradictions(cls, base))
+    found.extend(find_wrong_needs(cls.needs))
     return [*found, *option_contradictions(cls), *name_contradictions(cls, base), *route_contradictions(cls)]
 
 

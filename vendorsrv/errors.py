@@ -29,6 +29,8 @@
     |   +-- Busy                 503  the handler's concurrency limit and queue are full, no slot became free in time,
     |   |                             or all its threads are busy
     |   +-- CircuitOpen          503  the handler keeps failing, so its circuit breaker is open
+    |   +-- FactsUnavailable     503  Nova, Glance or Keystone does not tell what a handler needs to know
+    |   |   +-- FactsRefused     503  it works, and does not know the instance, or refuses vendorsrv's account
     |   +-- PinsUnavailable      503  the pin database is unavailable, or another worker is running the handler
     +-- HandlerTimeout           504  the handler overran its deadline
 
@@ -218,6 +220,21 @@ class CircuitOpen(ServiceUnavailable):
     """The handler keeps failing; its circuit breaker is open for some seconds."""
 
     code = "circuit_open"
+
+
+class FactsUnavailable(ServiceUnavailable):
+    """Nova, Glance or Keystone, which the message names, does not tell what has to be known of the instance."""
+
+    code = "facts_unavailable"
+
+
+class FactsRefused(FactsUnavailable):
+    """The service works, and does not know what was asked for, or refuses vendorsrv's account.
+
+    It does not count as a failure for the circuit breaker: other instances may be in other projects.
+    """
+
+    code = "facts_refused"
 
 
 class PinsUnavailable(ServiceUnavailable):

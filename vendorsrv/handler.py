@@ -13,6 +13,7 @@ from oslo_config import cfg
 from pydantic import BaseModel
 
 from vendorsrv.declarations import OnError, contradictions, is_number
+from vendorsrv.instance import Fact, Optional
 from vendorsrv.request import VendordataRequest
 
 #: The running handler's deadline on the monotonic clock; infinite outside of a run.
@@ -61,6 +62,7 @@ class Handler:
         that set the same key are not served together.
     :cvar answer: a pydantic model of what :meth:`handle` returns, which is checked by it; a dict of its members fits.
         OpenAPI and ``vendorsrv schema`` describe it. None and ``{}`` are "nothing for this instance" all the same.
+    :cvar needs: the facts that the request has for the methods: ``(Server, optional(Image))`` of ``vendorsrv.facts``.
     :cvar options: oslo.config options, read from the section into :attr:`settings`.
     :cvar routes: public GET routes, ``{"jwks.json": "jwks"}``: path below ``/<name>/``, and the name of the
         method (no arguments, sync or async) that returns its JSON. They need no token. One below ``.well-known/`` is
@@ -87,6 +89,7 @@ class Handler:
     required_for_ready: ClassVar[bool] = False
     cloud_init_keys: ClassVar[Sequence[str]] = ()
     answer: ClassVar[type[BaseModel] | None] = None
+    needs: ClassVar[Sequence[type[Fact] | Optional]] = ()
     options: ClassVar[Sequence[cfg.Opt]] = ()
     routes: ClassVar[Mapping[str, str]] = {}
     max_age: ClassVar[float] = 0.0

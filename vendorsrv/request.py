@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from vendorsrv.errors import BadRequest
+from vendorsrv.instance import EMPTY, NO_FACTS, Facts
 from vendorsrv.strictjson import MAX_VALUES, StrictJSONError, parse
 
 UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -63,7 +64,6 @@ ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 KNOWN: Final = frozenset(NovaBody.__annotations__)
 #: Raises PinsUnavailable when the running handler's claim of its instance is lost.
 STILL_OURS: Final[ContextVar[Callable[[], None]]] = ContextVar("STILL_OURS", default=lambda: None)
-EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class BootRoles(tuple[str, ...]):
@@ -115,6 +115,7 @@ class VendordataRequest:
         known, and outside of a server. Answers are cached without regard to it.
     :ivar prepared: what the handler's ``prepare`` made for the instance, as JSON has it; None without that method. Not
         in ``repr()``, and not compared. Never log it.
+    :ivar facts: what Nova, Glance and Keystone know of the instance, as the handler's ``needs`` ask for it.
     """
 
     instance_id: str
@@ -131,6 +132,7 @@ class VendordataRequest:
     token: str | None = field(default=None, repr=False, compare=False)
     peer: str = ""
     prepared: Any = field(default=None, repr=False, compare=False)
+    facts: Facts = field(default=NO_FACTS, repr=False, compare=False)
     # The request that was parsed from the same bytes before; all that share it differ in caller, token, id and peer.
     shared: ClassVar[VendordataRequest | None] = None
 
@@ -160,6 +162,12 @@ class VendordataRequest:
             own["extra"] = MappingProxyType(deepcopy(dict(shared.extra)))
         request = object.__new__(cls)
         request.__dict__.update(shared.__dict__, **own)  # __init__ takes five times as long to freeze each attribute
+        return request
+
+    def with_facts(self, facts: Facts) -> VendordataRequest:
+        """Return the same request with what is known of its instance."""
+        request = object.__new__(type(self))
+        request.__dict__.update(self.__dict__, facts=facts)
         return request
 
     @cached_property

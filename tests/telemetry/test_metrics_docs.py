@@ -18,7 +18,11 @@ PAGE = page("metrics")
 SELECTOR = re.compile(r"(vendorsrv_\w+)(?:\{([^}]*)\})?")
 MATCHER = re.compile(r'(\w+)(?:=~|!~|!=|=)"([^"]*)"')
 CODES = {error.code for error in all_errors()}
-VALUES = {"code": CODES, "source": set(SOURCES), "outcome": {"ok", "refused", "timeout", "failed", "unavailable"}}
+VALUES = {
+    "code": CODES,
+    "source": set(SOURCES),
+    "outcome": {"ok", "missing", "refused", "timeout", "failed", "unavailable"},
+}
 
 
 def rules() -> list[dict[str, Any]]:

@@ -93,7 +93,7 @@ def test_a_failure_of_the_shared_cache_is_counted_once(tmp_path: Path, fake: Fak
 SERVER_ERRORS = {
     *("internal_error", "handler_failed", "bad_answer", "bad_cloud_init", "upstream_failed", "upstream_refused"),
     *("unavailable", "keystone_unavailable", "policy_unavailable", "busy", "circuit_open", "pins_unavailable"),
-    "handler_timeout",
+    *("handler_timeout", "facts_unavailable", "facts_refused"),
 }
 CLIENT_ERRORS = {
     *("bad_request", "unauthorized", "forbidden", "not_found", "method_not_allowed", "too_many_requests"),

@@ -14,6 +14,7 @@ from vendorsrv.cloudinit.text import LateCheck
 from vendorsrv.errors import (
     Busy,
     CircuitOpen,
+    FactsRefused,
     HandlerTimeout,
     NotYet,
     ServiceUnavailable,
@@ -156,7 +157,7 @@ class Limiter:
             self.failed(request, self.exceptions)
             if half_open and self.exceptions not in self.rows:
                 self.open_until = self.clock()
-        elif isinstance(error, OUTAGES) and not isinstance(error, UpstreamRefused):
+        elif isinstance(error, OUTAGES) and not isinstance(error, UpstreamRefused | FactsRefused):
             self.failed(request, self.outages)
         else:
             self.succeeded()

@@ -31,12 +31,14 @@ from vendorsrv.errors import (
 from vendorsrv.handler import defines_cache_key
 from vendorsrv.handlers.limiter import Limiter
 from vendorsrv.handlers.registry import EnabledHandler
+from vendorsrv.instance import required
 from vendorsrv.request import VendordataRequest
 from vendorsrv.strictjson import StrictJSONError, encode
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
 from vendorsrv.telemetry.tracebacks import raised_at
 
 if TYPE_CHECKING:  # SQLAlchemy is only for handlers that pin
+    from vendorsrv.facts.lookups import Lookups
     from vendorsrv.pins.pin import Pins
 
 LOG = logging.getLogger(__name__)
@@ -64,6 +66,7 @@ class Responder:
     :param preparation: of a handler with ``prepare``; pins what that makes.
     :param guard: checks what cloud-init gets; by default one that allows no ``#include``.
     :param clock: monotonic seconds, for the circuit breaker.
+    :param lookups: of the facts that the handler needs.
     :ivar fallbacks: how often each fallback was the answer.
     """
 
@@ -78,6 +81,7 @@ class Responder:
         guard: Guard | None = None,
         metrics: HandlerMetrics | None = None,
         preparation: Responder | None = None,
+        lookups: Lookups | None = None,
     ) -> None:
         self.enabled = enabled
         self.name = enabled.name
@@ -91,6 +95,7 @@ class Responder:
         self.identity = hashlib.sha256(f"{enabled.name}\0{enabled.version}".encode()).digest()
         self.owner = hashlib.sha256(enabled.name.encode()).digest()
         handler = enabled.handler
+        self.lookups, self.needs = lookups, required(handler.needs)
         self.cache_key = handler.cache_key if defines_cache_key(type(handler)) else None
         self.model = None if enabled.suffix else handler.answer
         self.limiter = Limiter(enabled.name, enabled.concurrency, enabled.queue, clock)
@@ -204,6 +209,8 @@ class Responder:
     async def run(self, request: VendordataRequest, deadline: float) -> HandlerAnswer:
         async with self.limiter.slot(request, deadline - time.monotonic()) as hold_for:
             with self.metrics.runs.measure():
+                if self.lookups and self.needs:
+                    request = request.with_facts(await self.lookups.get(request, self.needs, deadline))
                 budget = deadline - time.monotonic()
                 try:
                     value = await self.enabled.runner.run(request, budget=budget, on_start=hold_for)

@@ -1,4 +1,4 @@
-"""POST to another server: idle connections, no redirects, and a limit on the answer's size."""
+"""Requests to another server: idle connections, no redirects, and a limit on the answer's size."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Address:
 
 
 class Upstream:
-    """The connections of one proxy in one worker.
+    """The connections of one proxy, or of the look-ups of facts, in one worker.
 
     :param tls: checks the server's certificate, and has ours.
     :param connect_timeout: seconds, for each address of the name.
@@ -81,6 +81,10 @@ class Upstream:
         self.idle.clear()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Post a body, see :meth:`request`."""
+        return await self.request("POST", url, {**headers, "Content-Length": str(len(body))}, body)
+
+    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
         """Send a request; retry it once when an idle connection turns out to be closed: the server did not process it.
 
         :returns: the answer, with its content encoding decoded.
@@ -88,9 +92,9 @@ class Upstream:
         :raises TimeoutError: connecting, or one piece of the answer, took too long.
         """
         address = Address(url)
-        names = {"Host": address.host_header, **headers, "Connection": "keep-alive", "Content-Length": str(len(body))}
+        names = {"Host": address.host_header, **headers, "Connection": "keep-alive"}
         pairs = [(name.encode("ascii"), value.encode("latin-1")) for name, value in names.items()]
-        request = h11.Request(method="POST", target=address.target, headers=pairs)
+        request = h11.Request(method=method, target=address.target, headers=pairs)
         connection = self.take(address)
         if connection:
             try:

@@ -41,6 +41,7 @@ from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics, RequestMetrics
 from vendorsrv.telemetry.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from vendorsrv.facts.lookups import Lookups
     from vendorsrv.pins.pin import Pins
     from vendorsrv.pins.service import PinService
 
@@ -77,6 +78,7 @@ class Application(FastAPI):
         handlers = self.registry.handlers.values()
         self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None
         self.cache = self.open_cache(settings, clock)
+        self.lookups = self.open_lookups(clock) if any(each.handler.needs for each in handlers) else None
         self.guard = Guard(settings.include_hosts)
         self.max_answer_bytes = settings.max_answer_bytes
         self.roles = {each.name: roles_of(each, partial(self.responder, clock)) for each in handlers}
@@ -122,14 +124,24 @@ class Application(FastAPI):
 
         return PinService(settings, metrics=self.metrics)
 
+    def open_lookups(self, clock: Callable[[], float]) -> Lookups:
+        from vendorsrv.facts.lookups import Lookups
+
+        return Lookups(self.settings, clock, self.metrics)
+
     def responder(
         self, clock: Callable[[], float], role: type[T], enabled: EnabledHandler, preparation: Responder | None
     ) -> T:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
         enabled.handler.forget_pins = partial(pins.forget, handler=enabled.handler.name) if pins else None
         metrics = HandlerMetrics(self.metrics, enabled.name)
-        limits = (self.max_answer_bytes, clock)
-        return role(enabled, self.cache, pins, *limits, guard=self.guard, metrics=metrics, preparation=preparation)
+        return role(
+            *(enabled, self.cache, pins, self.max_answer_bytes, clock),
+            guard=self.guard,
+            metrics=metrics,
+            preparation=preparation,
+            lookups=self.lookups,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route ``/`` and ``/{handler}`` to the endpoint, everything else to FastAPI; no handler is a healthcheck."""
@@ -162,6 +174,7 @@ class Application(FastAPI):
         handlers = [each.handler for each in self.registry.handlers.values()]
         async with (
             self.pin_service.opened() if self.pin_service else nullcontext(),
+            self.lookups.opened() if self.lookups else nullcontext(),
             self.registry.opened(),
             supervised(handlers, self.pins_for_jobs) as self.periodic,
         ):

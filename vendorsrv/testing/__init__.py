@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from vendorsrv.testing.answers import Answer
     from vendorsrv.testing.bodies import VARIANTS, nova_body
     from vendorsrv.testing.clock import ManualClock
+    from vendorsrv.testing.cloud import FakeCloud
     from vendorsrv.testing.keystone import FakeKeystone
     from vendorsrv.testing.server import Server, serve
     from vendorsrv.testing.upstream import NAMES, FakeUpstream, Received, Reply
@@ -17,6 +18,7 @@ __all__ = [
     "NAMES",
     "VARIANTS",
     "Answer",
+    "FakeCloud",
     "FakeKeystone",
     "FakeUpstream",
     "ManualClock",
@@ -32,6 +34,7 @@ HOMES = {
     "NAMES": "upstream",
     "VARIANTS": "bodies",
     "Answer": "answers",
+    "FakeCloud": "cloud",
     "FakeKeystone": "keystone",
     "FakeUpstream": "upstream",
     "ManualClock": "clock",

@@ -29,6 +29,7 @@ from vendorsrv.server.app import Application
 from vendorsrv.settings import Settings
 from vendorsrv.testing.answers import LOOPBACK, Answer, request
 from vendorsrv.testing.bodies import Members, nova_body
+from vendorsrv.testing.cloud import FakeCloud
 from vendorsrv.testing.keystone import FakeKeystone
 from vendorsrv.testing.switches import StoreSwitch, SwitchedCache
 
@@ -65,19 +66,26 @@ class Server:
 
     :ivar handlers: the names of its handlers.
     :ivar keystone: validates its tokens.
+    :ivar cloud: has the facts of its instances; it does not run without ``facts``.
     :ivar token: Nova's token.
     :ivar pins: the switch of the pin store.
     :ivar cache: the switch of the cache.
     """
 
     def __init__(
-        self, app: SwitchedApplication, portal: BlockingPortal, keystone: FakeKeystone, stack: ExitStack
+        self,
+        app: SwitchedApplication,
+        portal: BlockingPortal,
+        keystone: FakeKeystone,
+        stack: ExitStack,
+        cloud: FakeCloud | None = None,
     ) -> None:
         self.app = app
         self.portal = portal
         self.stack = stack
         self.handlers = list(app.registry.handlers)
         self.keystone = keystone
+        self.cloud = cloud or FakeCloud()
         self.token = keystone.issue("service", "admin")
         self.pins = app.pins_switch
         self.cache = app.cache_switch
@@ -168,6 +176,7 @@ def serve(
     clock: Callable[[], float] = time.monotonic,
     keystone: FakeKeystone | None = None,
     directory: str | Path | None = None,
+    facts: FakeCloud | Mapping[str, Mapping[str, object] | None] | None = None,
 ) -> Iterator[Server]:
     """Run a server in this process, with an event loop in a thread of its own.
 
@@ -177,23 +186,25 @@ def serve(
     :param clock: measures the age of answers and of failures; see :class:`vendorsrv.testing.ManualClock`.
     :param keystone: validates the tokens; by default the one that is open already, or a new one.
     :param directory: of the pins, for a server that is to find those of the server before; by default a temporary one.
+    :param facts: what a :class:`vendorsrv.testing.FakeCloud` knows of each instance, or one that runs already.
     :raises ConfigError: a real server would not start: a handler cannot be opened, a required option is not set, ….
     """
     with ExitStack() as stack:
         if keystone is None:
             running = FakeKeystone.active[-1:]
             keystone = running[0] if running else stack.enter_context(FakeKeystone())
+        cloud = facts if facts is None or isinstance(facts, FakeCloud) else stack.enter_context(FakeCloud(facts))
         folder = Path(directory or stack.enter_context(tempfile.TemporaryDirectory()))
         names = stack.enter_context(naming(handlers))
         given = {**(sections or {}), **(own_section(names, options) if options else {})}
         config = folder / "vendorsrv.conf"
-        config.write_text(configuration(defaults(names, keystone, folder), given))
+        config.write_text(configuration(defaults(names, keystone, folder, cloud), given))
         app = SwitchedApplication(Settings.from_file(config), clock)
         portal = stack.enter_context(start_blocking_portal())
         stack.enter_context(portal.wrap_async_context_manager(app.run_handlers(app)))
         for release in (keystone.let_go, app.pins_switch.release, app.cache_switch.release):
             stack.callback(release)
-        yield Server(app, portal, keystone, stack)
+        yield Server(app, portal, keystone, stack, cloud)
 
 
 @contextmanager
@@ -228,7 +239,7 @@ def own_section(names: Sequence[str], options: Options) -> dict[str, Options]:
     return {found[0].handler.section: options}
 
 
-def defaults(names: Sequence[str], keystone: FakeKeystone, folder: Path) -> dict[str, Options]:
+def defaults(names: Sequence[str], keystone: FakeKeystone, folder: Path, cloud: FakeCloud | None) -> dict[str, Options]:
     return {
         "vendorsrv": {"handlers": ",".join(names), "state_path": folder, "invalid_token_cache_time": 0},
         "keystone_authtoken": {
@@ -238,6 +249,7 @@ def defaults(names: Sequence[str], keystone: FakeKeystone, folder: Path) -> dict
             "www_authenticate_uri": "https://keystone.example.org:5000/v3",
             "token_cache_time": 0,  # what the test revokes is revoked at once
         },
+        "service_account": cloud.options if cloud else {},
     }
 
 

@@ -1,0 +1,123 @@
+"""The facts of instances: looked up once for all who want them, side by side, and kept for some seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+from cachetools import TTLCache
+from pydantic import ValidationError
+
+from vendorsrv.auth.account import Account
+from vendorsrv.concurrency import SingleFlight
+from vendorsrv.errors import ConfigError, FactsRefused, FactsUnavailable
+from vendorsrv.facts.client import SOURCES, Client, FactMissing, unreadable
+from vendorsrv.facts.options import GROUP, find_problems
+from vendorsrv.instance import FACTS, Fact, Facts
+from vendorsrv.request import VendordataRequest
+from vendorsrv.settings import Settings
+from vendorsrv.telemetry.metrics import Metrics, Operation
+
+LOG = logging.getLogger(__name__)
+
+KEPT: Final = 16_384
+#: Seconds by which waiting ends before the request's deadline, so that the error names the service.
+MARGIN: Final = 0.05
+
+#: The name of a fact, the instance's project, and the id at the service.
+Key = tuple[str, str | None, str]
+
+
+class Lookups:
+    """Looks up facts; one for each worker.
+
+    :param clock: seconds that only go forward, for how long facts are kept.
+    :raises ConfigError: ``[service_account]`` or ``[facts]`` cannot work; names each option.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float] = time.monotonic, metrics: Metrics | None = None
+    ) -> None:
+        if problems := find_problems(settings.conf):
+            raise ConfigError("\n".join(map(str, problems)))
+        options = settings.conf[GROUP]
+        self.account = Account(settings.conf, own_scope=options.scope == "admin")
+        self.concurrency = options.concurrency
+        self.timeout = settings.request_timeout
+        self.kept: TTLCache[Key, Fact] = TTLCache(KEPT, options.keep_for, clock)
+        self.single_flight: SingleFlight[Fact] = SingleFlight()
+        metrics = metrics or Metrics()
+        self.lookups = {fact: operation(metrics, fact) for fact in SOURCES}
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Hold the connections to the services."""
+        self.client = Client(self.account, self.concurrency, self.timeout)
+        try:
+            yield
+        finally:
+            await self.client.close()
+
+    async def get(self, request: VendordataRequest, needs: Mapping[str, bool], deadline: float) -> Facts:
+        """Return facts of an instance.
+
+        :param needs: their names, and whether each is required; one that is not is None when it cannot be had.
+        :param deadline: on the monotonic clock.
+        :raises FactsUnavailable: a required one cannot be had; names the service.
+        """
+        known: dict[str, Fact | None] = {}
+        wanted: dict[str, Key] = {}
+        for name in needs:
+            key = (name, request.project_id, self.identifier(name, request))
+            if (fact := self.kept.get(key)) is not None:
+                known[name] = fact
+            elif name == "image" and not request.image_id:  # it was booted from a volume
+                known[name] = None
+            else:
+                wanted[name] = key
+        if wanted:
+            found = await asyncio.gather(*(self.find(key, deadline, needs[name]) for name, key in wanted.items()))
+            known.update(zip(wanted, found, strict=True))
+        return Facts(**known)
+
+    def identifier(self, name: str, request: VendordataRequest) -> str:
+        of_request = {"server": request.instance_id, "image": request.image_id, "project": request.project_id}
+        return of_request[name] or ""
+
+    async def find(self, key: Key, deadline: float, required: bool) -> Fact | None:
+        seconds = deadline - MARGIN - time.monotonic()
+        service = SOURCES[key[0]].service
+        try:
+            try:
+                return await self.single_flight.run(key, lambda: self.look_up(key), seconds)
+            except TimeoutError:
+                raise FactsUnavailable(f"{service} did not answer in time") from None
+        except FactsUnavailable as error:
+            if required:
+                raise
+            LOG.info("an optional fact is not available: %s", error.message)
+            return None
+
+    async def look_up(self, key: Key) -> Fact:
+        name, project_id, identifier = key
+        with self.lookups[name].measure():
+            if not identifier or (project_id is None and not self.account.own_scope):
+                raise FactsRefused("Nova does not say of which project the instance is")
+            found = await self.client.get(name, identifier, project_id)
+            try:
+                fact = FACTS[name].model_validate(found)
+            except ValidationError as error:
+                LOG.error("%s: %s", SOURCES[name].service, error.errors(include_url=False, include_input=False)[0])
+                raise unreadable(SOURCES[name].service) from None
+        self.kept[key] = fact
+        return fact
+
+
+def operation(metrics: Metrics, fact: str) -> Operation:
+    outcomes = {None: "ok", FactMissing: "missing", FactsRefused: "refused", BaseException: "failed"}
+    counters = {kind: metrics.counter("vendorsrv_fact_lookups_total", fact, each) for kind, each in outcomes.items()}
+    return Operation(counters, metrics.histogram("vendorsrv_fact_lookup_duration_seconds", fact))
