@@ -61,6 +61,7 @@ COMMON_OPTIONS: Final = (
     ),
     cfg.IntOpt("concurrency", min=1, help="Answers that a worker computes at once."),
     cfg.BoolOpt("for_cloud_init", help="Nova's target cloud-init calls this handler directly."),
+    cfg.BoolOpt("verify", help="Run only for an instance that exists at Nova, in the project that the request names."),
     cfg.BoolOpt("required_for_ready", help="/-/ready answers 503 while this handler says that it is not ready."),
     cfg.IntOpt(
         "queue", min=0, help="Requests that may wait for a slot of `concurrency`; further ones get 503 at once."

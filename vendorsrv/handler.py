@@ -63,6 +63,8 @@ class Handler:
     :cvar answer: a pydantic model of what :meth:`handle` returns, which is checked by it; a dict of its members fits.
         OpenAPI and ``vendorsrv schema`` describe it. None and ``{}`` are "nothing for this instance" all the same.
     :cvar needs: the facts that the request has for the methods: ``(Server, optional(Image))`` of ``vendorsrv.facts``.
+    :cvar verify: whether :meth:`handle` and :meth:`cloud_init` run only for an instance that exists at Nova, is not
+        deleted, and is in the project that the request names; else the answer is 403.
     :cvar options: oslo.config options, read from the section into :attr:`settings`.
     :cvar routes: public GET routes, ``{"jwks.json": "jwks"}``: path below ``/<name>/``, and the name of the
         method (no arguments, sync or async) that returns its JSON. They need no token. One below ``.well-known/`` is
@@ -90,6 +92,7 @@ class Handler:
     cloud_init_keys: ClassVar[Sequence[str]] = ()
     answer: ClassVar[type[BaseModel] | None] = None
     needs: ClassVar[Sequence[type[Fact] | Optional]] = ()
+    verify: ClassVar[bool] = False
     options: ClassVar[Sequence[cfg.Opt]] = ()
     routes: ClassVar[Mapping[str, str]] = {}
     max_age: ClassVar[float] = 0.0

@@ -37,9 +37,7 @@ def default_state_path() -> str:
 OPTIONS: Final = (
     cfg.HostAddressOpt("host", default="127.0.0.1", help="Address to listen on."),
     cfg.PortOpt("port", default=9090, help="TCP port to listen on; 0 picks a free one."),
-    cfg.HostAddressOpt(
-        "admin_host", default="127.0.0.1", help="Address for metrics and API documentation, without TLS."
-    ),
+    cfg.HostAddressOpt("admin_host", default="127.0.0.1", help="Address for metrics and API documentation; no TLS."),
     cfg.PortOpt("admin_port", default=9091, help="TCP port for metrics and API documentation; empty turns them off."),
     cfg.ListOpt(
         "trusted_proxies",
@@ -104,6 +102,7 @@ OPTIONS: Final = (
         help="Seconds after SIGTERM for which all is still served while /-/ready answers 503, so that load balancers "
         "send requests elsewhere before the server stops.",
     ),
+    cfg.BoolOpt("verify", default=False, help="All handlers run only for instances that exist at Nova."),
     cfg.StrOpt("disable_by_file_path", help="/-/ready answers 503 while this file exists, and all is still served."),
 )
 
@@ -170,6 +169,7 @@ class Settings:
     state_path: str
     shutdown_timeout: float
     drain_seconds: float
+    verify: bool
     disable_by_file_path: str | None
     database: str = field(repr=False)
     encryption_keys: Sequence[str] = field(repr=False)

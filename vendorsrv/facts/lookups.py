@@ -6,18 +6,18 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Final
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
 
 from cachetools import TTLCache
 from pydantic import ValidationError
 
 from vendorsrv.auth.account import Account
-from vendorsrv.concurrency import SingleFlight
-from vendorsrv.errors import ConfigError, FactsRefused, FactsUnavailable
+from vendorsrv.concurrency import SingleFlight, mark_retrieved
+from vendorsrv.errors import ConfigError, FactsRefused, FactsUnavailable, Forbidden
 from vendorsrv.facts.client import SOURCES, Client, FactMissing, unreadable
 from vendorsrv.facts.options import GROUP, find_problems
-from vendorsrv.instance import FACTS, Fact, Facts
+from vendorsrv.instance import FACTS, Fact, Facts, Server
 from vendorsrv.request import VendordataRequest
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.metrics import Metrics, Operation
@@ -27,6 +27,9 @@ LOG = logging.getLogger(__name__)
 KEPT: Final = 16_384
 #: Seconds by which waiting ends before the request's deadline, so that the error names the service.
 MARGIN: Final = 0.05
+#: Why an instance is refused.
+ELSEWHERE: Final = "Nova knows no such instance in the project that the request names"
+GONE: Final = "the instance is deleted"
 
 #: The name of a fact, the instance's project, and the id at the service.
 Key = tuple[str, str | None, str]
@@ -51,6 +54,7 @@ class Lookups:
         self.kept: TTLCache[Key, Fact] = TTLCache(KEPT, options.keep_for, clock)
         self.single_flight: SingleFlight[Fact] = SingleFlight()
         metrics = metrics or Metrics()
+        self.refused = metrics.counter("vendorsrv_instances_refused_total")
         self.lookups = {fact: operation(metrics, fact) for fact in SOURCES}
 
     @asynccontextmanager
@@ -62,15 +66,19 @@ class Lookups:
         finally:
             await self.client.close()
 
-    async def get(self, request: VendordataRequest, needs: Mapping[str, bool], deadline: float) -> Facts:
+    async def get(
+        self, request: VendordataRequest, needs: Mapping[str, bool], deadline: float, *, verify: bool = False
+    ) -> Facts:
         """Return facts of an instance.
 
         :param needs: their names, and whether each is required; one that is not is None when it cannot be had.
         :param deadline: on the monotonic clock.
+        :param verify: whether the instance must exist, in the project that the request names; needs the server.
         :raises FactsUnavailable: a required one cannot be had; names the service.
+        :raises Forbidden: the instance does not exist there.
         """
         known: dict[str, Fact | None] = {}
-        wanted: dict[str, Key] = {}
+        tasks: dict[str, asyncio.Task[Fact | None]] = {}
         for name in needs:
             key = (name, request.project_id, self.identifier(name, request))
             if (fact := self.kept.get(key)) is not None:
@@ -78,11 +86,26 @@ class Lookups:
             elif name == "image" and not request.image_id:  # it was booted from a volume
                 known[name] = None
             else:
-                wanted[name] = key
-        if wanted:
-            found = await asyncio.gather(*(self.find(key, deadline, needs[name]) for name, key in wanted.items()))
-            known.update(zip(wanted, found, strict=True))
+                tasks[name] = asyncio.create_task(self.find(key, deadline, needs[name]))
+                tasks[name].add_done_callback(mark_retrieved)  # of several errors, one is raised
+        if verify:
+            known["server"] = await self.verified(request, known.get("server") or tasks.pop("server"))
+        for name, task in tasks.items():
+            known[name] = await task
         return Facts(**known)
+
+    async def verified(self, request: VendordataRequest, server: Any) -> Server:
+        """Return the server that a request is about, or that a task looks up."""
+        reason = ELSEWHERE
+        with suppress(FactMissing):
+            found: Server = await server if isinstance(server, asyncio.Task) else server
+            if found.project_id == request.project_id:
+                if found.status != "DELETED":
+                    return found
+                reason = GONE
+        self.refused.inc()
+        LOG.warning("instance %s is refused: %s", request.instance_id, reason)
+        raise Forbidden(reason)
 
     def identifier(self, name: str, request: VendordataRequest) -> str:
         of_request = {"server": request.instance_id, "image": request.image_id, "project": request.project_id}
@@ -106,7 +129,7 @@ class Lookups:
         name, project_id, identifier = key
         with self.lookups[name].measure():
             if not identifier or (project_id is None and not self.account.own_scope):
-                raise FactsRefused("Nova does not say of which project the instance is")
+                raise FactMissing("Nova does not say of which project the instance is")
             found = await self.client.get(name, identifier, project_id)
             try:
                 fact = FACTS[name].model_validate(found)

@@ -27,6 +27,7 @@ from vendorsrv.errors import ConfigError
 from vendorsrv.handler import Handler, defines_cloud_init, defines_handle, defines_prepare
 from vendorsrv.handlers.runner import Runner
 from vendorsrv.handlers.vendor_code import close, open_handler, secrets_of, vendor_code
+from vendorsrv.instance import required
 from vendorsrv.proxy.handler import Proxy, find_proxies
 from vendorsrv.proxy.options import find_proxy_problems
 from vendorsrv.settings import Problem, Settings, read_handler
@@ -73,6 +74,7 @@ class EnabledHandler:
     concurrency: int
     queue: int
     for_cloud_init: bool
+    verify: bool
     required_for_ready: bool
     runner: Runner
     routes: Mapping[str, Runner]
@@ -84,6 +86,11 @@ class EnabledHandler:
     def name(self) -> str:
         """The URL segment and the suffix; answers are cached and pinned under it."""
         return f"{self.handler.name}{self.suffix}"
+
+    @property
+    def needs(self) -> dict[str, bool]:
+        """The facts that a run needs, and whether each is required."""
+        return {**required(self.handler.needs), **({"server": True} if self.verify else {})}
 
     @property
     def runs_in(self) -> str:
@@ -212,6 +219,7 @@ def build(settings: Settings, found: FoundHandler) -> EnabledHandler:
     if isinstance(handler, Proxy):
         handler.configure(settings.conf, settings.max_answer_bytes)
     declared: dict[str, Any] = {**{name: getattr(handler, name) for name in DECLARED}, **overrides}
+    declared["verify"] = overrides.get("verify", handler.verify or settings.verify)
     prepares = defines_prepare(found.handler)
     if contradictions := storage_contradictions(**{name: declared[name] for name in STORAGE}, prepares=prepares):
         raise ConfigError("\n".join(f"[{handler.section}] {text}" for text in contradictions))

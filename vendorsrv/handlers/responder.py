@@ -31,7 +31,6 @@ from vendorsrv.errors import (
 from vendorsrv.handler import defines_cache_key
 from vendorsrv.handlers.limiter import Limiter
 from vendorsrv.handlers.registry import EnabledHandler
-from vendorsrv.instance import required
 from vendorsrv.request import VendordataRequest
 from vendorsrv.strictjson import StrictJSONError, encode
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
@@ -95,7 +94,7 @@ class Responder:
         self.identity = hashlib.sha256(f"{enabled.name}\0{enabled.version}".encode()).digest()
         self.owner = hashlib.sha256(enabled.name.encode()).digest()
         handler = enabled.handler
-        self.lookups, self.needs = lookups, required(handler.needs)
+        self.lookups, self.needs = lookups, enabled.needs
         self.cache_key = handler.cache_key if defines_cache_key(type(handler)) else None
         self.model = None if enabled.suffix else handler.answer
         self.limiter = Limiter(enabled.name, enabled.concurrency, enabled.queue, clock)
@@ -210,7 +209,9 @@ class Responder:
         async with self.limiter.slot(request, deadline - time.monotonic()) as hold_for:
             with self.metrics.runs.measure():
                 if self.lookups and self.needs:
-                    request = request.with_facts(await self.lookups.get(request, self.needs, deadline))
+                    verify = self.enabled.verify
+                    facts = await self.lookups.get(request, self.needs, deadline, verify=verify)
+                    request = request.with_facts(facts)
                 budget = deadline - time.monotonic()
                 try:
                     value = await self.enabled.runner.run(request, budget=budget, on_start=hold_for)

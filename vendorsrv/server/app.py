@@ -78,7 +78,7 @@ class Application(FastAPI):
         handlers = self.registry.handlers.values()
         self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None
         self.cache = self.open_cache(settings, clock)
-        self.lookups = self.open_lookups(clock) if any(each.handler.needs for each in handlers) else None
+        self.lookups = self.open_lookups(clock) if any(each.needs for each in handlers) else None
         self.guard = Guard(settings.include_hosts)
         self.max_answer_bytes = settings.max_answer_bytes
         self.roles = {each.name: roles_of(each, partial(self.responder, clock)) for each in handlers}

@@ -66,6 +66,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
         "counter", "Look-ups of facts at Nova, Glance and Keystone, by outcome.", ("fact", "outcome")
     ),
     "vendorsrv_fact_lookup_duration_seconds": Family("histogram", "Duration of the look-ups of facts.", ("fact",)),
+    "vendorsrv_instances_refused_total": Family("counter", "Runs refused by verify: no such instance, or deleted."),
     "vendorsrv_pin_waits_total": Family("counter", "Requests that waited for another worker to create the pin."),
     "vendorsrv_pins_purged_total": Family(
         "counter", "Pins deleted because they were older than purge_after, or had expired."
