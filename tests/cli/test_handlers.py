@@ -89,6 +89,7 @@ def test_json_has_every_setting_and_the_names_of_overrides(config_file: str) -> 
         "queue": 256,
         "for_cloud_init": False,
         "required_for_ready": False,
+        "verify": False,
         "overridden": ["timeout", "cache_for", "pin", "on_error"],
         "routes": [],
         "description": "Make an instance a mail server when a mail administrator booted it.",

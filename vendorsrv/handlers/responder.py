@@ -84,8 +84,7 @@ class Responder:
     ) -> None:
         self.enabled = enabled
         self.name = enabled.name
-        self.cache = cache
-        self.pins = pins
+        self.cache, self.pins = cache, pins
         self.uses_stale = enabled.on_error is OnError.STALE
         self.caches = enabled.cache_limit > 0 or self.uses_stale
         # The fallback has to be looked up within the same deadline.
@@ -144,7 +143,6 @@ class Responder:
     async def pinned(self, pins: Pins, request: VendordataRequest, deadline: float) -> Answer:
         if body := pins.peek(request.instance_id, self.name):
             return Answer(body, source="pin")
-
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 return Answer((await self.create_pin(pins, request, deadline)).body, source="pin")
