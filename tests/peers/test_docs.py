@@ -46,7 +46,8 @@ def serving(
 def options_of(block: Block) -> dict[str, dict[str, object]]:
     """The options of an INI block; those before its first section belong to [vendorsrv]."""
     parser = configparser.ConfigParser(interpolation=None, delimiters=["="])
-    parser.read_string(block.text if block.text.startswith("[") else f"[vendorsrv]\n{block.text}")
+    text = block.text.replace("CHANGE-ME", "secret")
+    parser.read_string(text if text.startswith("[") else f"[vendorsrv]\n{text}")
     return {name: dict(parser[name]) for name in parser.sections()}
 
 
