@@ -28,6 +28,11 @@ def mail_server(name: str) -> dict[str, str]:
     }
 
 
+def without_facts(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what all targets but ``where`` have."""
+    return {target: value for target, value in data.items() if target != "where"}
+
+
 class Instance:
     """A server, and what Nova asks about it meanwhile.
 
@@ -66,11 +71,11 @@ class Instance:
         wait_until(has_status, PATIENCE)
 
     def drive(self) -> dict[str, Any]:
-        """Return the ``vendor_data2.json`` of its config drive."""
-        return dict(json.loads(self.cloud.drive(self.server)))
+        """Return the ``vendor_data2.json`` of its config drive, without the facts."""
+        return without_facts(json.loads(self.cloud.drive(self.server)))
 
     def metadata(self) -> dict[str, Any]:
-        """Return the ``vendor_data2.json`` that its guest reads at the metadata service."""
+        """Return the ``vendor_data2.json`` that its guest reads at the metadata service, without the facts."""
         answer = self.cloud.metadata(self.server)
         assert 200 == answer.status_code
-        return dict(answer.json())
+        return without_facts(answer.json())

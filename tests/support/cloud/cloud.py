@@ -39,7 +39,8 @@ class Cloud:
     """The cloud of one folder, as a context manager: it goes on where it was, or is set up when the folder has none.
 
     Keystone, Placement, Glance, Nova's API, scheduler, conductor, computes and metadata API are the real ones, with
-    RabbitMQ and MariaDB (or SQLite); Neutron is a stand-in. vendorsrv serves the mail server and the recorder to them.
+    RabbitMQ and MariaDB (or SQLite); Neutron is a stand-in. vendorsrv serves the mail server to them, beside
+    handlers of the lab (``recorder``, ``where``).
     Start it from the main thread.
 
     :param folder: of this cloud alone. The next start goes on with its servers and its pins, unless this lab or its

@@ -35,6 +35,7 @@ CATALOGUE: Final = (
 #: Users beside ``admin``: their project and their roles. A service needs no more than the role ``service``.
 USERS: Final = {
     **dict.fromkeys(("nova", "placement", "glance", "neutron", "vendorsrv"), ("service", ("service",))),
+    "lookup": ("service", ()),
     "alice": ("demo", ("member", "mail-admin")),
     "bob": ("demo", ("member",)),
 }
@@ -72,6 +73,9 @@ def create_accounts(keystone: LocalKeystone, password: str, url: Callable[[str],
         keystone.create_project(project)
     for user, (project, roles) in USERS.items():
         keystone.create_user(user, password, project, roles)
+    # What looks up facts may read in every project of the domain, and no more.
+    who, what = keystone.id_of("users", "lookup"), keystone.id_of("roles", "reader")
+    keystone.request("PUT", f"/OS-INHERIT/domains/default/users/{who}/roles/{what}/inherited_to_projects")
     for kind, name, program in CATALOGUE:
         service = keystone.request("POST", "/services", {"service": {"type": kind, "name": name}})["service"]["id"]
         for interface in ("public", "internal"):

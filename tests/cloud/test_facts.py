@@ -1,0 +1,38 @@
+"""Facts of the real Nova, Glance and Keystone, looked up with the least privilege that works."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from tests.cloud.story import Instance
+from tests.support.cloud.cloud import Cloud
+from vendorsrv.nova.client import Target, ask
+from vendorsrv.nova.payload import build_payload
+
+FACTS = {"flavor": "tiny", "image": "tiny", "project": "demo", "zone": "nova"}
+
+
+def test_facts_are_known_while_an_instance_builds(cloud: Cloud) -> None:
+    """The drive of an instance of another project has them; at the metadata service it is ACTIVE."""
+    building, active = (
+        Instance(cloud, "bob", name, config_drive=drives) for name, drives in (("f1", True), ("f2", False))
+    )
+    assert {**FACTS, "status": "BUILD"} == json.loads(cloud.drive(building.server))["where"]
+    assert {**FACTS, "status": "ACTIVE"} == cloud.metadata(active.server).json()["where"]
+
+
+def test_an_instance_that_does_not_exist_is_refused(cloud: Cloud) -> None:
+    """Who has Nova's token gets nothing for an instance that Nova does not have, or has in another project."""
+    server = Instance(cloud, "bob", "f3", config_drive=False).server
+
+    def status(instance_id: str, project_id: str) -> Any:
+        body = build_payload(instance_id=instance_id, project_id=project_id)
+        nova = cloud.keystone.session("nova", cloud.kept.password, "service")
+        return ask(nova, Target("where", f"{cloud.url('vendorsrv')}/where"), body).status
+
+    service = cloud.keystone.id_of("projects", "service")
+    assert 403 == status(str(uuid.uuid4()), server.project_id)
+    assert 403 == status(server.id, service)
+    assert 200 == status(server.id, server.project_id)
