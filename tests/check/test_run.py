@@ -69,6 +69,10 @@ CUT_OFF = "warning: [vendorsrv] shutdown_timeout: %s: a stop or reload cuts off 
             ["11: error: [oslo_polici] there is no such section; did you mean oslo_policy?"],
         ),
         ({"[handler:m": "[zzz]\na = 1\n[handler:m"}, ["11: warning: [zzz] unknown section, which is ignored"]),
+        (
+            {"[handler:m": "[facts]\nkeep_fro = 3\n[service_account]\nauth_type = password\nusername = x\n[handler:m"},
+            ["12: error: [facts] keep_fro: there is no such option; did you mean keep_for?"],
+        ),
         # Values
         (
             {"port = 9090": "port = 99999\nworkers = many"},

@@ -39,6 +39,7 @@ class Host(Handler):
         ({"auth_type": None}, "[service_account] auth_type: required; vendorsrv"),
         ({"auth_type": "pasword"}, "[service_account] auth_type: unknown plugin 'pasword'; most clouds use password"),
         ({"auth_url": None}, "[service_account] auth_url: required"),
+        ({"auth_url": ""}, "[service_account] auth_url: required"),
         ({"password": None}, "[service_account] password: required"),
         ({"user_domain_id": None}, "[service_account] user_domain_name: required (or user_domain_id, "),
         ({"timeout": "soon"}, "[service_account] timeout: "),

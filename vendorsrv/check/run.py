@@ -21,6 +21,7 @@ from vendorsrv.check.sample import library_sections
 from vendorsrv.check.tls import find_in_tls, readable_by_others
 from vendorsrv.declarations import COMMON_OPTIONS
 from vendorsrv.errors import ConfigError
+from vendorsrv.facts.options import declared as options_of_facts
 from vendorsrv.handler import defines_handle
 from vendorsrv.handlers.registry import FoundHandler, build, find_clashes, find_enabled, read_options
 from vendorsrv.peers.addresses import ANY_ADDRESS
@@ -156,6 +157,7 @@ class Check:
     def declared(self) -> Declared:
         """Return the options of every known section."""
         sections: dict[str, Sequence[cfg.Opt]] = {**library_sections(), **SECTIONS, **declared(self.conf)}
+        sections |= options_of_facts(self.conf)
         for each in self.handlers:
             sections[each.handler.section] = [*each.handler.options, *COMMON_OPTIONS]
         for each in self.handlers:
