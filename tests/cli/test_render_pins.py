@@ -21,10 +21,7 @@ REFUSED = (
     "vendorsrv: handler mailserver pins its answers, and nothing is pinned for instance "
     f"{INSTANCE}; --run runs it, with all its side effects\n"
 )
-AWAY = (
-    "vendorsrv: the pin store does not answer (ConnectionRefusedError): "
-    "[Errno 111] Connect call failed ('127.0.0.1', 1)\n"
-)
+AWAY = "vendorsrv: the pin store does not answer (ConnectionRefusedError): [Errno 111] "
 
 
 class Operator:
@@ -97,7 +94,7 @@ def test_a_store_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     operator = Operator(tmp_path, connection="postgresql://me:planted@127.0.0.1:1/pins")
     for options in (ROLES, (*ROLES, "--run")):
         result = operator.render(*options)
-        assert (1, AWAY) == (result.exit_code, result.output)
+        assert (1, AWAY) == (result.exit_code, result.output[: len(AWAY)])
 
 
 class Prepares(Operator):
