@@ -173,11 +173,14 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, moment: str) -> None:
 
 
 def test_a_killed_lab_takes_its_services_with_it(tmp_path: Path) -> None:
-    """No process outlives it, and the next one starts."""
+    """No process outlives it, and what it could not remove goes with `--remove`."""
     with running(tmp_path) as run:
         run.wait_for("nova-api answers\n")
         run.process.kill()
         wait_until(lambda: not processes_of(run.temporary), PATIENCE)
+        run.process.wait()
+        Cloud(run.folder).remove()
+        assert [] == left_behind(run)
 
 
 def test_another_cloud_beside_it(cloud: Cloud, tmp_path: Path) -> None:

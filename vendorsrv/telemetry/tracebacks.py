@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import Final
 
-#: What a URL has before its host, and after its path; a user's password may have been written as it is, not quoted.
-USER: Final = re.compile(r"://(?:[^\s'\"]*|[^\s'\"/@:\[]*:(?!\d+(?:[^\d@]|$))[^\n]*?)@")
-QUERY: Final = re.compile(r"(/[^\s?'\"]*)\?\S+?(?=['\")\]}>,;.]*(?:\s|$))")
+#: What a URL has before its host, and after its path; a user's password may have been written as it is, not quoted. The
+#: bounds keep a long text of many slashes, which another server may have sent, from taking seconds.
+USER: Final = re.compile(r"://(?:[^\s'\"]{0,2000}|[^\s'\"/@:\[]{0,200}:(?!\d+(?:[^\d@]|$))[^\n]{0,200}?)@")
+QUERY: Final = re.compile(r"(/[^\s?'\"]{0,2000})\?\S*[^\s'\")\]}>,;.]")
 
 
 def raised_at(error: BaseException, module: str = "") -> str:

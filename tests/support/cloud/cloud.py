@@ -80,12 +80,15 @@ class Cloud:
             self._end.close()
 
     def remove(self) -> None:
-        """Remove the cloud of the folder, with its databases; the logs stay.
+        """Remove the cloud of the folder, with its databases and its virtual host; the logs stay.
 
         :raises CloudError: it runs.
         """
         with locked(self.folder):
-            remove(Stores(self.folder))
+            stores = Stores(self.folder)
+            remove(stores)
+            self.logs.mkdir(exist_ok=True)
+            stores.remove_virtual_host(self.logs)
 
     def url(self, name: str) -> str:
         """Return where one of :data:`ENDPOINTS` answers."""
