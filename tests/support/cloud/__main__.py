@@ -5,8 +5,18 @@ from __future__ import annotations
 import signal
 import sys
 
-for each in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(each, lambda number, _: sys.exit(128 + number))
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+def stop(number: int, _: object) -> None:
+    """Unwind the main thread, once: a second signal must not interrupt what cleans up."""
+    for each in STOPPING:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+for each in STOPPING:
+    signal.signal(each, stop)
 
 from tests.support.cloud.command import main  # noqa: E402
 
