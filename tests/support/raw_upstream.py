@@ -17,6 +17,7 @@ class RawUpstream:
     :ivar reads_body: whether a request's body is read before the answer is sent.
     :ivar writers: the connections so far.
     :ivar connected: whether there is one.
+    :ivar ended: whether a client has closed one.
     """
 
     def __init__(self, answer: Callable[[bytes], bytes]) -> None:
@@ -25,6 +26,7 @@ class RawUpstream:
         self.reads_body = True
         self.writers: list[asyncio.StreamWriter] = []
         self.connected = asyncio.Event()
+        self.ended = asyncio.Event()
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -39,6 +41,7 @@ class RawUpstream:
                 assert length
                 writer.write(self.answer(await reader.readexactly(int(length[1])) if self.reads_body else b""))
                 await writer.drain()
+        self.ended.set()
 
 
 @asynccontextmanager

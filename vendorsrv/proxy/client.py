@@ -74,8 +74,11 @@ class Upstream:
         self.silence = silence
         #: By server, and when each became idle on the loop's clock; the newest one last.
         self.idle: list[tuple[tuple[bool, str, int], float, Connection]] = []
+        self.closed = False
 
     async def close(self) -> None:
+        """Close the idle connections now, and each other one at the end of its request."""
+        self.closed = True
         for _, _, connection in self.idle:
             connection.close()
         self.idle.clear()
@@ -128,7 +131,9 @@ class Upstream:
     def keep(self, address: Address, connection: Connection) -> None:
         """Keep a connection that can be used again, and close those that are idle for too long, or are too many."""
         now = asyncio.get_running_loop().time()
-        if not connection.ended:
+        if self.closed:
+            connection.close()
+        elif not connection.ended:
             self.idle.append((address.server, now, connection))
         fresh = [each for each in self.idle if now - each[1] <= KEEP_ALIVE][-IDLE_CONNECTIONS:]
         for each in self.idle[: len(self.idle) - len(fresh)]:
