@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.raw_upstream import raw_upstream
 from tests.support.serving import free_port, run
 from tests.support.upstreams import Other
 from vendorsrv.proxy.client import CannotConnect, Upstream, decode
@@ -109,6 +110,17 @@ def test_decoding_stops_at_the_limit() -> None:
     assert peak < 8 * 2**20
 
 
+def new_upstream(connect_timeout: float = 60.0, read_timeout: float = 60.0) -> Upstream:
+    """Return a pool for answers of up to 1,000 bytes."""
+    return Upstream(
+        tls_context(None, None, None),
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        max_bytes=1000,
+        silence=0.0,
+    )
+
+
 async def posted(
     url: str,
     *,
@@ -118,13 +130,7 @@ async def posted(
     read_timeout: float = 60.0,
 ) -> Reply:
     """Ask so many times with one pool, and give the last answer."""
-    upstream = Upstream(
-        tls_context(None, None, None),
-        connect_timeout=connect_timeout,
-        read_timeout=read_timeout,
-        max_bytes=1000,
-        silence=0.0,
-    )
+    upstream = new_upstream(connect_timeout, read_timeout)
     try:
         for _ in range(times - 1):
             await upstream.post(url, {}, b"{}")
@@ -213,3 +219,20 @@ def test_a_closed_idle_connection_is_replaced() -> None:
 
         assert 200 == run(posted(other.url, times=3, between=hang_up)).status
         assert 3 == other.connections
+
+
+def test_a_connection_that_is_in_use_when_its_pool_closes_ends_with_its_answer() -> None:
+    """Nothing stays open: a worker that stops may still have requests in progress."""
+
+    async def ask() -> bytes:
+        upstream = new_upstream()
+        async with raw_upstream(lambda _: raw(200, TEXT)) as server:
+            asked = asyncio.create_task(upstream.post(server.url, {}, b"A"))
+            await server.connected.wait()
+            await upstream.close()
+            reply = await asked
+            async with asyncio.timeout(60.0):
+                await server.ended.wait()
+        return reply.body
+
+    assert TEXT == run(ask())

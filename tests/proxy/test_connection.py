@@ -193,22 +193,6 @@ def test_idle_connections_are_bounded() -> None:
     run(ask())
 
 
-def test_a_connection_that_is_used_while_its_client_closes_ends_with_its_answer() -> None:
-    """What a client is closed for does not stay open: a worker that stops may still have requests in progress."""
-
-    async def ask() -> bytes:
-        async with asking(echo) as (server, upstream):
-            asked = asyncio.create_task(upstream.post(server.url, {}, b"A"))
-            await server.connected.wait()
-            await upstream.close()
-            reply = await asked
-            async with asyncio.timeout(60.0):
-                await server.ended.wait()
-            return reply.body
-
-    assert b"A" == run(ask())
-
-
 @pytest.mark.parametrize(
     ("response", "reason"),
     [
