@@ -262,7 +262,7 @@ def test_policies_can_be_loaded(block: Block, tmp_path: Path) -> None:
     """A policy file in the documentation can be loaded, and has only rules that vendorsrv knows."""
     (tmp_path / "vendorsrv.conf").write_text("")
     (tmp_path / "policy.yaml").write_text(block.text)
-    policy = Policy(open_config(tmp_path / "vendorsrv.conf"), ["mailserver"])
+    policy = Policy(open_config(tmp_path / "vendorsrv.conf"), ["mailserver"], has_account=True)
     assert set(yaml.safe_load(block.text)) <= set(policy.enforcer.registered_rules)
 
 

@@ -65,6 +65,54 @@ def test_each_mistake_in_policy_yaml_has_its_findings(tmp_path: Path, policy: st
     assert [f"policy.yaml:{line}" if line[0].isdigit() else f"policy.yaml: {line}" for line in expected] == found
 
 
+ACCOUNT = (
+    "[service_account]\nauth_type = password\nauth_url = https://keystone.example.org:5000/v3\nusername = facts\n"
+    "password = planted\nuser_domain_name = Default\n[handler:"
+)
+TOO_EARLY = "rule 'vendordata:ask' is decided before the instance is known, and cannot name facts of it"
+MAIL = "vendordata:handler:mailserver"
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (f"{MAIL}: az:ams1 or not image_property:os_distro=ubuntu", []),
+        (f"""{MAIL}: "'default':%(project_domain_id)s" """, []),
+        (
+            f"{MAIL}: image_propety:os_distro=ubuntu",
+            [f"error: {MAIL}: unknown attribute image_propety; did you mean image_property?"],
+        ),
+        (f"{MAIL}: azz:ams1", [f"error: {MAIL}: unknown attribute azz; did you mean az?"]),
+        (
+            f"{MAIL}: role:service and image_property:os_distro",
+            [f"error: policy.yaml: rule '{MAIL}' has image_property:os_distro; write image_property:NAME=VALUE"],
+        ),
+        (
+            "vendordata:ask: role:service and not az:ams1",
+            [f"error: policy.yaml: {TOO_EARLY}"],
+        ),
+    ],
+)
+def test_a_rule_that_names_facts_is_checked(tmp_path: Path, rule: str, expected: list[str]) -> None:
+    """Checks of facts must be known, complete, and in the rule of a handler."""
+    write(tmp_path / "policy.yaml", f"{rule}\n")
+    found = [each.replace(f"{tmp_path}/", "") for each in findings(tmp_path, changed(GOOD, {"[handler:": ACCOUNT}))]
+    assert [f"policy.yaml:1: {each}" for each in expected] == found
+
+
+@pytest.mark.parametrize(
+    "rule", ["az:ams1", "role:service and (role:a or not rule:b)", "'default':%(project_domain_id)s"]
+)
+def test_a_rule_that_names_facts_needs_the_account(tmp_path: Path, rule: str) -> None:
+    """Without [service_account] a rule that names facts is an error, which names the option."""
+    write(tmp_path / "policy.yaml", f'{MAIL}: "{rule}"\nb: image_property:a=b or rule:b2\nb2: role:a\n')
+    (finding,) = findings(tmp_path, GOOD)
+    assert finding == (
+        f"policy.yaml:1: error: policy.yaml: rule '{MAIL}' names facts, which need an account: "
+        "set [service_account] auth_type"
+    )
+
+
 NOT_VERIFIED = "the certificate of this rule's server is not verified; set [oslo_policy] remote_ssl_verify_server_crt"
 NOT_PROTECTED = "anybody on the network can answer in place of this rule's server; use https:"
 NOT_SEEN = "this URL names a value of the instance, which this rule does not see: every request is answered 503"

@@ -70,7 +70,7 @@ CUT_OFF = "warning: [vendorsrv] shutdown_timeout: %s: a stop or reload cuts off 
         ),
         ({"[handler:m": "[zzz]\na = 1\n[handler:m"}, ["11: warning: [zzz] unknown section, which is ignored"]),
         (
-            {"[handler:m": "[facts]\nkeep_fro = 3\n[service_account]\nauth_type = password\nusername = x\n[handler:m"},
+            {"[handler:m": "[facts]\nkeep_fro = 3\n[service_account]\nregion_name = x\n[handler:m"},
             ["12: error: [facts] keep_fro: there is no such option; did you mean keep_for?"],
         ),
         # Values

@@ -42,18 +42,19 @@ def test_piped_handlers_are_whole_columns(config_file: str) -> None:
                 "queue",
                 "keeps answers",
                 "on error",
+                "facts",
                 "public routes",
             ),
             *("source", "description"),
         ],
         [
             *("mailserver", "POST /mailserver", "event loop", "2.5 s (configured)", "64", "256", "60 s (configured)"),
-            *("empty (configured)", "-", "vendorsrv-example-mailserver 1.0.0"),
+            *("empty (configured)", "-", "-", "vendorsrv-example-mailserver 1.0.0"),
             "Make an instance a mail server when a mail administrator booted it.",
         ],
         [
             *("plain", "POST /plain", "thread", "4 s", "2 (configured)", "0 (configured)", "pinned (configured)"),
-            "fail",
+            *("fail", "-"),
             "/plain/key.json /plain/async-key.json /plain/broken.json",
             *("tests.support.handlers.good:Plain", "Run in a thread."),
         ],
@@ -90,16 +91,31 @@ def test_json_has_every_setting_and_the_names_of_overrides(config_file: str) -> 
         "for_cloud_init": False,
         "required_for_ready": False,
         "verify": False,
+        "needs": {},
+        "rule_needs": [],
         "overridden": ["timeout", "cache_for", "pin", "on_error"],
         "routes": [],
         "description": "Make an instance a mail server when a mail administrator booted it.",
     } == json.loads(result.stdout)[0]
 
 
+def test_facts_are_listed(tmp_path: Path) -> None:
+    """The list has the facts that a handler needs, and those that its policy rule names."""
+    handlers = "handlers = tests.facts.test_lookups:Other, tests.facts.test_lookups:Lenient"
+    account = "[service_account]\nauth_type = none\n[handler:m"
+    write(tmp_path / "policy.yaml", "vendordata:handler:other: not image_property:os_distro=rhel\n")
+    path = write(tmp_path / "vendorsrv.conf", changed(GOOD, {"handlers = mailserver": handlers, "[handler:m": account}))
+    _, other, lenient = CliRunner().invoke(main, ["handlers", "--config-file", str(path)]).stdout.splitlines()
+    assert "server, project, image (policy)" == re.split(r" {2,}", other)[8]
+    assert "server (optional), image (optional), project (optional)" == re.split(r" {2,}", lenient)[8]
+
+
 def test_a_terminal_gets_a_table() -> None:
     """On a terminal the settings of a handler are listed below each other, also when it is narrow."""
     console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80)
-    show([("plain", "POST /plain", "thread", "4 s", "2", "9", "-", "fail", "-", "x 1", "Run in a thread.")], console)
+    show(
+        [("plain", "POST /plain", "thread", "4 s", "2", "9", "-", "fail", "-", "-", "x 1", "Run in a thread.")], console
+    )
     assert isinstance(console.file, io.StringIO)
     lines = [line.strip("│ ") for line in console.file.getvalue().splitlines()]
     assert ["plain   │ Run in a thread.", "endpoint: POST /plain", "runs in: thread", "timeout: 4 s"] == lines[3:7]

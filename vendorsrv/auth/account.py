@@ -41,6 +41,11 @@ SCOPE: Final = ("project_name", "project_domain_id", "project_domain_name", "dom
 PROJECTS: Final = 4_096
 
 
+def is_set(conf: cfg.ConfigOpts) -> bool:
+    """Whether the configuration has the account."""
+    return any(read(conf, ACCOUNT, loading.get_auth_common_conf_options())[0].values())
+
+
 def options_of_account(conf: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
     """Return the options of the account by section: its own, and the one that ``auth_section`` names."""
     own = [option for option in loading.get_session_conf_options() if option.dest in OF_SESSION]

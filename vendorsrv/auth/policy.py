@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +16,11 @@ from oslo_config import cfg
 from oslo_policy import policy
 from oslo_policy.policy import DocumentedRuleDefault, Enforcer
 
+from vendorsrv.auth.rule_facts import NO_NEEDS, OF_FACTS, FactsNeeded, find_needs, values_of
 from vendorsrv.auth.rule_files import RuleFiles
 from vendorsrv.concurrency import SingleFlight
 from vendorsrv.errors import ConfigError, Forbidden, PolicyUnavailable
+from vendorsrv.instance import NO_FACTS
 from vendorsrv.request import BootRoles, Caller, VendordataRequest
 from vendorsrv.telemetry.tracebacks import without_secrets
 
@@ -77,7 +80,8 @@ def handler_rule(name: str) -> DocumentedRuleDefault:
         name=rule_name(name),
         check_str=SAME_AS_ASK,
         description=f"Request the answer of handler {name} for an instance. The target has instance_id, project_id, "
-        "image_id and hostname; boot_role:NAME checks the roles of the user who booted the instance.",
+        "image_id, hostname and project_domain_id; boot_role:NAME checks the roles of the user who booted the "
+        "instance, az:NAME its availability zone, and image_property:NAME=VALUE a property of its image.",
         operations=[{"path": f"/{name}", "method": "POST"}],
     )
 
@@ -92,14 +96,25 @@ class Policy:
     :param conf: with ``[oslo_policy]``.
     :param handlers: the names of the enabled handlers.
     :param clock: seconds that only go forward.
-    :raises ConfigError: the policy file cannot be parsed, or refers to a rule that does not exist.
+    :param has_account: whether facts of instances can be looked up.
+    :ivar needs: the facts that rules name, by rule, as :class:`vendorsrv.facts.lookups.Lookups` takes them; most rules
+        name none.
+    :raises ConfigError: the policy file cannot be parsed, refers to a rule that does not exist, or names facts that its
+        rules cannot have.
     """
 
     def __init__(
-        self, conf: cfg.ConfigOpts, handlers: Sequence[str], clock: Callable[[], float] = time.monotonic
+        self,
+        conf: cfg.ConfigOpts,
+        handlers: Sequence[str],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        has_account: bool = False,
     ) -> None:
         self.enforcer = Enforcer(conf)
-        self.files = RuleFiles(self.enforcer)
+        self.has_account = has_account
+        self.needs: dict[str, Mapping[str, bool]] = {}
+        self.files = RuleFiles(self.enforcer, self.find_needs)
         conf.set_default("remote_timeout", REMOTE_TIMEOUT, group="oslo_policy")
         self.enforcer.register_defaults([ASK_RULE, *map(handler_rule, handlers)])
         self.compared: dict[str, tuple[object, bool]] = {}
@@ -153,6 +168,7 @@ class Policy:
 
         :param caller: one that :meth:`admit` has admitted.
         :raises PolicyUnavailable: the policy file has become unreadable.
+        :raises FactsNeeded: the request has to have these facts first.
         :raises RemoteRule: :meth:`allows_remotely` has to decide.
         """
         rule = rule_name(handler)
@@ -168,7 +184,7 @@ class Policy:
 
     async def ask(self, rule: str, target: Mapping[str, Any], caller: Caller, seconds: float) -> bool:
         """Evaluate a rule in a thread. The verdict is remembered for :data:`REMEMBER_FOR` seconds."""
-        key = (rule, caller, *target.values())
+        key = (rule, caller, hashlib.sha256(repr(target).encode()).digest())
         verdict = self.verdicts.get(key)
         if verdict is None:
             try:
@@ -183,6 +199,7 @@ class Policy:
     async def ask_once(self, rule: str, target: Mapping[str, Any], caller: Caller, seconds: float) -> bool:
         # Not enforce(), which loads a changed file, and the event loop does that too.
         check = self.enforcer.rules[rule]
+        self.require_facts(rule, target)
         try:
             with anyio.fail_after(seconds):  # ends the wait for a thread
                 return bool(
@@ -203,9 +220,25 @@ class Policy:
             self.compared[rule] = check, is_same
         return is_same
 
+    def find_needs(self) -> None:
+        """Find the facts that the rules name; called when they were read.
+
+        :raises ValueError: a rule cannot have them.
+        """
+        rules, account = self.enforcer.rules, self.has_account
+        for name in self.enforcer.registered_rules:
+            self.needs[name] = find_needs(name, rules, sees_facts=name != ASK, has_account=account)
+
+    def require_facts(self, rule: str, target: Mapping[str, Any]) -> None:
+        """Raise FactsNeeded if the rule names facts that the target lacks: a check would take it for a denial."""
+        needs = self.needs.get(rule, NO_NEEDS)
+        if needs and any(fact in needs and value not in target for value, fact in OF_FACTS.items()):
+            raise FactsNeeded(needs)
+
     def enforce(self, rule: str, target: Mapping[str, Any], caller: Caller) -> bool:
         try:
             self.files.load()
+            self.require_facts(rule, target)
             return bool(self.enforcer.enforce(rule, LocalTarget(target), credentials(caller)))
         except (LookupError, RuntimeError):  # the URL names a value that the target lacks; a certificate is missing
             raise RemoteRule from None
@@ -216,13 +249,14 @@ class Policy:
 
 def target_of(request: VendordataRequest) -> dict[str, Any]:
     """Return what rules see of a request. oslo.policy logs it at debug level: no user-data and no metadata."""
-    return {
+    target = {
         "instance_id": request.instance_id,
         "project_id": request.project_id,
         "image_id": request.image_id,
         "hostname": request.hostname,
         "boot_roles": request.boot_roles,
     }
+    return target if request.facts is NO_FACTS else {**target, **values_of(request.facts)}
 
 
 def credentials(caller: Caller) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -20,10 +20,13 @@ class RuleFiles:
 
     oslo.policy itself reads a file again only when its mtime grows, and takes one that is gone for an empty one
     (``oslo_policy/_cache_handler.py``), so that the default rules would hold.
+
+    :param on_load: called when all files were read; may refuse the rules with a ValueError.
     """
 
-    def __init__(self, enforcer: Enforcer) -> None:
+    def __init__(self, enforcer: Enforcer, on_load: Callable[[], None]) -> None:
         self.enforcer = enforcer
+        self.on_load = on_load
         self.loaded: dict[Path, Stamp] | None = None
         self.needed: set[Path] = set()
 
@@ -31,11 +34,13 @@ class RuleFiles:
         """Have the enforcer read all files if one has changed, or if they could not be read the last time.
 
         :raises OSError: a file with rules is gone or empty, or one cannot be read.
-        :raises ValueError, TypeError, AttributeError, oslo_config.cfg.Error: one does not map names to rules.
+        :raises ValueError, TypeError, AttributeError, oslo_config.cfg.Error: one does not map names to rules, or the
+            rules are refused.
         """
         while (found := self.look()) != self.loaded:
             self.loaded = None
             self.enforcer.load_rules(force_reload=True)
+            self.on_load()
             self.enforcer.use_conf = False  # else it looks at the files itself whenever it enforces a rule
             self.loaded = found
             named = {path for path in found if path.suffix in SUFFIXES or str(path) == self.enforcer.policy_path}

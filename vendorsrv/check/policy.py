@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import yaml
 from oslo_config import cfg
 
+from vendorsrv.auth.account import is_set
 from vendorsrv.auth.policy import ASK, Policy, credentials, rule_name
+from vendorsrv.auth.rule_facts import CHECKS, leaves
 from vendorsrv.check.findings import Finding, IniFile, Severity
 from vendorsrv.errors import ConfigError
 from vendorsrv.proxy.options import is_loopback
@@ -24,7 +26,7 @@ SECTION: Final = "oslo_policy"
 #: What oslo.policy puts in the place of a rule, or a part of one, that it cannot parse.
 DENY: Final = "!"
 ALLOW: Final = "@"
-KINDS: Final = ("boot_role", "http", "https", "role", "rule")
+KINDS: Final = (*CHECKS, "boot_role", "http", "https", "role", "rule")
 #: Of these, those that ask another server.
 REMOTE: Final = ("http", "https")
 OF_CALLER: Final = tuple(credentials(Caller(user_id="")))
@@ -57,7 +59,7 @@ def find_in_policy(
         if broken:
             return
     try:
-        policy = Policy(conf, handlers)
+        policy = Policy(conf, handlers, has_account=is_set(conf))
     except ConfigError as error:
         line = next((lines[name] for name in lines if repr(name) in str(error)), None)
         yield Finding("error", path or ini.path, line, None, None, str(error))
@@ -158,12 +160,3 @@ def find_in_remote(part: Any, rule: str, conf: cfg.ConfigOpts) -> Iterator[str]:
         yield "this URL names a value of the instance, which this rule does not see: every request is answered 503"
     if conf.oslo_policy.remote_timeout >= conf.vendorsrv.request_timeout:
         yield "[oslo_policy] remote_timeout must be less than request_timeout, or a thread waits for nobody"
-
-
-def leaves(check: Any) -> Iterator[Any]:
-    """Yield the parts of a rule below its `and`, `or` and `not`."""
-    inner = [*getattr(check, "rules", ()), *filter(None, [getattr(check, "rule", None)])]
-    if not inner:
-        yield check
-    for each in inner:
-        yield from leaves(each)

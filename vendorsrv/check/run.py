@@ -13,6 +13,7 @@ from vendorsrv.auth.options import AUTHTOKEN, declared, find_problems
 from vendorsrv.auth.service import account_options
 from vendorsrv.cache.answers import build_cache, find_cache_problems, is_shared
 from vendorsrv.check.connections import find_in_connections
+from vendorsrv.check.facts import find_fact_problems
 from vendorsrv.check.files import find_in_files
 from vendorsrv.check.findings import Declared, Finding, IniFile
 from vendorsrv.check.pins import find_contradictory_overrides, find_in_pins, will_pin
@@ -126,6 +127,7 @@ class Check:
         for section in ("DEFAULT", "oslo_policy"):
             self.problems += read(self.conf, section, sections[section])[1]
         self.problems += find_problems(self.conf)
+        self.problems += find_fact_problems(self.conf, self.settings, self.handlers)
         yield from self.located(self.problems)
         yield from self.find_in_cache()
         yield from self.find_in_handlers()

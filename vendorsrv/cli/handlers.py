@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vendorsrv.auth.account import is_set
+from vendorsrv.auth.policy import Policy, rule_name
 from vendorsrv.check.sample import render_sample
 from vendorsrv.cli.options import config_file
 from vendorsrv.errors import ConfigError
@@ -23,8 +25,8 @@ from vendorsrv.settings import Settings, read_handler
 from vendorsrv.tables import show_columns, show_table
 
 HEADINGS: Final = (
-    *("name", "endpoint", "runs in", "timeout", "concurrency", "queue", "keeps answers", "on error", "public routes"),
-    *("source", "description"),
+    *("name", "endpoint", "runs in", "timeout", "concurrency", "queue", "keeps answers", "on error", "facts"),
+    *("public routes", "source", "description"),
 )
 
 
@@ -35,7 +37,9 @@ HEADINGS: Final = (
 def handlers(config_file: Sequence[str], modes: bool, as_json: bool) -> None:
     """Show the enabled handlers and their settings, with the overrides of the configuration."""
     settings = Settings.from_file(config_file)
-    described = [describe(enabled, settings.conf) for enabled in Registry(settings).handlers.values()]
+    enabled = Registry(settings).handlers
+    policy = Policy(settings.conf, list(enabled), has_account=is_set(settings.conf))
+    described = [describe(each, settings.conf, policy) for each in enabled.values()]
     if modes:
         show_modes(described, Console(), as_json=as_json)
         return
@@ -55,7 +59,7 @@ def config(names: tuple[str, ...]) -> None:
     click.echo("\n".join(render_sample({name: each.handler for name, each in zip(names, found, strict=True)})).rstrip())
 
 
-def describe(enabled: EnabledHandler, conf: cfg.ConfigOpts) -> dict[str, Any]:
+def describe(enabled: EnabledHandler, conf: cfg.ConfigOpts, policy: Policy) -> dict[str, Any]:
     declared = {name: getattr(enabled, name) for name in DECLARED}
     configured = read_handler(conf, type(enabled.handler))[1]
     overridden = [name for name in DECLARED if name in configured and declared[name] != getattr(enabled.handler, name)]
@@ -67,6 +71,8 @@ def describe(enabled: EnabledHandler, conf: cfg.ConfigOpts) -> dict[str, Any]:
         **declared,
         "on_error": enabled.on_error.value,
         "ttl_from_upstream": math.isinf(enabled.cache_limit) and not enabled.pin,
+        "needs": enabled.needs,
+        "rule_needs": list(policy.needs[rule_name(enabled.name)]),
         "overridden": overridden,
         "routes": [f"/{enabled.name}/{route}" for route in enabled.routes],
         "description": (inspect.getdoc(type(enabled.handler)) or "").partition("\n")[0],
@@ -92,10 +98,17 @@ def row(described: dict[str, Any]) -> tuple[str, ...]:
         cell(str(described["queue"]), "queue"),
         cell(keeps, "pin", "pin_for", "cache_for"),
         cell(described["on_error"], "on_error"),
+        facts_of(described),
         " ".join(described["routes"]) or "-",
         described["source"],
         described["description"],
     )
+
+
+def facts_of(described: dict[str, Any]) -> str:
+    """Return the facts that a handler needs and those that its policy rule names."""
+    needs = [name if required else f"{name} (optional)" for name, required in described["needs"].items()]
+    return ", ".join([*needs, *(f"{name} (policy)" for name in described["rule_needs"])]) or "-"
 
 
 def show(rows: Sequence[tuple[str, ...]], console: Console) -> None:

@@ -7,22 +7,21 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from fastapi import FastAPI, Request
-from fastapi.responses import Response
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
+from vendorsrv.auth.account import is_set
 from vendorsrv.auth.policy import Policy
 from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.cache.answers import Cache, build_cache
 from vendorsrv.cloudinit.guard import Guard
-from vendorsrv.errors import ConfigError, MethodNotAllowed, NotFound, ServerError, ServiceUnavailable, VendordataError
+from vendorsrv.errors import ConfigError, ServiceUnavailable, VendordataError
 from vendorsrv.handlers.periodic import Periodic, states_of, supervised
 from vendorsrv.handlers.registry import EnabledHandler, Registry
 from vendorsrv.handlers.responder import Responder
@@ -31,12 +30,13 @@ from vendorsrv.peers.addresses import Networks
 from vendorsrv.peers.connections import OPTION, Connections, limit_connections
 from vendorsrv.proxy.handler import Proxy
 from vendorsrv.server.admin import Admin
-from vendorsrv.server.endpoint import ERROR_TYPE, Endpoint, error_body
+from vendorsrv.server.endpoint import Endpoint
 from vendorsrv.server.openapi import add_handlers
 from vendorsrv.server.pipeline import CLOUD_INIT, Pipeline
 from vendorsrv.server.public import add_public_routes, public_paths
+from vendorsrv.server.renderers import RENDERERS
 from vendorsrv.settings import CONFIG_FILE_VARIABLE, METRICS_VARIABLE, STARTUP_FAILURE, Settings
-from vendorsrv.telemetry.logs import REQUEST_ID, set_up_logging
+from vendorsrv.telemetry.logs import set_up_logging
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics, RequestMetrics
 from vendorsrv.telemetry.watchdog import Watchdog
 
@@ -78,12 +78,12 @@ class Application(FastAPI):
         handlers = self.registry.handlers.values()
         self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None
         self.cache = self.open_cache(settings, clock)
-        self.lookups = self.open_lookups(clock) if any(each.needs for each in handlers) else None
+        self.lookups = self.open_lookups(clock)
         self.guard = Guard(settings.include_hosts)
         self.max_answer_bytes = settings.max_answer_bytes
         self.roles = {each.name: roles_of(each, partial(self.responder, clock)) for each in handlers}
         self.responders = {name: each.own for name, each in self.roles.items()}
-        self.policy = Policy(settings.conf, list(self.registry.handlers))
+        self.policy = Policy(settings.conf, list(self.registry.handlers), has_account=self.lookups is not None)
         pipeline = Pipeline(
             settings,
             self.authenticator,
@@ -91,6 +91,7 @@ class Application(FastAPI):
             responders=self.responders,
             contributors={name: each.contributor for name, each in self.roles.items() if each.contributor},
             guard=self.guard,
+            lookups=self.lookups,
         )
         paths = ["/", f"/{CLOUD_INIT}", *(f"/{name}" for name in self.responders)]
         paths += [path for each in handlers for path, _ in public_paths(each)]
@@ -124,7 +125,10 @@ class Application(FastAPI):
 
         return PinService(settings, metrics=self.metrics)
 
-    def open_lookups(self, clock: Callable[[], float]) -> Lookups:
+    def open_lookups(self, clock: Callable[[], float]) -> Lookups | None:
+        # With the account, policy.yaml may name facts at any time.
+        if not (is_set(self.settings.conf) or any(each.needs for each in self.registry.handlers.values())):
+            return None
         from vendorsrv.facts.lookups import Lookups
 
         return Lookups(self.settings, clock, self.metrics)
@@ -249,27 +253,6 @@ class Application(FastAPI):
             raise ServiceUnavailable("the server is draining before it stops")
         if self.disabling_file and os.path.exists(self.disabling_file):
             raise ServiceUnavailable("the server is disabled by the file of disable_by_file_path")
-
-
-async def render_error(request: Request, error: Exception) -> Response:
-    """Render an error in the one shape; the endpoint logs where an unexpected one was raised."""
-    headers: Mapping[str, str] = {}
-    if isinstance(error, VendordataError):
-        headers = error.headers
-    elif not isinstance(error, HTTPException):
-        error = ServerError("the server failed; its log has more")
-    elif error.status_code == 405:
-        headers = error.headers or {}
-        error = MethodNotAllowed("this path is not served for this method")
-    else:
-        error = NotFound("nothing is served under this path")
-    request.scope[ERROR_TYPE] = type(error)
-    body = error_body(error, REQUEST_ID.get())
-    return Response(body, error.status, {**headers}, media_type="application/json")
-
-
-#: What renders the exceptions that reach the framework.
-RENDERERS: Final[Mapping[Any, Any]] = dict.fromkeys((HTTPException, VendordataError, Exception), render_error)
 
 
 def create_app(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Application:

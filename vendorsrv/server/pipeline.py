@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vendorsrv.answer import NOTHING, Answer
 from vendorsrv.auth.policy import Policy, RemoteRule
+from vendorsrv.auth.rule_facts import FactsNeeded
 from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.cloudinit.guard import Guard, size_of
 from vendorsrv.cloudinit.join import join_contributions
@@ -18,6 +19,9 @@ from vendorsrv.handlers.responder import Responder
 from vendorsrv.request import Caller, VendordataRequest
 from vendorsrv.settings import Settings
 from vendorsrv.telemetry.logs import AccessLine
+
+if TYPE_CHECKING:  # only for handlers and rules that need facts
+    from vendorsrv.facts.lookups import Lookups
 
 #: The path of the parts of all handlers for cloud-init, joined; no handler can have this name.
 CLOUD_INIT: Final = "cloud-init"
@@ -32,6 +36,7 @@ class Pipeline:
     :param responders: of the enabled handlers, by name.
     :param contributors: responders with the parts for cloud-init, of the handlers that have some.
     :param guard: checks the joined parts.
+    :param lookups: of the facts that rules name; None without an account.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Pipeline:
         responders: Mapping[str, Responder],
         contributors: Mapping[str, Responder],
         guard: Guard,
+        lookups: Lookups | None,
     ) -> None:
         self.budget = settings.request_timeout
         self.authenticator = authenticator
@@ -50,6 +56,7 @@ class Pipeline:
         self.responders = responders
         self.contributors = contributors
         self.guard = guard
+        self.lookups = lookups
 
     async def answer(self, path: str, token: str | None, read: Read, request_id: str, access: AccessLine) -> Answer:
         """Take a request through its whole life.
@@ -96,7 +103,15 @@ class Pipeline:
         return answer if answer.body != NOTHING else replace(answer, body=b"{}")
 
     async def allows(self, name: str, request: VendordataRequest, caller: Caller, deadline: float) -> bool:
-        """Whether the policy allows the request of a handler."""
+        """Whether the policy allows the request of a handler, for which the facts that its rule names are looked up."""
+        while True:  # a rule that was read again meanwhile may name others
+            try:
+                return await self.decide(name, request, caller, deadline)
+            except FactsNeeded as needed:
+                assert self.lookups  # or the policy would refuse such a rule
+                request = request.with_facts(await self.lookups.get(request, needed.needs, deadline))
+
+    async def decide(self, name: str, request: VendordataRequest, caller: Caller, deadline: float) -> bool:
         try:
             return self.policy.allows(name, request, caller)
         except RemoteRule:
