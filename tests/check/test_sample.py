@@ -39,6 +39,19 @@ def test_a_sample_without_handlers_shows_the_common_options_as_comments() -> Non
     assert "# # Seconds for one answer; by default the value that the handler's class declares." in lines[start + 2]
 
 
+def test_a_sample_has_the_account_of_facts_as_comments() -> None:
+    """The options of [facts] and [service_account] are explained; those that the account needs come first."""
+    lines = list(render_sample({}))
+    facts, account, end = (lines.index(name) for name in ("[facts]", "[service_account]", "[database]"))
+    options = [line for line in lines[account:end] if not line.startswith("# ")]
+    assert "#keep_for = 15.0" in lines[facts:account]
+    assert [
+        *("[service_account]", "", "#auth_type = password", "", "#auth_url = https://keystone.example.org:5000/v3"),
+        *("", "#username = vendorsrv-facts", "", "#password = CHANGE-ME", "", "#user_domain_name = Default"),
+    ] == options[:11]
+    assert [] == [line for line in lines[facts:end] if line and line[0] not in "#["]
+
+
 def test_oslo_config_generator_knows_the_options(tmp_path: Path) -> None:
     """`oslo-config-generator --namespace vendorsrv` writes the options of all sections, also the account's."""
     path = tmp_path / "sample.conf"
@@ -47,3 +60,4 @@ def test_oslo_config_generator_knows_the_options(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program, "--namespace", "vendorsrv", "--output-file", str(path)], check=True)
     lines = path.read_text().splitlines()
     assert {"[vendorsrv]", "[keystone_authtoken]", "[handler:name]", "#auth_url = <None>"} <= set(lines)
+    assert {"[facts]", "#keep_for = 15.0", "[service_account]"} <= set(lines)

@@ -58,7 +58,11 @@ def test_a_rule_decides_by_facts(tmp_path: Path, rule: str, status: int, asked: 
     """A rule compares the zone, the image's properties and the project's domain; what it does not name is not asked."""
     write(tmp_path, rule)
     image = {"properties": {"os_distro": "ubuntu", "hw_rng": "a=b"}}
-    facts = {"server": {"availability_zone": "ams1"}, "image": image, "project": {"domain_id": "d0"}}
+    facts: Mapping[str, Mapping[str, object]] = {
+        "server": {"availability_zone": "ams1"},
+        "image": image,
+        "project": {"domain_id": "d0"},
+    }
     with serve(Open, facts=facts, directory=tmp_path) as server:
         assert [status] * 6 == [each.status for each in server.config_drive("open")]
         assert dict.fromkeys(asked, 1) == {name: count for name, count in server.cloud.asked.items() if name != "token"}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import distribution
 from typing import Any, Final
 
 from oslo_config import cfg
 
+from vendorsrv.auth.account import ACCOUNT as SERVICE_ACCOUNT
 from vendorsrv.auth.options import declared
 from vendorsrv.declarations import COMMON_OPTIONS
+from vendorsrv.facts.options import declared as options_of_facts
 from vendorsrv.handler import Handler
 from vendorsrv.proxy.options import PROXY_OPTIONS
 from vendorsrv.settings import GROUP, SECTIONS
@@ -25,6 +27,11 @@ ACCOUNT: Final = {
     "user_domain_name": "Default",
     "project_name": "service",
     "project_domain_name": "Default",
+}
+#: The account that looks up facts: of the above, what it needs.
+OF_FACTS: Final = {
+    **{name: ACCOUNT[name] for name in ("auth_type", "auth_url", "username", "password", "user_domain_name")},
+    "username": "vendorsrv-facts",
 }
 #: The sections of libraries, and their namespaces.
 LIBRARIES: Final = {"cache": "oslo.cache", "oslo_policy": "oslo.policy", "DEFAULT": "oslo.log"}
@@ -48,9 +55,11 @@ def render_sample(handlers: Mapping[str, type[Handler]]) -> Iterator[str]:
             yield ""
     for name, options in declared(cfg.ConfigOpts()).items():
         yield "# vendorsrv's own account, with which it validates Nova's tokens."
-        first = {option.dest: option for option in options if option.dest in ACCOUNT}
-        rest = [option for option in options if option.dest not in ACCOUNT]
-        yield from section(name, [*(first[each] for each in ACCOUNT), *rest], ACCOUNT)
+        yield from section(name, led_by(ACCOUNT, options), ACCOUNT)
+    for name, options in options_of_facts(cfg.ConfigOpts()).items():
+        if name == SERVICE_ACCOUNT:
+            yield "# The account that looks up facts; only for handlers and policy rules that need some."
+        yield from section(name, led_by(OF_FACTS, options), OF_FACTS, needed=False)
     others = {name: options for name, options in SECTIONS.items() if name != GROUP}
     for name, each in {**others, **library_sections()}.items():
         yield from section(name, each, {})
@@ -66,14 +75,25 @@ def library_sections() -> dict[str, list[cfg.Opt]]:
     return sections
 
 
-def section(name: str, options: Sequence[cfg.Opt], values: dict[str, str]) -> Iterator[str]:
+def led_by(names: Iterable[str], options: Sequence[cfg.Opt]) -> list[cfg.Opt]:
+    """Return options with those of these names first."""
+    first = {option.dest: option for option in options}
+    return [*dict.fromkeys([*(first[name] for name in names if name in first), *options])]
+
+
+def section(name: str, options: Sequence[cfg.Opt], values: Mapping[str, str], *, needed: bool = True) -> Iterator[str]:
+    """Yield the lines of a section.
+
+    :param values: for options that must be set if the section is needed.
+    :param needed: whether it is; else they are commented out too.
+    """
     yield f"[{name}]"
     for option in options:
         yield ""
         text = " ".join(f"{option.help or ''} ({describe(option)})".split())
         yield from textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ")
         if option.dest in values:
-            yield f"{option.dest} = {values[option.dest]}".rstrip()
+            yield f"{'' if needed else '#'}{option.dest} = {values[option.dest]}".rstrip()
         else:
             yield f"#{option.dest} = {shown(option)}".rstrip()
     yield ""
@@ -101,4 +121,5 @@ def shown(option: cfg.Opt) -> str:
 def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     """Return the options for ``oslo-config-generator --namespace vendorsrv``."""
     handlers = {"handler:name": COMMON_OPTIONS, "proxy:name": [*PROXY_OPTIONS, *COMMON_OPTIONS]}
-    return [*SECTIONS.items(), *declared(cfg.ConfigOpts()).items(), *handlers.items()]
+    accounts = {**declared(cfg.ConfigOpts()), **options_of_facts(cfg.ConfigOpts())}
+    return [*SECTIONS.items(), *accounts.items(), *handlers.items()]
