@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 from tests.cloud.story import Instance
 from tests.support.cloud.cloud import Cloud
+from vendorsrv.check.run import find_all
 from vendorsrv.nova.client import Target, ask
 from vendorsrv.nova.payload import build_payload
 
@@ -36,3 +38,25 @@ def test_an_instance_that_does_not_exist_is_refused(cloud: Cloud) -> None:
     assert 403 == status(str(uuid.uuid4()), server.project_id)
     assert 403 == status(server.id, service)
     assert 200 == status(server.id, server.project_id)
+
+
+def test_the_check_names_the_role_that_the_account_lacks(cloud: Cloud, tmp_path: Path) -> None:
+    """`vendorsrv check --online` finds nothing wrong with a reader of the domain, and what Nova's own account lacks."""
+    text = (cloud.configuration / "vendorsrv.conf").read_text()
+    before, _, after = text.partition("[service_account]\n")
+
+    def found(user: str) -> list[str]:
+        path = tmp_path / "vendorsrv.conf"
+        path.write_text(f"{before}[service_account]\n{after.replace('username = lookup', f'username = {user}', 1)}")
+        path.chmod(0o600)
+        findings = find_all(path, online=True)
+        return [f"{each.severity}: {each.message}" for each in findings if each.section == "service_account"]
+
+    others = "instances of all other projects are answered 503"
+    assert [f"note: it has roles in 3 projects of the domains default: {others}"] == found("lookup")
+    role = "openstack role add --user USER --domain {0} --inherited reader"
+    where = "in the project service, where it has the roles service"
+    assert [
+        f"warning: it has a role in the project service only: {others}; {role.format('DOMAIN')}",
+        *(f"error: {each} refuses it {where}; {role.format('default')}" for each in ("Nova", "Glance", "Keystone")),
+    ] == found("nova")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -12,6 +14,7 @@ from keystoneauth1 import loading
 from keystoneauth1.access import AccessInfo
 from keystoneauth1.exceptions import ClientException, Forbidden, NotFound, Unauthorized
 from keystoneauth1.identity.base import BaseIdentityPlugin
+from keystoneauth1.plugin import AUTH_INTERFACE
 from keystoneauth1.session import Session
 from oslo_config import cfg
 
@@ -141,8 +144,24 @@ class Account:
             LOG.warning("Keystone: %s: %s", type(error).__name__, without_secrets(error))
             raise FactsRefused("Keystone gives vendorsrv's account no token for the instance's project") from None
         except NO_ANSWER as error:
-            LOG.warning("Keystone: %s: %s", type(error).__name__, without_secrets(error))
-            raise FactsUnavailable("Keystone does not answer") from None
+            raise unavailable(error) from None
+
+    async def projects(self) -> list[Mapping[str, Any]]:
+        """Return the projects in which the account has a role, as Keystone's API has them (``GET /v3/auth/projects``).
+
+        With the account's own scope, that is its own project. Raises as :meth:`access`.
+        """
+        access = await self.access(None)
+        own = {"id": access.project_id, "name": access.project_name, "domain_id": access.project_domain_id}
+        if self.own_scope:
+            return [own]
+        keystone = {"interface": AUTH_INTERFACE, "version": (3, 0)}
+        get = partial(self.session.get, "/auth/projects", auth=self.plugin(None), endpoint_filter=keystone)
+        try:
+            found = (await run_sync(get, limiter=self.threads)).json()["projects"]
+            return [{name: each[name] for name in own} for each in found]
+        except NO_ANSWER as error:  # or something else answers in its place
+            raise unavailable(error) from None
 
     def endpoint(self, access: AccessInfo, service_type: str) -> str | None:
         """Return the URL of a service in the catalogue; None if it has none."""
@@ -153,3 +172,9 @@ class Account:
         except ClientException:
             return None
         return url
+
+
+def unavailable(error: Exception) -> FactsUnavailable:
+    """Return the error for a Keystone that does not answer, and log its reason."""
+    LOG.warning("Keystone: %s: %s", type(error).__name__, without_secrets(error))
+    return FactsUnavailable("Keystone does not answer")

@@ -1,4 +1,4 @@
-"""Ask Keystone, the database and the shared cache for real, which only ``vendorsrv check --online`` does."""
+"""Ask Keystone, the database, the shared cache and the services that know facts, which only ``--online`` does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from vendorsrv.auth.options import AUTHTOKEN
 from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.cache.answers import find_cache_problems, is_shared
 from vendorsrv.cache.stores import StoreRefused, StoreUnavailable, open_store
+from vendorsrv.check.account import find_in_account
 from vendorsrv.check.findings import Finding, IniFile
 from vendorsrv.check.pins import DATABASE, without_place
 from vendorsrv.database.engine import Database, DatabaseUnavailable
@@ -22,7 +23,7 @@ TIMEOUT: Final = 5.0
 
 
 async def find_online(ini: IniFile, settings: Settings, *, pins: bool) -> list[Finding]:
-    """Return an error for each of the three that does not answer, or refuses; nothing is written to them.
+    """Return an error for each of them that does not answer, or refuses; nothing is written to them.
 
     :param settings: a configuration that has no errors otherwise.
     :param pins: whether a handler pins its answers.
@@ -40,7 +41,7 @@ async def find_online(ini: IniFile, settings: Settings, *, pins: bool) -> list[F
             await asyncio.to_thread(open_store(settings.conf, TIMEOUT).get, "vendorsrv-check")
         except (StoreUnavailable, StoreRefused) as error:
             found.append(ini.error(f"the cache does not answer ({error})", "cache"))
-    return found
+    return found + await find_in_account(ini, settings)
 
 
 async def refusal_of_database(settings: Settings) -> str | None:

@@ -25,7 +25,7 @@ STYLES: Final[dict[Severity, str]] = {"error": "bold red", "warning": "yellow", 
 @click.command()
 @config_file
 @click.option("--nova-conf", metavar="FILE", help="Also check the nova.conf of a compute or metadata host.")
-@click.option("--online", is_flag=True, help="Also ask Keystone, the database and the cache.")
+@click.option("--online", is_flag=True, help="Also ask Keystone, Nova, Glance, the database and the cache.")
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")
 def check(config_file: Sequence[str], nova_conf: str | None, online: bool, strict: bool, as_json: bool) -> NoReturn:

@@ -80,38 +80,40 @@ class Client:
         :param fact: one of :data:`SOURCES`.
         :param project_id: whose token is sent, unless the account has its own scope.
         :raises FactsUnavailable: naming the service.
+        :raises TimeoutError: the service did not answer in time.
         """
         source = SOURCES[fact]
-        async with asyncio.timeout(self.timeout):
-            reply = await self.ask(source, identifier, project_id)
+        reply = await self.ask(source, f"{source.path}/{quote(identifier, safe='')}", project_id)
         if reply.status == 404:
             raise FactMissing(f"{source.service} does not know the instance's {fact}")
-        if reply.status in {401, 403}:
-            raise FactsRefused(f"{source.service} refuses vendorsrv's account")
-        if reply.status != 200:
-            raise FactsUnavailable(f"{source.service} answered with status {reply.status}")
+        found = read(source, reply, source.member)
+        if not isinstance(found, dict) or found.get("id") != identifier:  # the answer is about something else
+            raise unreadable(source.service)
+        return found
+
+    async def first(self, fact: str, project_id: str | None) -> str | None:
+        """Return the id of one that a service lists; None if it lists none. Otherwise like :meth:`get`."""
+        source = SOURCES[fact]
+        listed = read(source, await self.ask(source, f"{source.path}?limit=1", project_id), source.path)
         try:
-            answer = json.loads(reply.body)
-            found = answer[source.member] if source.member else answer
-            if found["id"] != identifier:
-                raise ValueError("the answer is about something else")
-        except (ValueError, LookupError, TypeError, RecursionError):
+            return str(listed[0]["id"]) if listed else None
+        except (LookupError, TypeError):
             raise unreadable(source.service) from None
-        return dict(found)
 
-    async def ask(self, source: Source, identifier: str, project_id: str | None) -> Reply:
+    async def ask(self, source: Source, path: str, project_id: str | None) -> Reply:
         """Ask with the project's token; with one that is refused, once more with a new one."""
-        access = await self.account.access(project_id)
-        reply = await self.send(source, identifier, access)
-        if reply.status == 401:
-            access = await self.account.access(project_id, refused=access.auth_token)
-            reply = await self.send(source, identifier, access)
-        if reply.status == 406 and self.microversion == MICROVERSION:
-            self.microversion = "latest"  # of an older Nova, whose servers have nothing that is not known here
-            reply = await self.send(source, identifier, access)
-        return reply
+        async with asyncio.timeout(self.timeout):
+            access = await self.account.access(project_id)
+            reply = await self.send(source, path, access)
+            if reply.status == 401:
+                access = await self.account.access(project_id, refused=access.auth_token)
+                reply = await self.send(source, path, access)
+            if reply.status == 406 and self.microversion == MICROVERSION:
+                self.microversion = "latest"  # of an older Nova, whose servers have nothing that is not known here
+                reply = await self.send(source, path, access)
+            return reply
 
-    async def send(self, source: Source, identifier: str, access: Any) -> Reply:
+    async def send(self, source: Source, path: str, access: Any) -> Reply:
         endpoint = self.account.endpoint(access, source.service_type)
         if endpoint is None:
             raise FactsUnavailable(f"Keystone's catalogue has no {source.service}")
@@ -121,10 +123,23 @@ class Client:
         headers = {**HEADERS, "X-Auth-Token": access.auth_token, MICROVERSION_HEADER: self.microversion}
         try:
             async with self.slots:
-                return await self.upstream.request("GET", f"{base}/{source.path}/{quote(identifier, safe='')}", headers)
+                return await self.upstream.request("GET", f"{base}/{path}", headers)
         except (UpstreamFailure, ValueError) as error:
             LOG.warning("%s: %s: %s", source.service, type(error).__name__, without_secrets(error))
             raise FactsUnavailable(f"{source.service} does not answer") from None
+
+
+def read(source: Source, reply: Reply, member: str) -> Any:
+    """Return a member of an answer; the answer itself without one."""
+    if reply.status in {401, 403}:
+        raise FactsRefused(f"{source.service} refuses vendorsrv's account")
+    if reply.status != 200:
+        raise FactsUnavailable(f"{source.service} answered with status {reply.status}")
+    try:
+        answer = json.loads(reply.body)
+        return answer[member] if member else answer
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise unreadable(source.service) from None
 
 
 def tls_of(account: Account) -> ssl.SSLContext:

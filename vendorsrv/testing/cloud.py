@@ -8,85 +8,27 @@ import ssl
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from vendorsrv.testing.bodies import USUAL
+from vendorsrv.testing.cloud_facts import API_NAMES, DEFAULTS, OF_ADMIN, SERVER
 from vendorsrv.testing.loopback import Loopback
 from vendorsrv.testing.upstream import Received, Reply
 
 #: The services by the first member of their paths.
 SERVICES: Final = {"identity": "keystone", "compute": "nova", "image": "glance"}
+#: What they list, by path.
+LISTS: Final = {
+    "identity/v3/auth/projects": "projects",
+    "compute/v2.1/servers": "servers",
+    "image/v2/images": "images",
+}
 #: How each of them can behave; ``babbling`` is an answer of the wrong shape.
 BEHAVIOURS: Final = ("available", "unavailable", "hanging", "failing", "forbidding", "babbling")
-#: Of the API's names of attributes, those that differ from openstacksdk's.
-API_NAMES: Final = {
-    "server": {
-        "project_id": "tenant_id",
-        "availability_zone": "OS-EXT-AZ:availability_zone",
-        "host_id": "hostId",
-        "compute_host": "OS-EXT-SRV-ATTR:host",
-        "hypervisor_hostname": "OS-EXT-SRV-ATTR:hypervisor_hostname",
-        "instance_name": "OS-EXT-SRV-ATTR:instance_name",
-        "hostname": "OS-EXT-SRV-ATTR:hostname",
-        "created_at": "created",
-        "launched_at": "OS-SRV-USG:launched_at",
-        "task_state": "OS-EXT-STS:task_state",
-        "vm_state": "OS-EXT-STS:vm_state",
-        "is_locked": "locked",
-    },
-    "image": {"owner_id": "owner", "is_protected": "protected", "is_hidden": "os_hidden"},
-    "project": {"is_enabled": "enabled"},
-}
-#: What Nova shows to the role admin only.
-OF_ADMIN: Final = ("compute_host", "hypervisor_hostname", "instance_name")
-SERVER: Final[Mapping[str, Any]] = {
-    "name": "web-1",
-    "status": "BUILD",
-    "user_id": "id-of-alice",
-    "availability_zone": "nova",
-    "compute_host": "compute-1",
-    "hypervisor_hostname": "compute-1",
-    "instance_name": "instance-00000001",
-    "hostname": "web-1",
-    "key_name": None,
-    "flavor": {"original_name": "m1.small", "vcpus": 1, "ram": 2048, "disk": 20, "extra_specs": {}},
-    "addresses": {},
-    "metadata": {},
-    "tags": [],
-    "server_groups": [],
-    "task_state": "spawning",
-    "vm_state": "building",
-    "created_at": "2026-01-01T00:00:00Z",
-    "launched_at": None,
-    "is_locked": False,
-}
-IMAGE: Final[Mapping[str, Any]] = {
-    "name": "debian-12",
-    "status": "active",
-    "visibility": "public",
-    "owner_id": "id-of-images",
-    "disk_format": "qcow2",
-    "container_format": "bare",
-    "size": 1048576,
-    "min_disk": 0,
-    "min_ram": 0,
-    "tags": [],
-    "properties": {"os_distro": "debian"},
-}
-PROJECT: Final[Mapping[str, Any]] = {
-    "name": "demo",
-    "domain_id": "default",
-    "description": "",
-    "is_enabled": True,
-    "parent_id": "default",
-    "tags": [],
-    "options": {},
-}
-DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {"server": SERVER, "image": IMAGE, "project": PROJECT}
 
 
 class Calls(BaseHTTPRequestHandler):
@@ -138,8 +80,11 @@ class FakeCloud(Loopback):
     :ivar facts: the same; may be changed at any time. A ``project_id`` of the server is its project whichever is asked
         for; by default it is in the project of the token.
     :ivar behaviours: by ``keystone``, ``nova`` and ``glance`` one of :data:`BEHAVIOURS`; may be changed at any time.
-    :ivar roles: the account's in every other project than those of the next: ``reader``, or ``admin`` as well.
+    :ivar roles: the account's in every other project than those of the next: ``reader``, or ``admin`` as well. It sees
+        nothing with others.
     :ivar no_role: the projects in which the account has no role.
+    :ivar projects: those that Keystone lists for the account, by id; their names are the same. It has its roles in all
+        others as well.
     :ivar token_life: seconds until new tokens expire.
     :ivar routes: what else is answered, to a valid token: by method and path, such as ``GET /compute/v2.1/flavors``, a
         Reply or a function that returns one.
@@ -160,6 +105,7 @@ class FakeCloud(Loopback):
         self.behaviours = dict.fromkeys(SERVICES.values(), "available")
         self.roles: tuple[str, ...] = ("reader",)
         self.no_role: set[str] = set()
+        self.projects: Sequence[str] = (USUAL["project-id"], "id-of-service")
         self.token_life = 3600.0
         self.routes: dict[str, Reply | Callable[[Received], Reply]] = {}
         self.urls: dict[str, str] = {}
@@ -238,6 +184,14 @@ class FakeCloud(Loopback):
         more = self.routes.get(f"{received.method} /{service}/{rest}")
         if more:
             return more if isinstance(more, Reply) else more(received)
+        name = LISTS.get(f"{service}/{rest}")
+        if name != "projects" and not {"reader", "admin"} & {*self.roles}:
+            return problem(403)
+        if name and received.method == "GET":
+            return self.list_of(name)
+        return self.show_one(service, rest, received, token)
+
+    def show_one(self, service: str, rest: str, received: Received, token: Mapping[str, Any]) -> Reply:
         kinds = {"compute": "server", "image": "image", "identity": "project"}
         prefixes = {"server": "v2.1/servers/", "image": "v2/images/", "project": "v3/projects/"}
         kind = kinds[service]
@@ -252,6 +206,13 @@ class FakeCloud(Loopback):
             return self.show_server(members, received, token)
         members |= members.pop("properties", {})
         return reply(members if kind == "image" else {kind: members}, kind=kind)
+
+    def list_of(self, name: str) -> Reply:
+        """Return the first server or image, or the account's projects."""
+        if name == "projects":
+            return reply({name: [{"id": each, "name": each, "domain_id": "default"} for each in self.projects]})
+        known = self.facts[name.removesuffix("s")] is not None
+        return reply({name: [{"id": USUAL["instance-id"]}] if known else []})
 
     def show_server(self, members: dict[str, Any], received: Received, token: Mapping[str, Any]) -> Reply:
         wanted = received.headers.get("X-OpenStack-Nova-API-Version", "2.1").removeprefix("2.")
