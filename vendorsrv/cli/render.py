@@ -23,14 +23,18 @@ from vendorsrv.cloudinit.parts import Part
 from vendorsrv.cloudinit.render import Rendered, static_text
 from vendorsrv.cloudinit.render import render as render_answer
 from vendorsrv.errors import ConfigError, VendordataError
+from vendorsrv.facts.given import facts_for, read_facts
 from vendorsrv.handler import defines_handle
 from vendorsrv.handlers.registry import EnabledHandler, Registry, find
+from vendorsrv.instance import Fact, required
 from vendorsrv.nova.payload import build_payload, read_file, read_payload
 from vendorsrv.pins.admin import answers_of
 from vendorsrv.request import VendordataRequest
 from vendorsrv.settings import Settings, open_config
 
 FILE = click.Path(path_type=Path)
+#: Facts by their names in ``request.facts``.
+Known = Mapping[str, Fact | None]
 
 
 @click.command(short_help="Show what an instance's cloud-init would get.")
@@ -43,6 +47,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--hostname", help="The instance's short host name.")
 @click.option("--user-data", type=FILE, help="A file with the user-data, as the instance sees it.")
 @click.option("--static", type=FILE, help="The file of static vendordata: Nova's [api] vendordata_jsonfile_path.")
+@click.option("--facts", type=FILE, help="A JSON file with the facts of the instance that handlers need.")
 @click.option(
     "--run", is_flag=True, help="Run a handler that pins, for an instance without a pin in the server's store."
 )
@@ -55,13 +60,16 @@ def render(handlers: tuple[str, ...], run: bool, check: bool, as_json: bool, **o
     pinned is shown as it is. The exit status is 0, or 1 when a handler fails or, with --check, when the installed
     cloud-init reports a problem.
     """
-    user_data, static = (read_file(options[name]) if options[name] else b"" for name in ("user_data", "static"))
+    names = ("user_data", "static", "facts")
+    user_data, static, facts = (read_file(options[name]) if options[name] else b"" for name in names)
     text = static_text(static) if static else ""
     try:
         base = read_payload(options["payload"]) if options["payload"] else None
         given = {name: options[name] for name in ("boot_roles", "hostname")}
         payload = json.dumps(build_payload(base, user_data=user_data or None, **given)).encode()
-        answer = asyncio.run(answer_of(handlers, options["config_file"], payload, run=run))
+        request = VendordataRequest.from_json(payload)
+        given_facts = read_facts(facts or b"{}", request)
+        answer = asyncio.run(answer_of(handlers, options["config_file"], request, given_facts, run=run))
     except VendordataError as error:
         raise ConfigError(error.message) from None
     rendered = render_answer(answer, user_data, text)
@@ -73,9 +81,12 @@ def render(handlers: tuple[str, ...], run: bool, check: bool, as_json: bool, **o
     sys.exit(1 if verdict and verdict.problems else 0)
 
 
-async def answer_of(names: Sequence[str], config_file: Sequence[str], payload: bytes, *, run: bool) -> str | None:
+async def answer_of(
+    names: Sequence[str], config_file: Sequence[str], request: VendordataRequest, facts: Known, *, run: bool
+) -> str | None:
     """Build and open the handlers, and return their joined answer.
 
+    :param facts: what is known of the instance; nothing is looked up.
     :param run: whether handlers that pin may run with the server's configuration, where they have side effects.
     :raises ConfigError: one of them cannot be found, built or opened, or has nothing for cloud-init.
     """
@@ -88,7 +99,6 @@ async def answer_of(names: Sequence[str], config_file: Sequence[str], payload: b
     for each in registry.handlers.values():
         if not (each.cloud_init or each.for_cloud_init):
             raise ConfigError(f"handler {each.name} has nothing for cloud-init: it has no cloud_init method")
-    request = VendordataRequest.from_json(payload)
     pinning = [each for each in registry.handlers.values() if each.pin and config_file]
     pinned = await answers_of(settings, request.instance_id) if pinning else {}
     for each in pinning:
@@ -96,11 +106,15 @@ async def answer_of(names: Sequence[str], config_file: Sequence[str], payload: b
             reason = f"nothing is pinned for instance {request.instance_id}; --run runs it, with all its side effects"
             raise ConfigError(f"handler {each.name} pins its answers, and {reason}")
     async with registry.opened():
-        return await ask(list(registry.handlers.values()), Guard(settings.include_hosts), request, pinned)
+        return await ask(list(registry.handlers.values()), Guard(settings.include_hosts), request, facts, pinned)
 
 
 async def ask(
-    handlers: Sequence[EnabledHandler], guard: Guard, request: VendordataRequest, pinned: Mapping[str, str]
+    handlers: Sequence[EnabledHandler],
+    guard: Guard,
+    request: VendordataRequest,
+    facts: Known,
+    pinned: Mapping[str, str],
 ) -> str | None:
     """Run open handlers for one instance, and return what ``/cloud-init`` would answer, or None.
 
@@ -116,7 +130,8 @@ async def ask(
                 value = json.loads(pin)
                 value = from_json(value) if enabled.cloud_init and isinstance(value, list) else value
             else:
-                asked = replace(request, prepared=await prepare(enabled.preparation, request, pinned))
+                known = request.with_facts(facts_for(name, required(enabled.handler.needs), facts, request))
+                asked = replace(known, prepared=await prepare(enabled.preparation, known, pinned))
                 value = await source.runner.run(asked, budget=source.timeout)
             kept = from_json(guard.check_contribution(value, name))
             parts += numbered(name, kept, first=len(parts) + 1)

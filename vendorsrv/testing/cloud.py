@@ -80,8 +80,8 @@ class FakeCloud(Loopback):
     :ivar facts: the same; may be changed at any time. A ``project_id`` of the server is its project whichever is asked
         for; by default it is in the project of the token.
     :ivar behaviours: by ``keystone``, ``nova`` and ``glance`` one of :data:`BEHAVIOURS`; may be changed at any time.
-    :ivar roles: the account's in every other project than those of the next: ``reader``, or ``admin`` as well. It sees
-        nothing with others.
+    :ivar roles: the account's in every other project than those of the next: ``reader``, or ``admin`` as well. With
+        others, Nova and Glance refuse it.
     :ivar no_role: the projects in which the account has no role.
     :ivar projects: those that Keystone lists for the account, by id; their names are the same. It has its roles in all
         others as well.
@@ -185,7 +185,7 @@ class FakeCloud(Loopback):
         if more:
             return more if isinstance(more, Reply) else more(received)
         name = LISTS.get(f"{service}/{rest}")
-        if name != "projects" and not {"reader", "admin"} & {*self.roles}:
+        if service != "identity" and not {"reader", "admin"} & {*self.roles}:
             return problem(403)
         if name and received.method == "GET":
             return self.list_of(name)
