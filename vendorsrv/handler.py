@@ -6,8 +6,7 @@ import inspect
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import ContextVar
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from oslo_config import cfg
 from pydantic import BaseModel
@@ -15,9 +14,6 @@ from pydantic import BaseModel
 from vendorsrv.declarations import OnError, contradictions, is_number
 from vendorsrv.instance import Fact, Optional
 from vendorsrv.request import VendordataRequest
-
-#: The running handler's deadline on the monotonic clock; infinite outside of a run.
-DEADLINE: Final[ContextVar[float]] = ContextVar("DEADLINE", default=math.inf)
 
 
 class Job(NamedTuple):
@@ -27,6 +23,20 @@ class Job(NamedTuple):
     method: Callable[[], Any]
     once_per_cluster: bool
     name: str
+
+
+class GivenByServer:
+    """An attribute that the server gives each handler; a handler's own of the same name overrides it."""
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, handler: Handler | None, _: type) -> Any:
+        if handler is None:
+            return self
+        if handler.clients is None:
+            raise RuntimeError(f"self.{self.name} is there in a server only; in tests, in vendorsrv.testing.serve()")
+        return getattr(handler.clients, self.name)
 
 
 class HandlerDefinitionError(TypeError):
@@ -71,6 +81,11 @@ class Handler:
         served at the root, too.
     :cvar max_age: seconds for which clients may cache the answers of the routes; 0 says nothing of it.
     :ivar settings: the options' values as read-only attributes.
+    :ivar http: an ``httpx.AsyncClient``; in a plain ``def``, an ``httpx.Client``. Its requests end with the run. No
+        answer and a status 5xx raise ServiceUnavailable and UpstreamError. It follows no redirects, and ignores the
+        environment's proxies.
+    :ivar openstack: a ``keystoneauth1.session.Session`` of ``[service_account]`` for the project of the instance. In
+        a coroutine, ``await self.openstack.get(…)``, and ``request``, ``post``, ``put`` and ``delete``.
     :ivar jobs: what :meth:`every` was given; None once vendorsrv does it.
     :raises HandlerDefinitionError: a subclass is defined that cannot work.
     """
@@ -97,10 +112,14 @@ class Handler:
     routes: ClassVar[Mapping[str, str]] = {}
     max_age: ClassVar[float] = 0.0
     jobs: Sequence[Job] | None = ()
+    http: Any = GivenByServer()
+    openstack: Any = GivenByServer()
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = settings
-        self.forget_pins: Callable[[str], Awaitable[None]] | None = None  # set by the server
+        # Set by the server.
+        self.forget_pins: Callable[[str], Awaitable[None]] | None = None
+        self.clients: Any = None
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

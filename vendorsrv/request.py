@@ -6,7 +6,9 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from copy import deepcopy
@@ -62,6 +64,10 @@ CACHED_REQUESTS: Final = 512
 #: One for the process: ``json.dumps`` with options would build one for every request.
 ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 KNOWN: Final = frozenset(NovaBody.__annotations__)
+#: The running handler's deadline on the monotonic clock; infinite outside of a run.
+DEADLINE: Final[ContextVar[float]] = ContextVar("DEADLINE", default=math.inf)
+#: The project of the instance for which a handler runs.
+PROJECT: Final[ContextVar[str | None]] = ContextVar("PROJECT", default=None)
 #: Raises PinsUnavailable when the running handler's claim of its instance is lost.
 STILL_OURS: Final[ContextVar[Callable[[], None]]] = ContextVar("STILL_OURS", default=lambda: None)
 
@@ -178,6 +184,13 @@ class VendordataRequest:
         texts = (self.instance_id, self.project_id, self.image_id, self.user_data, self.hostname)
         members = [*texts, dict(self.metadata), self.boot_roles, dict(self.extra)]
         return hashlib.sha256(ENCODER.encode(members).encode("ascii")).digest()
+
+    def time_left(self) -> float:
+        """Return the seconds until the run's deadline, 0.0 when it has passed; infinity outside of a run.
+
+        The deadline is the earlier one of the handler's ``timeout`` and the server's ``request_timeout``.
+        """
+        return max(0.0, DEADLINE.get() - time.monotonic())
 
     def still_ours(self) -> None:
         """Raise if another run may make the pinned answer instead of this one, which must have no more side effects.

@@ -99,14 +99,15 @@ def test_an_error_that_a_vendor_raises_keeps_its_status_and_message(error: Vendo
     assert (error.status, error.message) == run(outcome(runner(raising(error)[kind]).run(budget=60.0)))
 
 
-def test_a_method_gets_its_arguments_and_its_value_is_returned() -> None:
+def test_a_method_gets_the_request_and_its_value_is_returned() -> None:
     """On the event loop and in a thread alike."""
 
-    async def coroutine(value: int) -> int:
-        return value + 1
+    async def coroutine(request: VendordataRequest) -> str:
+        return request.instance_id
 
-    values = [run(runner(method).run(1, budget=60.0)) for method in (coroutine, lambda value: value + 1)]
-    assert [2, 2] == values
+    request = VendordataRequest("i-1")
+    values = [run(runner(method).run(request, budget=60.0)) for method in (coroutine, lambda each: each.instance_id)]
+    assert ["i-1", "i-1"] == values
 
 
 def test_async_methods_run_on_the_event_loop_and_plain_ones_in_threads() -> None:

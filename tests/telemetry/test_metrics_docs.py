@@ -11,7 +11,8 @@ import yaml
 from tests.support.pages import blocks, code, page, rows, section
 from vendorsrv.errors import all_errors
 from vendorsrv.telemetry.exposition import CountsCollector
-from vendorsrv.telemetry.metrics import BOUNDS, FAMILIES, SOURCES, Metrics
+from vendorsrv.telemetry.families import FAMILIES
+from vendorsrv.telemetry.metrics import BOUNDS, SOURCES, Metrics
 
 PAGE = page("metrics")
 #: A metric in an expression, and the matchers of its labels.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import partial
+from threading import Lock
 from typing import Any, Final
 
 import anyio
@@ -108,6 +109,9 @@ class Account:
             cert=(account.certfile, account.keyfile) if both else account.certfile,
             timeout=account.timeout or KEYSTONE_TIMEOUT,
         )
+        #: The versions of services, for sessions of handlers.
+        self.discovered: dict[str, Any] = {}
+        self.lock = Lock()
         self.plugins: LRUCache[str | None, BaseIdentityPlugin] = LRUCache(PROJECTS)
         self.single_flight: SingleFlight[AccessInfo] = SingleFlight()
         self.threads = anyio.CapacityLimiter(KEYSTONE_THREADS)
@@ -115,11 +119,12 @@ class Account:
     def plugin(self, project_id: str | None) -> BaseIdentityPlugin:
         """Return the plugin for a project, which keeps its token; with the account's own scope, there is one."""
         key = None if self.own_scope else project_id
-        plugin = self.plugins.get(key)
-        if plugin is None:
-            scope = {} if self.own_scope else {**self.scope, "project_id": project_id}
-            loaded: Any = loading.load_auth_from_conf_options(self.conf, ACCOUNT, **scope)
-            plugin = self.plugins[key] = loaded
+        with self.lock:  # handlers call this in threads as well
+            plugin = self.plugins.get(key)
+            if plugin is None:
+                scope = {} if self.own_scope else {**self.scope, "project_id": project_id}
+                loaded: Any = loading.load_auth_from_conf_options(self.conf, ACCOUNT, **scope)
+                plugin = self.plugins[key] = loaded
         return plugin
 
     async def access(self, project_id: str | None, refused: str | None = None) -> AccessInfo:

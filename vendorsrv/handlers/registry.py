@@ -124,6 +124,9 @@ class Registry:
         """
         async with AsyncExitStack() as stack:
             for enabled in self.handlers.values():
+                if clients := enabled.handler.clients:
+                    clients.open()
+                    stack.push_async_callback(clients.close)
                 await open_handler(enabled.handler)
                 stack.push_async_callback(close, enabled.handler)
             yield

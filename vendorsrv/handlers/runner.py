@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from vendorsrv.concurrency import GOING_ON, NoThreadFree, ThreadBudget, mark_retrieved, wait_for_end
 from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, NotForThisInstance, NotYet, VendordataError
-from vendorsrv.handler import DEADLINE
+from vendorsrv.request import DEADLINE, PROJECT, VendordataRequest
 from vendorsrv.telemetry.tracebacks import raised_at
 
 LOG = logging.getLogger(__name__)
@@ -49,10 +49,14 @@ class Runner:
         self.call = self.on_loop if inspect.iscoroutinefunction(method) else self.in_thread
 
     async def run(
-        self, *arguments: Any, budget: float, on_start: Callable[[asyncio.Task[Any]], None] = lambda _: None
+        self,
+        *arguments: VendordataRequest,
+        budget: float,
+        on_start: Callable[[asyncio.Task[Any]], None] = lambda _: None,
     ) -> Any:
         """Call the method.
 
+        :param arguments: the request, unless the method is one that takes none.
         :param budget: seconds left of the whole request.
         :param on_start: is given the task of the call: a coroutine that swallows its cancellation goes on after this
             has returned. A thread that goes on counts by itself.
@@ -67,6 +71,8 @@ class Runner:
         # A task of its own: a handler that swallows its cancellation must not keep Nova waiting.
         context = copy_context()
         context.run(DEADLINE.set, time.monotonic() + deadline)
+        if arguments:
+            context.run(PROJECT.set, arguments[0].project_id)
         task = asyncio.create_task(self.call(*arguments), name=self.task_name, context=context)
         task.add_done_callback(mark_retrieved)
         if (tasks := GOING_ON.get()) is not None:

@@ -19,11 +19,11 @@ from vendorsrv.answer import HandlerAnswer, UnusableAnswer
 from vendorsrv.auth.service import ServiceToken, service_session
 from vendorsrv.declarations import NAME, RESERVED
 from vendorsrv.errors import HandlerTimeout, UpstreamError, UpstreamRefused, VendordataError
-from vendorsrv.handler import DEADLINE, Handler
+from vendorsrv.handler import Handler
 from vendorsrv.proxy.client import CannotConnect, Upstream
 from vendorsrv.proxy.connection import Reply, TooLarge, UpstreamFailure
 from vendorsrv.proxy.options import PROXY_OPTIONS, tls_context
-from vendorsrv.request import VendordataRequest
+from vendorsrv.request import DEADLINE, VendordataRequest
 from vendorsrv.strictjson import MAX_VALUES, StrictJSONError, parse
 from vendorsrv.telemetry.metrics import Metrics
 from vendorsrv.telemetry.tracebacks import without_secrets

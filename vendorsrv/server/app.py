@@ -22,6 +22,7 @@ from vendorsrv.auth.tokens import Authenticator
 from vendorsrv.cache.answers import Cache, build_cache
 from vendorsrv.cloudinit.guard import Guard
 from vendorsrv.errors import ConfigError, ServiceUnavailable, VendordataError
+from vendorsrv.handlers.clients import Clients
 from vendorsrv.handlers.periodic import Periodic, states_of, supervised
 from vendorsrv.handlers.registry import EnabledHandler, Registry
 from vendorsrv.handlers.responder import Responder
@@ -79,6 +80,8 @@ class Application(FastAPI):
         self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None
         self.cache = self.open_cache(settings, clock)
         self.lookups = self.open_lookups(clock)
+        for each in handlers:
+            each.handler.clients = Clients(each.name, self.metrics, self.lookups.account if self.lookups else None)
         self.guard = Guard(settings.include_hosts)
         self.max_answer_bytes = settings.max_answer_bytes
         self.roles = {each.name: roles_of(each, partial(self.responder, clock)) for each in handlers}

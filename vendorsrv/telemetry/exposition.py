@@ -10,7 +10,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final, cast
 
 from vendorsrv.errors import ServiceUnavailable
-from vendorsrv.telemetry.metrics import BUCKETS, FAMILIES, SUM
+from vendorsrv.telemetry.families import FAMILIES
+from vendorsrv.telemetry.metrics import BUCKETS, SUM
 from vendorsrv.telemetry.shared_counts import Counts, Key, add
 
 if TYPE_CHECKING:  # imported by the first request for metrics

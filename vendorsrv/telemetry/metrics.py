@@ -1,4 +1,4 @@
-"""The metrics of a worker: their names and labels in one table, and counters that cost the event loop little."""
+"""The metrics of a worker: counters that cost the event loop little."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
-from vendorsrv.errors import HandlerTimeout, NotYet, Unauthorized, UpstreamRefused, VendordataError, all_errors
+from vendorsrv.errors import (
+    HandlerTimeout,
+    NotYet,
+    ServiceUnavailable,
+    Unauthorized,
+    UpstreamRefused,
+    VendordataError,
+    all_errors,
+)
+from vendorsrv.telemetry.families import FAMILIES
 from vendorsrv.telemetry.shared_counts import Counts, Key
 
 LOG = logging.getLogger(__name__)
@@ -25,68 +34,6 @@ SUM: Final = "sum"
 OTHER: Final = "other"
 #: Where an answer comes from (:attr:`vendorsrv.answer.Answer.source`).
 SOURCES: Final = ("run", "shared", "cache", "pin", "stale", "empty")
-
-
-class Family(NamedTuple):
-    """One metric: its kind, its help and the names of its labels."""
-
-    kind: str
-    help: str
-    labels: tuple[str, ...] = ()
-
-
-FAMILIES: Final[Mapping[str, Family]] = {
-    "vendorsrv_requests_total": Family(
-        "counter", "HTTP requests by path, status and error code.", ("path", "status", "code")
-    ),
-    "vendorsrv_request_duration_seconds": Family(
-        "histogram", "Time from the request's headers to the end of the response, by path.", ("path",)
-    ),
-    "vendorsrv_requests_in_progress": Family("gauge", "HTTP requests in progress."),
-    "vendorsrv_handler_answers_total": Family(
-        "counter", "Answers by handler and by source: a run, the cache, a pin or the fallback.", ("handler", "source")
-    ),
-    "vendorsrv_handler_failures_total": Family(
-        "counter", "Requests without an answer of the handler, before the fallback is applied.", ("handler", "code")
-    ),
-    "vendorsrv_handler_runs_total": Family("counter", "Handler runs by outcome.", ("handler", "outcome")),
-    "vendorsrv_handler_run_duration_seconds": Family("histogram", "Duration of handler runs.", ("handler",)),
-    "vendorsrv_handler_runs_in_progress": Family("gauge", "Handler runs in progress.", ("handler",)),
-    "vendorsrv_token_cache_hits_total": Family("counter", "Requests whose token was found in the token cache."),
-    "vendorsrv_token_validations_total": Family("counter", "Token validations by Keystone, by outcome.", ("outcome",)),
-    "vendorsrv_token_validation_duration_seconds": Family("histogram", "Duration of token validations by Keystone."),
-    "vendorsrv_tokens_not_validated_total": Family("counter", "Tokens refused because too many wait for validation."),
-    "vendorsrv_upstream_requests_total": Family(
-        "counter", "Requests of a proxy to its upstream URLs, by outcome.", ("handler", "url", "outcome")
-    ),
-    "vendorsrv_upstream_request_duration_seconds": Family(
-        "histogram", "Duration of a proxy's upstream requests.", ("handler", "url")
-    ),
-    "vendorsrv_fact_lookups_total": Family(
-        "counter", "Look-ups of facts at Nova, Glance and Keystone, by outcome.", ("fact", "outcome")
-    ),
-    "vendorsrv_fact_lookup_duration_seconds": Family("histogram", "Duration of the look-ups of facts.", ("fact",)),
-    "vendorsrv_instances_refused_total": Family("counter", "Runs refused by verify: no such instance, or deleted."),
-    "vendorsrv_pin_waits_total": Family("counter", "Requests that waited for another worker to create the pin."),
-    "vendorsrv_pins_purged_total": Family(
-        "counter", "Pins deleted because they were older than purge_after, or had expired."
-    ),
-    "vendorsrv_cache_failures_total": Family(
-        "counter", "Failures of the shared cache, each of which bypasses it for 5 seconds."
-    ),
-    "vendorsrv_cache_rejected_total": Family(
-        "counter", "Values of the shared cache that were not used: foreign, damaged or forged."
-    ),
-    "vendorsrv_connections_refused_total": Family(
-        "counter", "Connections closed because their peer, or the worker, has too many.", ("limit",)
-    ),
-    "vendorsrv_event_loop_blocked_total": Family(
-        "counter", "Times that the event loop of a worker was blocked for more than a second."
-    ),
-    "vendorsrv_workers": Family("gauge", "Running workers."),
-    "vendorsrv_worker_starts_total": Family("counter", "Workers started since the server started."),
-    "vendorsrv_build_info": Family("gauge", "1 for each version of vendorsrv that runs.", ("version",)),
-}
 
 
 class Counter:
@@ -256,6 +203,15 @@ class Metrics:
         return Operation(
             {kind: self.counter(name, *labels, outcome) for kind, outcome in outcomes.items()},
             self.histogram("vendorsrv_upstream_request_duration_seconds", *labels),
+        )
+
+    def client_requests(self, handler: str) -> Operation:
+        """Return the metrics of the requests of a handler's ``self.http``."""
+        outcomes = {None: "ok", ServiceUnavailable: "unavailable", BaseException: "failed"}
+        name = "vendorsrv_client_requests_total"
+        return Operation(
+            {kind: self.counter(name, handler, outcome) for kind, outcome in outcomes.items()},
+            self.histogram("vendorsrv_client_request_duration_seconds", handler),
         )
 
     def share(self, directory: str) -> None:
