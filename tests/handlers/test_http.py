@@ -91,7 +91,8 @@ def test_an_answer_over_the_limit_is_refused(upstream: FakeUpstream) -> None:
     upstream.reply = Reply(b"x" * (8 * 2**20 + 1))
     with serve(Asking, options={"url": upstream.url}) as server:
         answer = server.ask()
-    assert (502, "the service that handler asking calls sent more than 8388608 bytes") == (answer.status, answer.message)
+    message = "the service that handler asking calls sent more than 8388608 bytes"
+    assert (502, message) == (answer.status, answer.message)
 
 
 @BOTH

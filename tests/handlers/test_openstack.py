@@ -1,4 +1,4 @@
-"""``self.openstack``: keystoneauth's session of the account, for the project of the instance that the handler runs for."""
+"""``self.openstack``: keystoneauth's session of the account, for the project of the handler's instance."""
 
 from __future__ import annotations
 
@@ -106,10 +106,8 @@ class Methods(Handler):
 
     async def handle(self, request: VendordataRequest) -> Any:
         """Return the methods that Nova was sent."""
-        sent = []
-        for send in (self.openstack.get, self.openstack.post, self.openstack.put, self.openstack.delete):
-            sent.append((await send("/flavors", endpoint_filter=NOVA)).json())
-        return sent
+        sends = (self.openstack.get, self.openstack.post, self.openstack.put, self.openstack.delete)
+        return [(await send("/flavors", endpoint_filter=NOVA)).json() for send in sends]
 
 
 def test_every_method_is_sent() -> None:

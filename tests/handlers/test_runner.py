@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.serving import run
-from vendorsrv import HandlerError, UpstreamError, VendordataError
+from vendorsrv import HandlerError, UpstreamError, VendordataError, VendordataRequest
 from vendorsrv.errors import Busy, HandlerTimeout
 from vendorsrv.handlers.runner import Runner
 from vendorsrv.telemetry.logs import REQUEST_ID
