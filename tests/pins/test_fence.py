@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from oslo_config import cfg
 
 from tests.support.pin_stores import age, execute, make_table, with_store
 from tests.support.waiting import wait_until
@@ -19,7 +20,7 @@ from vendorsrv.errors import PinsUnavailable
 from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.pins.pin import Pins
 from vendorsrv.pins.store import PinStore
-from vendorsrv.testing import Server, serve
+from vendorsrv.testing import FakeCloud, FakeUpstream, Reply, Server, serve
 
 I = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"  # noqa: E741 - the instance
 LOST = "this run of handler enrolment has lost its claim of the instance"
@@ -141,3 +142,54 @@ def test_an_expired_claim_is_lost(tmp_path: Path, lease: float, expected: str | 
 def test_a_handler_that_pins_nothing_claims_nothing() -> None:
     """Outside of a run that is pinned, nothing is lost."""
     VendordataRequest(I).still_ours()
+
+
+class OverHttp(Enrolment):
+    """Sets the password in a directory over HTTP; its first run hangs before."""
+
+    timeout = 2.0
+    options = (cfg.StrOpt("url", required=True, help="The directory."),)
+
+    def handle(self, request: VendordataRequest) -> Any:
+        """Set it."""
+        self.runs.append(1)
+        number = len(self.runs)
+        if number == 1:
+            self.go_on.wait(60)
+        try:
+            self.send(f"password {number}")
+        except PinsUnavailable as error:
+            self.errors.append(error.message)
+            raise
+        return {"password": number}
+
+    def send(self, password: str) -> None:
+        """Send it."""
+        self.http.post(self.settings.url, content=password)
+
+
+class OverSession(OverHttp):
+    """Sets it by the account's session."""
+
+    def send(self, password: str) -> None:
+        """Send it."""
+        self.openstack.post("/passwords", endpoint_filter={"service_type": "compute"}, data=password)
+
+
+@pytest.mark.parametrize("handler", [OverHttp, OverSession])
+def test_a_run_that_lost_its_claim_sends_nothing(handler: type[Enrolment], tmp_path: Path) -> None:
+    """The framework's clients ask by themselves: the directory has the password of the instance."""
+    for each in (Enrolment.errors, Enrolment.runs):
+        each.clear()
+    Enrolment.go_on = threading.Event()
+    with FakeCloud() as cloud, FakeUpstream() as directory:
+        sent = directory.received
+        cloud.routes["POST /compute/v2.1/passwords"] = lambda received: sent.append(received) or Reply()
+        with serve(handler, directory=tmp_path, facts=cloud, options={"url": directory.url}) as server:
+            assert 504 == server.ask().status
+            with_store(f"sqlite:///{tmp_path}/pins.db", lambda store: age(store, I, handler.name, claimed_at=1.0))
+            assert {"password": 2} == server.ask().json
+            Enrolment.go_on.set()
+            wait_until(lambda: bool(Enrolment.errors))
+    lost = f"this run of handler {handler.name} has lost its claim of the instance"
+    assert ([lost], [b"password 2"]) == (Enrolment.errors, [each.body for each in sent])

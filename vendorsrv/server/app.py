@@ -80,8 +80,6 @@ class Application(FastAPI):
         self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None
         self.cache = self.open_cache(settings, clock)
         self.lookups = self.open_lookups(clock)
-        for each in handlers:
-            each.handler.clients = Clients(each.name, self.metrics, self.lookups.account if self.lookups else None)
         self.guard = Guard(settings.include_hosts)
         self.max_answer_bytes = settings.max_answer_bytes
         self.roles = {each.name: roles_of(each, partial(self.responder, clock)) for each in handlers}
@@ -140,6 +138,9 @@ class Application(FastAPI):
         self, clock: Callable[[], float], role: type[T], enabled: EnabledHandler, preparation: Responder | None
     ) -> T:
         pins = self.pin_service.pins if self.pin_service and enabled.pin else None
+        if enabled.handler.clients is None:
+            account = self.lookups.account if self.lookups else None
+            enabled.handler.clients = Clients(enabled.handler.name, self.metrics, account)
         enabled.handler.forget_pins = partial(pins.forget, handler=enabled.handler.name) if pins else None
         metrics = HandlerMetrics(self.metrics, enabled.name)
         return role(
