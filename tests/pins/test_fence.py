@@ -20,7 +20,7 @@ from vendorsrv.errors import PinsUnavailable
 from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.pins.pin import Pins
 from vendorsrv.pins.store import PinStore
-from vendorsrv.testing import FakeCloud, FakeUpstream, Reply, Server, serve
+from vendorsrv.testing import FakeCloud, FakeUpstream, Received, Reply, Server, serve
 
 I = "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"  # noqa: E741 - the instance
 LOST = "this run of handler enrolment has lost its claim of the instance"
@@ -184,7 +184,12 @@ def test_a_run_that_lost_its_claim_sends_nothing(handler: type[Enrolment], tmp_p
     Enrolment.go_on = threading.Event()
     with FakeCloud() as cloud, FakeUpstream() as directory:
         sent = directory.received
-        cloud.routes["POST /compute/v2.1/passwords"] = lambda received: sent.append(received) or Reply()
+
+        def keep(received: Received) -> Reply:
+            sent.append(received)
+            return Reply()
+
+        cloud.routes["POST /compute/v2.1/passwords"] = keep
         with serve(handler, directory=tmp_path, facts=cloud, options={"url": directory.url}) as server:
             assert 504 == server.ask().status
             with_store(f"sqlite:///{tmp_path}/pins.db", lambda store: age(store, I, handler.name, claimed_at=1.0))
