@@ -67,9 +67,8 @@ class ProjectSession(Session):
         if left <= 0:
             raise FactsUnavailable(f"{service} did not answer in time")
         options["timeout"] = min(left, options.get("timeout") or self.timeout or left)
-        if (
-            options.get("authenticated") is False
-        ):  # keystoneauth's own, for a token or for versions: it reads the errors
+        # keystoneauth's own requests, for a token or for versions: it reads their errors.
+        if options.get("authenticated") is False:
             return super().request(url, method, **options)
         try:
             return super().request(url, method, **options)
