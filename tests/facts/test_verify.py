@@ -33,6 +33,16 @@ class Kept(Attested):
     pin = True
 
 
+class Shared(Attested):
+    """The same for a project."""
+
+    cache_for = 300.0
+
+    def cache_key(self, request: VendordataRequest) -> Any:
+        """Make it once for the project."""
+        return request.project_id
+
+
 class Open(Handler):
     """One that does not care."""
 
@@ -123,3 +133,14 @@ def test_an_operator_makes_one_handler_verify() -> None:
     """The option of the handler's own section is enough."""
     with serve(Open, Attested, facts={"server": None}, sections={"handler:open": {"verify": True}}) as server:
         assert 403 == server.ask("open").status
+
+
+def test_an_answer_for_a_project_is_for_its_instances_only() -> None:
+    """What is cached under a `cache_key` was made for another instance: the one that asks is verified all the same."""
+    with serve(Shared, facts={}) as server:
+        before = server.ask().json
+        server.cloud.facts["server"] = None
+        other = server.ask(instance_id="0f0f4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d")
+        assert (403, ELSEWHERE) == (other.status, other.message)
+        server.cloud.facts["server"] = {}
+        assert before == server.ask(instance_id="0f0f4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d").json

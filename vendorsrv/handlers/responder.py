@@ -31,10 +31,10 @@ from vendorsrv.errors import (
 from vendorsrv.handler import defines_cache_key
 from vendorsrv.handlers.limiter import Limiter
 from vendorsrv.handlers.registry import EnabledHandler
+from vendorsrv.handlers.vendor_code import state_of
 from vendorsrv.request import VendordataRequest
 from vendorsrv.strictjson import StrictJSONError, encode
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
-from vendorsrv.telemetry.tracebacks import raised_at
 
 if TYPE_CHECKING:  # SQLAlchemy is only for handlers that pin
     from vendorsrv.facts.lookups import Lookups
@@ -130,6 +130,8 @@ class Responder:
             try:
                 if self.pins:
                     return await self.pinned(self.pins, request, deadline)
+                if self.cache_key and self.enabled.verify:  # what is cached may have been made for another instance
+                    request = await self.with_facts(request, deadline - self.reserve)
                 key = self.key_of(request)
                 return await self.cached_or_run(request, key, deadline - self.reserve)
             except NotYet as not_yet:
@@ -206,10 +208,7 @@ class Responder:
     async def run(self, request: VendordataRequest, deadline: float) -> HandlerAnswer:
         async with self.limiter.slot(request, deadline - time.monotonic()) as hold_for:
             with self.metrics.runs.measure():
-                if self.lookups and self.needs:
-                    verify = self.enabled.verify
-                    facts = await self.lookups.get(request, self.needs, deadline, verify=verify)
-                    request = request.with_facts(facts)
+                request = await self.with_facts(request, deadline)
                 budget = deadline - time.monotonic()
                 try:
                     value = await self.enabled.runner.run(request, budget=budget, on_start=hold_for)
@@ -222,6 +221,12 @@ class Responder:
                 if self.is_checked_again:
                     return replace(value, body=await self.check_stored(value.body, deadline))
                 return value
+
+    async def with_facts(self, request: VendordataRequest, deadline: float) -> VendordataRequest:
+        if not (self.lookups and self.needs):
+            return request
+        facts = await self.lookups.get(request, self.needs, deadline, verify=self.enabled.verify)
+        return request.with_facts(facts)
 
     async def to_body(self, value: Any, deadline: float) -> bytes:
         return await self.guard.check(size_of(value), deadline, self.encoded, value)
@@ -285,13 +290,7 @@ class Responder:
 
     def state(self) -> dict[str, Any]:
         """Return the handler's state for ``/-/ready``: ``error`` when its own method fails or gives no JSON object."""
-        try:
-            own = dict(self.enabled.handler.state())
-            json.dumps(own, allow_nan=False, ensure_ascii=False).encode()  # as FastAPI writes it
-        except Exception as error:  # noqa: BLE001 - an author's code
-            place = raised_at(error, type(self.enabled.handler).__module__)
-            LOG.error("handler %s: state() raised %s (%s)", self.name, type(error).__name__, place)
-            own = {"state": "error", "error": type(error).__name__}
+        own = state_of(self.enabled.handler)
         usual = "ok" if own.get("ready") is not False else "not_ready"
         return {
             "state": "circuit_open" if self.limiter.is_open else usual,

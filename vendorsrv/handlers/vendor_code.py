@@ -1,15 +1,19 @@
-"""Code of handler authors that runs while the server starts and stops: its errors are sentences for the operator."""
+"""Code of handler authors that runs beside requests: its errors are sentences for the operator."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from vendorsrv.errors import ConfigError
 from vendorsrv.handler import Handler
 from vendorsrv.telemetry.tracebacks import raised_at, without_secrets
+
+LOG = logging.getLogger(__name__)
 
 #: Seconds for a handler's open() and close(): a server that hangs while it starts does not say why.
 OPEN_TIMEOUT: Final = 30.0
@@ -23,6 +27,18 @@ async def open_handler(handler: Handler) -> None:
 async def close(handler: Handler) -> None:
     with vendor_code(f"handler {handler.name}: close()", handler.__module__, secrets_of(handler, handler.settings)):
         await asyncio.wait_for(handler.close(), OPEN_TIMEOUT)
+
+
+def state_of(handler: Handler) -> dict[str, Any]:
+    """Return what a handler says of its state; ``error`` when it raises, or says no JSON object."""
+    try:
+        own = dict(handler.state())
+        json.dumps(own, allow_nan=False, ensure_ascii=False).encode()  # as FastAPI writes it
+    except Exception as error:
+        place = raised_at(error, type(handler).__module__)
+        LOG.error("handler %s: state() raised %s (%s)", handler.name, type(error).__name__, place)
+        return {"state": "error", "error": type(error).__name__}
+    return own
 
 
 def secrets_of(handler: Handler | type[Handler], settings: object) -> list[object]:
