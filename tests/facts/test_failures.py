@@ -34,7 +34,7 @@ NO_TOKEN = "Keystone gives vendorsrv's account no token for the instance's proje
 )
 def test_a_service_that_fails(service: str, behaviour: str, message: str) -> None:
     """The error names the service, is 503, comes before Nova gives up, and ends with the service's failure."""
-    timeout = 2.5 if behaviour == "hanging" else 4.5
+    timeout = 1.5 if behaviour == "hanging" else 4.5
     with serve(Placed, facts={}, sections={"vendorsrv": {"request_timeout": timeout}}) as server:
         server.cloud.behaviours[service] = behaviour
         started = time.monotonic()
