@@ -13,6 +13,7 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench import (
+    facts,
     five,
     growth,
     hot_path,
@@ -37,6 +38,7 @@ Rows = list[dict[str, object]]
 BENCHMARKS: Final[dict[str, Callable[[], Rows]]] = {
     "throughput": throughput.report,
     "hot-path": hot_path.report,
+    "facts": facts.report,
     "instructions": instructions.report,
     "reads": reads.report,
     "single-flight": single_flight.report,

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from vendorsrv import CloudConfig, Handler, Script, VendordataRequest
+from vendorsrv.facts import Image, Project, Server
 
 #: The answer of every contender to every request.
 ANSWER: Final = {
@@ -31,6 +32,12 @@ class Trivial(Handler):
             "hostname": f"{request.hostname}.example.org",
             "relayhost": "relay.example.org",
         }
+
+
+class Located(Trivial):
+    """The same answer, of a handler that needs all facts."""
+
+    needs = (Server, Image, Project)
 
 
 class Cached(Trivial):

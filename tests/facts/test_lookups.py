@@ -123,6 +123,20 @@ def test_facts_are_kept_for_some_seconds() -> None:
         assert {"token": 1, "server": 2, "image": 2, "project": 2} == server.cloud.asked
 
 
+def test_old_facts_are_forgotten() -> None:
+    """What was kept for keep_for seconds takes no memory after the next look-up, and at most 16,384 facts are kept."""
+    clock = ManualClock()
+    with serve(Placed, facts={}, clock=clock) as server:
+        lookups = server.app.lookups
+        assert lookups
+        for number in range(20_000):
+            lookups.keep(("project", "0b9d", f"id-{number}"), Project(id="a", name="b", domain_id="c"))
+        assert (16_384, "id-3616") == (len(lookups.kept), next(iter(lookups.kept))[2])
+        clock.advance(16)
+        server.ask()
+        assert 3 == len(lookups.kept)
+
+
 def test_a_storm_makes_one_look_up_for_each_instance() -> None:
     """A thousand instances that ask six times make as many look-ups of each kind, `concurrency` at once."""
     bodies = [body(number) for number in range(1000)]
