@@ -82,6 +82,10 @@ MAIL = "vendordata:handler:mailserver"
             f"{MAIL}: image_propety:os_distro=ubuntu",
             [f"error: {MAIL}: unknown attribute image_propety; did you mean image_property?"],
         ),
+        (
+            f"""{MAIL}: "'a':%(project_domian_id)s or 'b':%(hostname)s" """,
+            [f"error: {MAIL}: unknown value %(project_domian_id)s; did you mean project_domain_id?"],
+        ),
         (f"{MAIL}: azz:ams1", [f"error: {MAIL}: unknown attribute azz; did you mean az?"]),
         (
             f"{MAIL}: role:service and image_property:os_distro",

@@ -114,6 +114,16 @@ def test_a_fact_that_cannot_be_had_neither_denies_nor_admits(
             assert answer == (asked.status, asked.code, asked.message)
 
 
+def test_an_unknown_instance_of_a_handler_that_verifies(tmp_path: Path) -> None:
+    """A handler that verifies its instances answers 403 for one that Nova does not know, whatever its rule names."""
+    write(tmp_path, "az:nova and image_property:os_distro=debian")
+    sections = {"handler:open": {"verify": True}}
+    with serve(Open, facts={"server": None}, directory=tmp_path, sections=sections) as server:
+        assert "Nova knows no such instance in the project that the request names" == server.ask("open").message
+        write(tmp_path, "image_property:os_distro=debian")
+        assert 403 == server.ask("open").status
+
+
 def test_a_slow_service_is_named_within_the_request_s_time(tmp_path: Path) -> None:
     """A service that does not answer is named before Nova would give up."""
     write(tmp_path, "az:nova")

@@ -109,11 +109,15 @@ def find_contradictions(conf: cfg.ConfigOpts, section: str, shared: str) -> list
     return []
 
 
-def find_account_problems(section: str, values: Mapping[str, Any]) -> list[Problem]:
+def find_account_problems(section: str, values: Mapping[str, Any], use: str = "validates tokens") -> list[Problem]:
+    """Return what is wrong with the options of an account.
+
+    :param use: what vendorsrv does with the account.
+    """
     problems = []
     auth_type = values.get("auth_type") or ""
     if not auth_type:
-        problems.append(Problem(section, "auth_type", "required; vendorsrv validates tokens with this account"))
+        problems.append(Problem(section, "auth_type", f"required; vendorsrv {use} with this account"))
     else:
         try:
             loading.get_plugin_loader(auth_type)

@@ -38,7 +38,7 @@ def find_service_problems(conf: cfg.ConfigOpts, section: str) -> list[Problem]:
     for shared, options in account_options(conf, section).items():
         values, found = read(conf, shared, options)
         problems += found
-    problems += find_account_problems(shared, values)
+    problems += find_account_problems(shared, values, "asks other services")
     return problems or find_contradictions(conf, section, shared)
 
 

@@ -110,17 +110,14 @@ class Trial:
             return f"{service} did not answer within {TIMEOUT:g} s"
         return None
 
-    async def look_up(self, fact: str, project_id: str) -> None:
+    async def look_up(self, fact: str, project_id: str | None) -> None:
         """Look up the project, or what the service lists there first; without that, something that does not exist.
 
         To list is tried as well, as Nova and Glance say of what they do not show that it does not exist.
         """
-        if fact == "project":
-            await self.client.get(fact, project_id, project_id)
-            return
-        identifier = await self.client.first(fact, project_id) or str(uuid.uuid4())
+        identifier = project_id if fact == "project" else await self.client.first(fact, project_id)
         with suppress(FactMissing):
-            await self.client.get(fact, identifier, project_id)
+            await self.client.get(fact, identifier or str(uuid.uuid4()), project_id)
 
 
 def advice(domain: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,12 +12,12 @@ import yaml
 from oslo_config import cfg
 
 from vendorsrv.auth.account import is_set
-from vendorsrv.auth.policy import ASK, Policy, credentials, rule_name
-from vendorsrv.auth.rule_facts import CHECKS, leaves
+from vendorsrv.auth.policy import ASK, Policy, credentials, rule_name, target_of
+from vendorsrv.auth.rule_facts import CHECKS, NAMED, OF_FACTS, leaves
 from vendorsrv.check.findings import Finding, IniFile, Severity
 from vendorsrv.errors import ConfigError
 from vendorsrv.proxy.options import is_loopback
-from vendorsrv.request import Caller
+from vendorsrv.request import Caller, VendordataRequest
 from vendorsrv.settings import read
 from vendorsrv.suggest import did_you_mean
 
@@ -30,6 +30,7 @@ KINDS: Final = (*CHECKS, "boot_role", "http", "https", "role", "rule")
 #: Of these, those that ask another server.
 REMOTE: Final = ("http", "https")
 OF_CALLER: Final = tuple(credentials(Caller(user_id="")))
+OF_INSTANCE: Final = (*target_of(VendordataRequest("")), *OF_FACTS)
 #: What names the project of Nova's account and its domain.
 OF_PROJECT: Final = tuple(
     map(
@@ -104,6 +105,9 @@ def find_in_rules(policy: Policy, path: str, lines: dict[str, int]) -> Iterator[
         for kind in filter(None, map(unknown_kind, parts[name])):
             hint = did_you_mean(kind, [*OF_CALLER, *KINDS])
             yield Finding("error", path, line, None, name, f"unknown attribute {kind}{hint}")
+        for value in unknown_values(parts[name]) if name != ASK else ():
+            hint = did_you_mean(value, OF_INSTANCE)
+            yield Finding("error", path, line, None, name, f"unknown value %({value})s{hint}")
         for part in parts[name]:
             for reason in find_in_remote(part, name, enforcer.conf):
                 yield Finding("warning", path, line, None, name, reason)
@@ -145,6 +149,12 @@ def unknown_kind(part: Any) -> str | None:
     kind = str(getattr(part, "kind", ""))
     known = kind in KINDS or kind.partition(".")[0] in OF_CALLER or not re.fullmatch(r"[a-z_.]+", kind)
     return None if known else kind
+
+
+def unknown_values(parts: Iterable[Any]) -> list[str]:
+    """Return the values that parts of a rule name and that no instance has: such a part denies."""
+    named = [value for part in parts for value in NAMED.findall(getattr(part, "match", ""))]
+    return [value for value in dict.fromkeys(named) if value not in OF_INSTANCE]
 
 
 def find_in_remote(part: Any, rule: str, conf: cfg.ConfigOpts) -> Iterator[str]:

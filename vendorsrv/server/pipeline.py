@@ -109,7 +109,9 @@ class Pipeline:
                 return await self.decide(name, request, caller, deadline)
             except FactsNeeded as needed:
                 assert self.lookups  # or the policy would refuse such a rule
-                request = request.with_facts(await self.lookups.get(request, needed.needs, deadline))
+                verify = "server" in needed.needs and self.responders[name].enabled.verify
+                facts = await self.lookups.get(request, needed.needs, deadline, verify=verify)
+                request = request.with_facts(facts)
 
     async def decide(self, name: str, request: VendordataRequest, caller: Caller, deadline: float) -> bool:
         try:
