@@ -82,8 +82,8 @@ class Handler:
     :cvar max_age: seconds for which clients may cache the answers of the routes; 0 says nothing of it.
     :ivar settings: the options' values as read-only attributes.
     :ivar http: an ``httpx.AsyncClient``; in a plain ``def``, an ``httpx.Client``. Its requests end with the run. No
-        answer and a status 5xx raise ServiceUnavailable and UpstreamError. It follows no redirects, and ignores the
-        environment's proxies.
+        answer and a status 5xx raise ServiceUnavailable and UpstreamError; so do ``raise_for_status()`` and ``json()``
+        of an answer that is no use. It follows no redirects, and ignores the environment's proxies.
     :ivar openstack: a ``keystoneauth1.session.Session`` of ``[service_account]`` for the project of the instance. In
         a coroutine, ``await self.openstack.get(…)``, and ``request``, ``post``, ``put`` and ``delete``.
     :ivar jobs: what :meth:`every` was given; None once vendorsrv does it.

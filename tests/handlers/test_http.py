@@ -104,6 +104,49 @@ def test_a_shorter_timeout_of_the_handlers(upstream: FakeUpstream) -> None:
     assert (503, "the service that handler impatient calls did not answer in time") == (answer.status, answer.message)
 
 
+class Parsing(Asking):
+    """Reads the service's JSON."""
+
+    async def handle(self, request: VendordataRequest) -> Any:
+        """Return it."""
+        response = await self.http.get(self.settings.url)
+        return response.raise_for_status().json()
+
+
+class ParsingInThread(Asking):
+    """Reads it in a thread."""
+
+    def handle(self, request: VendordataRequest) -> Any:
+        """Return it."""
+        return self.http.get(self.settings.url).raise_for_status().json()
+
+
+@pytest.mark.parametrize("handler", [Parsing, ParsingInThread], ids=["event loop", "thread"])
+@pytest.mark.parametrize(
+    ("reply", "status", "answer"),
+    [
+        (Reply(b'{"rack": "b7"}'), 200, {"rack": "b7"}),
+        (Reply(b'{"rack": "b7"}', status=403), 502, "parsing calls answered with status 403"),
+        (Reply(b"", {"Location": "/elsewhere"}, 302), 502, "parsing calls answered with status 302"),
+        (Reply(b"<html>"), 502, "parsing calls did not send JSON"),
+        (Reply(b"[" * 100_000), 502, "parsing calls did not send JSON"),
+        (Reply(b"\xff"), 502, "parsing calls did not send JSON"),
+    ],
+)
+def test_an_answer_that_the_handler_cannot_use(
+    handler: type[Handler], upstream: FakeUpstream, reply: Reply, status: int, answer: object
+) -> None:
+    """raise_for_status() and json() of an answer raise UpstreamError, so a handler needs one line for both."""
+    upstream.reply = reply
+    with serve(handler, options={"url": upstream.url}) as server:
+        given = server.ask()
+    message = f"the service that handler {answer}".replace("parsing", server.handlers[0])
+    assert (status, answer if status == 200 else message) == (
+        given.status,
+        given.json if status == 200 else given.message,
+    )
+
+
 def test_an_answer_over_the_limit_is_refused(upstream: FakeUpstream) -> None:
     """More than 8 MiB are not read."""
     upstream.reply = Reply(b"x" * (8 * 2**20 + 1))

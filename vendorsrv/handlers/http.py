@@ -7,6 +7,7 @@ import logging
 import math
 import ssl
 import time
+from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 
@@ -25,6 +26,36 @@ MARGIN: Final = 0.05
 TIMEOUT: Final = 10.0
 #: Bytes of an answer. It is not compressed, so that this is its size in memory as well.
 MAX_BYTES: Final = 8 * 2**20
+
+
+class Answer(httpx.Response):
+    """An answer that is read already; what its handler cannot use raises UpstreamError, and no error of httpx's.
+
+    :param refuse: logs why the service's answer cannot be used, and returns the error.
+    """
+
+    def __init__(self, response: httpx.Response, content: bytes, refuse: Callable[[str], UpstreamError]) -> None:
+        super().__init__(response.status_code, headers=response.headers, stream=httpx.ByteStream(content))
+        self.refuse = refuse
+
+    def raise_for_status(self) -> Answer:
+        """Return the answer itself.
+
+        :raises UpstreamError: its status is not 2xx.
+        """
+        if not self.is_success:
+            raise self.refuse(f"answered with status {self.status_code}")
+        return self
+
+    def json(self, **options: Any) -> Any:
+        """Return the answer's JSON.
+
+        :raises UpstreamError: it is not JSON.
+        """
+        try:
+            return super().json(**options)
+        except (ValueError, RecursionError):
+            raise self.refuse("did not send JSON") from None
 
 
 class Exchange(httpx.AsyncBaseTransport):
@@ -69,9 +100,8 @@ class Exchange(httpx.AsyncBaseTransport):
                     raise UpstreamError(self.failed(request, None, f"sent more than {MAX_BYTES} bytes"))
         finally:
             await response.aclose()
-        if response.is_server_error:
-            raise UpstreamError(self.failed(request, None, f"answered with status {response.status_code}"))
-        return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(bytes(content)))
+        answer = Answer(response, bytes(content), lambda what: UpstreamError(self.failed(request, None, what)))
+        return answer.raise_for_status() if response.is_server_error else answer
 
     def failed(self, request: httpx.Request, error: Exception | None, what: str) -> str:
         reason = f" ({type(error).__name__}: {without_secrets(error)})" if error else ""
