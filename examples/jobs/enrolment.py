@@ -1,4 +1,4 @@
-"""Enrolment in FreeIPA with a one-time password."""
+"""One-time passwords with which instances enrol in FreeIPA."""
 
 from shlex import quote
 from typing import Any

@@ -1,4 +1,7 @@
-"""The job against a stand-in of Consul, after its API (developer.hashicorp.com/consul/api-docs/kv)."""
+"""The job against a stand-in of Consul, which Debian and PyPI do not have, after its API.
+
+https://developer.hashicorp.com/consul/api-docs/kv
+"""
 
 from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit

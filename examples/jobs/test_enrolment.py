@@ -1,4 +1,7 @@
-"""The job against a stand-in of FreeIPA, after its JSON-RPC API (freeipa.readthedocs.io, "JSON-RPC API usage")."""
+"""The job against a stand-in of FreeIPA, whose server Debian and PyPI do not have, after its JSON-RPC API.
+
+https://freeipa.readthedocs.io/en/latest/api/jsonrpc_usage.html
+"""
 
 import json
 from collections.abc import Iterator
@@ -112,6 +115,6 @@ def test_an_enrolled_host_gets_no_second_password(server: Server, freeipa: FreeI
 
 def test_a_wrong_account_is_an_error(freeipa: FreeIPA) -> None:
     """Without a session nothing is made."""
-    with FakeUpstream(reply=freeipa) as ipa, serve(Enrolment, options=options_for(ipa, "stranger"), facts={}) as server:
+    with FakeUpstream(reply=freeipa) as ipa, serve(Enrolment, options=options_for(ipa, "eve"), facts={}) as server:
         assert 502 == server.ask(metadata=ASKED_FOR).status
     assert 0 == freeipa.issued

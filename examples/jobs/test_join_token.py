@@ -1,4 +1,7 @@
-"""The job against a stand-in of Headscale, after its API (headscale's ``headscale.v1`` OpenAPI document)."""
+"""The job against a stand-in of Headscale, which Debian and PyPI do not have, after its API.
+
+https://github.com/juanfont/headscale/blob/main/proto/headscale/v1/preauthkey.proto
+"""
 
 import json
 from collections.abc import Iterator

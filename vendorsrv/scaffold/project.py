@@ -13,6 +13,7 @@ from typing import Final
 
 from vendorsrv.declarations import LONGEST_NAME, RESERVED
 from vendorsrv.errors import ConfigError
+from vendorsrv.scaffold.job import Job, find
 
 #: Stricter than the rule for handlers' names: a class, a module and a distribution are named after it, too.
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -29,32 +30,62 @@ FILES: Final = {
 }
 
 
-def write_package(name: str, directory: str | Path | None = None) -> list[Path]:
+#: What the templates have without a job.
+GREETING: Final = {
+    "purpose": "The generated code returns a greeting and the\ninstance's project. Replace it with your own",
+    "answer": """
+## What an instance gets
+
+In `vendor_data2.json`, on the config drive and from the metadata service:
+
+```json
+{"$name": {"greeting": "hello", "project": "0b9d1c2f4c2e4a6b8d5e7f3a1c9b2d4e"}}
+```
+""",
+    "options": "| `greeting` | `hello` | the text of the greeting |",
+    "settings": "greeting = hello",
+    "dependencies": ', "oslo.config>=9.4"',
+}
+
+
+def write_package(name: str, directory: str | Path | None = None, like: str | None = None) -> list[Path]:
     """Create a working handler package.
 
     :param name: the name of the handler, which is its path in URLs and names its section of the configuration.
     :param directory: the package's directory, which must not exist; ``./<name>`` by default.
+    :param like: the job whose code and tests the package gets.
     :returns: the files, sorted.
-    :raises ConfigError: the name is invalid, or the directory exists or cannot be written.
+    :raises ConfigError: a name is invalid, or the directory exists or cannot be written.
     """
-    values = values_for(name)
+    texts = texts_for(values_for(name), find(like) if like else None)
     folder = Path(directory or name)
-    templates = resources.files(__package__).joinpath("templates")
-    files = {to: templates.joinpath(f"{template}.txt").read_text("utf-8") for template, to in FILES.items()}
-    written = []
     try:
         folder.mkdir(parents=True)
-        for to, text in {**files, "$package/py.typed": ""}.items():  # PEP 561
-            path = folder / Template(to).substitute(values)
+        for to, text in texts.items():
+            path = folder / to
             path.parent.mkdir(exist_ok=True)
             path.touch(0o600 if path.suffix == ".conf" else 0o666)  # the configuration will contain a password
-            path.write_text(Template(text).substitute(values), "utf-8")
-            written.append(path)
+            path.write_text(text, "utf-8")
     except FileExistsError:
         raise ConfigError(f"{folder} already exists; choose another --directory or remove it") from None
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror}") from None
-    return sorted(written)
+    return sorted(folder / to for to in texts)
+
+
+def texts_for(values: dict[str, str], job: Job | None) -> dict[str, str]:
+    """Return the text of each file by its path in the package."""
+    folder = resources.files(__package__).joinpath("templates")
+    more = job.values() if job else {name: Template(text).substitute(values) for name, text in GREETING.items()}
+    of_job = {"handler.py": job.code, "test_handler.py": job.test} if job else {}
+    texts = {"$package/py.typed": ""}  # PEP 561
+    for template, to in FILES.items():
+        if job and template in of_job:
+            texts[to] = job.renamed(of_job[template], values)
+        else:
+            text = folder.joinpath(f"{template}.txt").read_text("utf-8")
+            texts[to] = Template(text).substitute({**values, **more})
+    return {Template(to).substitute(values): text for to, text in texts.items()}
 
 
 def values_for(name: str) -> dict[str, str]:
