@@ -99,8 +99,9 @@ def test_commands_print_what_the_page_says(
 def test_a_handler_takes_ten_lines_and_four_of_configuration(
     of: Path, tmp_path: Path, keystone: Keystone, monkeypatch: pytest.MonkeyPatch, nova_token: str
 ) -> None:
-    """The page's first handler, by its first configuration, answers Nova; the check finds no error."""
-    code, configuration = blocks(of, "python")[0], blocks(of, "ini")[0]
+    """The first handler that a page lets its reader write, by its first configuration, answers Nova."""
+    configuration = blocks(of, "ini")[0]
+    code = [block for block in blocks(of, "python") if block.line < configuration.line][-1]
     enabling = configuration.text.partition("[keystone_authtoken]")[0]
     lines, options = (len([line for line in text.splitlines() if line]) for text in (code.text, enabling))
     with serving(of, tmp_path, keystone, monkeypatch, {}) as server:
@@ -117,7 +118,7 @@ KNOWN, UNKNOWN, FAILING, GARBLED, HANGING_UP = (f"6f3c2b1a-9d8e-4f70-8a6b-{numbe
 
 
 def inventory(received: Received) -> Reply:
-    """Answer what the second handler of handlers.md asks, by the instance."""
+    """Answer what the handler with a client of handlers.md asks, by the instance."""
     instance = received.path.removeprefix("/instances/")
     body = b"<html>" if instance == GARBLED else b'{"rack": 7}'
     return Reply(body, status={UNKNOWN: 404, FAILING: 500}.get(instance, 200))
@@ -125,7 +126,7 @@ def inventory(received: Received) -> Reply:
 
 @pytest.fixture(scope="module")
 def with_client(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the second handler of handlers.md, whose inventory is on loopback."""
+    """A server of the handler with a client of handlers.md, whose inventory is on loopback."""
     with FakeUpstream(reply=inventory) as upstream, pytest.MonkeyPatch.context() as patch:
         upstream.routes[f"/instances/{HANGING_UP}"] = hangs_up
         added: dict[str, dict[str, object]] = {
@@ -141,9 +142,9 @@ def with_client(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) ->
     [
         (KNOWN, 200, '{"inventory":{"rack":7}}'),
         (UNKNOWN, 200, "{}"),
-        (FAILING, 502, "the inventory gave no usable answer"),
-        (GARBLED, 502, "the inventory did not return JSON"),
-        (HANGING_UP, 503, "the inventory cannot be reached"),
+        (FAILING, 502, "the service that handler inventory calls answered with status 500"),
+        (GARBLED, 502, "the service that handler inventory calls did not send JSON"),
+        (HANGING_UP, 503, "the service that handler inventory calls does not answer"),
     ],
 )
 def test_the_handler_with_a_client_answers_as_its_page_says(
