@@ -64,7 +64,7 @@ class Job(NamedTuple):
             "purpose": f"{self.handler.__doc__}\nIt begins as the example {self.name} of vendorsrv. Make it your own",
             "answer": "",
             "options": "\n".join(f"| `{each.dest}` | {default_of(each)} | {each.help} |" for each in options),
-            "settings": "\n".join(setting(each) for each in options) + "".join(self.sections()),
+            "settings": ("\n".join(setting(each) for each in options) + "".join(self.sections())).rstrip(),
             "dependencies": "".join(f', "{each}"' for each in requirements(self.code)),
         }
 
