@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from oslo_config import cfg
 
+from tests.support.serving import section
 from vendorsrv import CloudConfig, Handler, VendordataRequest
 from vendorsrv.cli.main import main
 from vendorsrv.facts import Image, Project, Server, optional
+from vendorsrv.testing import FakeCloud, FakeUpstream, Reply
 
 
 class Known(Handler):
@@ -39,6 +42,18 @@ class Prepared(Known):
     async def cloud_init(self, request: VendordataRequest) -> CloudConfig:
         """Return the name."""
         return CloudConfig({"fqdn": request.prepared})
+
+
+class Asking(Handler):
+    """Ask a site's server and Nova."""
+
+    options = (cfg.StrOpt("url", required=True, help="The site's server."),)
+
+    async def cloud_init(self, request: VendordataRequest) -> CloudConfig:
+        """Return what both say."""
+        site = (await self.http.get(self.settings.url)).raise_for_status().json()
+        nova = await self.openstack.get("/flavors", endpoint_filter={"service_type": "compute"})
+        return CloudConfig({"fqdn": f"{site['rack']}.{nova.json()['flavor']}"})
 
 
 def render(folder: Path, facts: str | None, *options: str, handler: str = "Known") -> Result:
@@ -96,3 +111,14 @@ def test_facts_that_are_missing_or_wrong(tmp_path: Path, facts: str | None, reas
     payload.write_text('{"instance-id": "7b5a4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d", "image-id": "image-1"}')
     result = render(tmp_path, facts, "--payload", str(payload))
     assert (1, f"vendorsrv: {reason}\n") == (result.exit_code, result.stderr)
+
+
+def test_a_handler_asks_other_services_as_in_the_server(tmp_path: Path) -> None:
+    """With the server's configuration, its account is that of `self.openstack`."""
+    path = tmp_path / "vendorsrv.conf"
+    with FakeUpstream() as upstream, FakeCloud() as cloud:
+        cloud.routes["GET /compute/v2.1/flavors"] = Reply(b'{"flavor": "m1"}')
+        own = section("handler:asking", {"url": upstream.url})
+        path.write_text(f"{own}\n{section('service_account', cloud.options)}")
+        result = render(tmp_path, None, "--config-file", str(path), handler="Asking")
+    assert (0, {"fqdn": "r1.m1"}) == (result.exit_code, json.loads(result.output)["config"])

@@ -16,6 +16,7 @@ import yaml
 from oslo_config import cfg
 
 from vendorsrv.answer import to_bytes
+from vendorsrv.auth.account import is_set
 from vendorsrv.cloudinit.dry_run import DryRun, dry_run
 from vendorsrv.cloudinit.guard import Guard
 from vendorsrv.cloudinit.mime import from_json, join, numbered
@@ -24,13 +25,16 @@ from vendorsrv.cloudinit.render import Rendered, static_text
 from vendorsrv.cloudinit.render import render as render_answer
 from vendorsrv.errors import ConfigError, VendordataError
 from vendorsrv.facts.given import facts_for, read_facts
+from vendorsrv.facts.lookups import Lookups
 from vendorsrv.handler import defines_handle
+from vendorsrv.handlers.clients import Clients
 from vendorsrv.handlers.registry import EnabledHandler, Registry, find
 from vendorsrv.instance import Fact, required
 from vendorsrv.nova.payload import build_payload, read_file, read_payload
 from vendorsrv.pins.admin import answers_of
 from vendorsrv.request import VendordataRequest
 from vendorsrv.settings import Settings, open_config
+from vendorsrv.telemetry.metrics import Metrics
 
 FILE = click.Path(path_type=Path)
 #: Facts by their names in ``request.facts``.
@@ -105,6 +109,9 @@ async def answer_of(
         if not run and pin_of(each, pinned) is None:
             reason = f"nothing is pinned for instance {request.instance_id}; --run runs it, with all its side effects"
             raise ConfigError(f"handler {each.name} pins its answers, and {reason}")
+    account = Lookups(settings).account if is_set(conf) else None
+    for each in registry.handlers.values():
+        each.handler.clients = Clients(each.name, Metrics(), account)
     async with registry.opened():
         return await ask(list(registry.handlers.values()), Guard(settings.include_hosts), request, facts, pinned)
 
