@@ -217,7 +217,7 @@ def test_every_command_works_on_every_database(kind: str, tmp_path: Path) -> Non
     """Each command does the same on SQLite, PostgreSQL and MariaDB."""
     with database_url(kind, tmp_path) as url:
         operator = Operator(tmp_path, url, [NEW, OLD])
-        upgraded = (0, "The database has the schema of this version (0002).\n", "")
+        upgraded = (0, "The database has the schema of this version (0003).\n", "")
         assert [upgraded, upgraded] == [seen(operator.run("db", "upgrade")) for _ in range(2)]
         lines = "\n".join(line(instance_id=each) for each in (A, B, C))
         assert "3 pins imported, 0 existed already\n" == operator.run("pins", "import", "-", typed=lines).stdout

@@ -18,6 +18,7 @@ from vendorsrv import ConfigError
 from vendorsrv.database.engine import Database
 from vendorsrv.database.schema import METADATA, VERSION_TABLE, prepare, verify
 from vendorsrv.database.schema import upgrade as upgrade_database
+from vendorsrv.lifecycle.table import DELETIONS
 
 MISSING = "[database] connection: the database has no tables of vendorsrv; run: vendorsrv db upgrade --config-file FILE"
 OLDER = (
@@ -36,6 +37,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 def differences(connection: Connection) -> list[object]:
     """Return what alembic would change to get from the database to the tables of the code."""
+    assert DELETIONS.name in METADATA.tables  # each package adds its own
     options = {"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
     found = compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
     return [each for each in found if not (each[0] == "remove_table" and each[1].name == "vendorsrv_expansion")]
@@ -56,7 +58,7 @@ def test_the_migrations_create_the_tables_of_the_code(kind: str, tmp_path: Path)
         make_table(url)
         assert [("0001",)] == with_database(url, lambda database: execute(database, "SELECT * FROM vendorsrv_version"))
         expansion = with_database(url, lambda database: execute(database, "SELECT * FROM vendorsrv_expansion"))
-        assert [("0002",)] == expansion
+        assert [("0003",)] == expansion
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,7 +67,12 @@ def test_an_interrupted_expansion_is_completed(kind: str, tmp_path: Path) -> Non
     with database_url(kind, tmp_path) as url:
         make_table(url)
         drop_index = f"DROP INDEX pins_by_expiry{' ON pins' if kind == 'mariadb' else ''}"
-        for dropped in ([], [drop_index, "ALTER TABLE pins DROP COLUMN expires_at"]):
+        for dropped in (
+            [],
+            [drop_index, "ALTER TABLE pins DROP COLUMN expires_at"],
+            [f"DROP INDEX deletions_by_end{' ON deletions' if kind == 'mariadb' else ''}"],
+            ["DROP TABLE deletions"],
+        ):
             for statement in (*dropped, "DROP TABLE vendorsrv_expansion"):
                 with_database(url, partial(execute, statement=statement))
             make_table(url)

@@ -25,7 +25,7 @@ METADATA: Final = MetaData()
 SCHEMA: Final = "0001"
 VERSION_TABLE: Final = "vendorsrv_version"
 #: The last of the expansions, which add nullable columns and tables that older servers need not know, and their table.
-EXPANSION: Final = "0002"
+EXPANSION: Final = "0003"
 EXPANSION_TABLE: Final = "vendorsrv_expansion"
 
 UPGRADE: Final = "run: vendorsrv db upgrade --config-file FILE"
