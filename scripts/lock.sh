@@ -12,7 +12,7 @@ trap 'rm -rf "$copy"' EXIT
 cp -R pyproject.toml requirements "$copy"
 
 STORES="--extra postgresql --extra mysql --extra redis --extra memcached"
-TESTED="$STORES --extra testing --group build --group unit"
+TESTED="$STORES --extra listen --extra testing --group build --group unit"
 
 compile() {
     output=$1

@@ -16,6 +16,7 @@ ERRORS = {
     "MethodNotAllowed": (405, "method_not_allowed", "Method Not Allowed"),
     "BodyTimeout": (408, "body_timeout", "Request Timeout"),
     "BodyTooLarge": (413, "body_too_large", "Content Too Large"),
+    "InstanceDeleted": (410, "instance_deleted", "Gone"),
     "UnsupportedMediaType": (415, "unsupported_media_type", "Unsupported Media Type"),
     "TooManyRequests": (429, "too_many_requests", "Too Many Requests"),
     "ServerError": (500, "internal_error", "Internal Server Error"),

@@ -53,8 +53,10 @@ ONLY_IN = {
     "keystone": {"demo"},
     "keystoneauth1": {"auth", "contract", "demo", "nova", "testing"},
     "keystonemiddleware": {"auth", "testing"},
+    "kombu": {"lifecycle"},
     "openstack": {"nova"},
     "oslo_cache": {"cache"},
+    "oslo_messaging": {"lifecycle"},
     "oslo_policy": {"auth"},
     "prometheus_client": {"telemetry"},
     "pydantic": {"answer", "declarations", "facts", "handler", "instance", "request"},
@@ -72,6 +74,7 @@ ONLY_IN = {
 
 # Always installed with the declared dependency whose types they are.
 PART_OF = {
+    "kombu": "oslo_messaging",
     "oslo_context": "oslo_log",
     "pydantic_core": "pydantic",
     "requests": "keystoneauth1",
@@ -79,7 +82,7 @@ PART_OF = {
     "urllib3": "keystoneauth1",
 }
 # Packages of ours whose imports an extra declares, and the one module that runs under another Python.
-EXTRA = {"demo": "demo", "testing": "testing", "contract": "testing"}
+EXTRA = {"demo": "demo", "testing": "testing", "contract": "testing", "lifecycle": "listen"}
 UNDER_CLOUD_INITS_PYTHON = "cloudinit/dry_run_probe.py"
 
 

@@ -74,7 +74,10 @@ STORAGE: Final = ("pin", "pin_for", "cache_for", "on_error")
 TAKES: Final = {
     **dict.fromkeys(("handle", "cloud_init", "cache_key", "prepare"), ", request"),
     **dict.fromkeys(("open", "close", "state"), ""),
+    "deleted": ", instance_id, prepared",
 }
+#: How messages name these arguments.
+NAMED: Final = {"": "no argument", ", request": "the request", ", instance_id, prepared": "instance_id and prepared"}
 
 
 def contradictions(cls: Any, base: Any) -> list[str]:
@@ -92,10 +95,10 @@ def contradictions(cls: Any, base: Any) -> list[str]:
     found.extend(number_contradictions(cls))
     if not isinstance(cls.on_error, OnError):
         found.append(f"on_error is {cls.on_error!r}; it must be a member of OnError")
-    methods = ("handle", "cloud_init", "cache_key", "prepare")
+    methods = ("handle", "cloud_init", "cache_key", "prepare", "deleted")
     found.extend(f"{name} must be a method" for name in methods if not callable(getattr(cls, name)))
     found.extend(
-        f"{name} must take {'the request' if arguments else 'no argument'}: def {name}(self{arguments})"
+        f"{name} must take {NAMED[arguments]}: def {name}(self{arguments})"
         for name, arguments in TAKES.items()
         if not takes(cls, name, arguments.count(","))
     )

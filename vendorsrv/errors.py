@@ -12,6 +12,7 @@
     +-- NotFound                 404  nothing is served here
     +-- MethodNotAllowed         405  the path is not served for this method
     +-- BodyTimeout              408  the body arrived too slowly
+    +-- InstanceDeleted          410  the instance is gone
     +-- BodyTooLarge             413  the body is larger than max_body_bytes
     +-- UrlTooLong               414  the URL is longer than a head may be
     +-- UnsupportedMediaType     415  the body is not application/json
@@ -120,6 +121,12 @@ class BodyTimeout(VendordataError):
 
     status, code, title = 408, "body_timeout", "Request Timeout"
     headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
+
+
+class InstanceDeleted(VendordataError):
+    """The instance was deleted a short time ago; nothing is made for it any more (RFC 9110, 15.5.11)."""
+
+    status, code, title = 410, "instance_deleted", "Gone"
 
 
 class BodyTooLarge(VendordataError):

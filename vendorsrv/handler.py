@@ -188,6 +188,18 @@ class Handler:
         """
         raise NotImplementedError
 
+    def deleted(self, instance_id: str, prepared: Any) -> Any:
+        """Remove what the handler has created for an instance that is gone; ``async def`` or plain ``def``.
+
+        ``vendorsrv listen`` calls it, within :attr:`timeout`, once in the whole cloud, for each instance that Nova
+        deletes. If it raises, it is called again after a pause. So it is if its process dies before it has noted the
+        end: it must be able to take that, and an instance of which it knows nothing.
+
+        :param prepared: what :meth:`prepare` made; None where nothing was prepared.
+        :raises NotForThisInstance: there is nothing to remove.
+        """
+        raise NotImplementedError
+
     async def forget(self, instance_id: str) -> None:
         """Forget what is pinned for an instance: its preparation and its answers. The next request makes them anew.
 
@@ -246,3 +258,7 @@ def defines_cache_key(cls: type[Handler]) -> bool:
 
 def defines_prepare(cls: type[Handler]) -> bool:
     return cls.prepare is not Handler.prepare
+
+
+def defines_deleted(cls: type[Handler]) -> bool:
+    return cls.deleted is not Handler.deleted

@@ -77,10 +77,10 @@ def test_the_accept_header_selects_the_format(house: House, accept: str | None, 
 def test_metrics_of_another_version_are_omitted() -> None:
     """Numbers of a worker of another version whose metrics this one does not know are omitted."""
     metrics = Metrics()
-    for key in (("vendorsrv_gone_total",), ("vendorsrv_requests_total", "/mail"), ("vendorsrv_workers", "1", "2")):
+    for key in (("vendorsrv_lost_total",), ("vendorsrv_requests_total", "/mail"), ("vendorsrv_workers", "1", "2")):
         metrics.counts.values[metrics.counts.index(key)] += 1
     text, _ = expose(metrics.counts, "")
-    assert [] == [line for line in text.decode().splitlines() if "gone" in line or "/mail" in line or '"2"' in line]
+    assert [] == [line for line in text.decode().splitlines() if "lost" in line or "/mail" in line or '"2"' in line]
 
 
 def test_gauges_end_with_their_worker(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ CODES = {error.code for error in all_errors()}
 VALUES = {
     "code": CODES,
     "source": set(SOURCES),
-    "outcome": {"ok", "missing", "refused", "timeout", "failed", "unavailable"},
+    "outcome": {"ok", "missing", "refused", "timeout", "failed", "unavailable", "given_up"},
 }
 
 

@@ -98,6 +98,7 @@ SERVER_ERRORS = {
 CLIENT_ERRORS = {
     *("bad_request", "unauthorized", "forbidden", "not_found", "method_not_allowed", "too_many_requests"),
     *("body_timeout", "body_too_large", "head_too_large", "unsupported_media_type", "url_too_long"),
+    "instance_deleted",
 }
 
 

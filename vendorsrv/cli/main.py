@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "db": ("pins", "Manage the database of pins."),
     "demo": ("main", "Run a Keystone, a server and two boots on this machine."),
     "handlers": ("handlers", "Show the enabled handlers and their settings."),
+    "listen": ("lifecycle", "Read Nova's notifications, and let instances that are gone be forgotten."),
     "new": ("new", "Create a handler package with a test."),
     "pins": ("pins", "List, forget, export, import and re-encrypt pins."),
     "render": ("render", "Show what an instance's cloud-init would get."),

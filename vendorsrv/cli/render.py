@@ -139,7 +139,7 @@ async def ask(
             else:
                 known = request.with_facts(facts_for(name, required(enabled.handler.needs), facts, request))
                 asked = replace(known, prepared=await prepare(enabled.preparation, known, pinned))
-                value = await source.runner.run(asked, budget=source.timeout)
+                value = await source.runner.run(asked, budget=source.timeout, project_id=asked.project_id)
             kept = from_json(guard.check_contribution(value, name))
             parts += numbered(name, kept, first=len(parts) + 1)
         except VendordataError as error:
@@ -159,7 +159,7 @@ async def prepare(preparation: EnabledHandler | None, request: VendordataRequest
         return None
     if preparation.name in pinned:
         return json.loads(pinned[preparation.name])
-    made = await preparation.runner.run(request, budget=preparation.timeout)
+    made = await preparation.runner.run(request, budget=preparation.timeout, project_id=request.project_id)
     return json.loads(to_bytes(made, preparation.name, sys.maxsize))
 
 

@@ -24,7 +24,7 @@ from vendorsrv.declarations import (
     storage_contradictions,
 )
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import Handler, defines_cloud_init, defines_handle, defines_prepare
+from vendorsrv.handler import Handler, defines_cloud_init, defines_deleted, defines_handle, defines_prepare
 from vendorsrv.handlers.runner import Runner
 from vendorsrv.handlers.vendor_code import close, open_handler, secrets_of, vendor_code
 from vendorsrv.instance import required
@@ -57,6 +57,7 @@ class EnabledHandler:
     :ivar runner: calls its ``handle``, or ``cloud_init``.
     :ivar cloud_init: the same handler as it contributes to ``/cloud-init``, or None.
     :ivar preparation: the same handler as it prepares, or None.
+    :ivar deletion: calls its ``deleted``; None if it has none.
     :ivar suffix: follows the handler's name in :attr:`name`, where it contributes to ``/cloud-init`` or prepares.
     :ivar routes: the runners of its public GET routes, by path below ``/<name>/``.
     """
@@ -80,6 +81,7 @@ class EnabledHandler:
     routes: Mapping[str, Runner]
     cloud_init: EnabledHandler | None = None
     preparation: EnabledHandler | None = None
+    deletion: Runner | None = None
     suffix: str = ""
 
     @property
@@ -237,6 +239,7 @@ def build(settings: Settings, found: FoundHandler) -> EnabledHandler:
     unlimited = isinstance(handler, Proxy) and not declared["cache_for"] and "cache_for" not in overrides
     declared["cache_limit"] = math.inf if unlimited else declared["cache_for"]
     method = "handle" if defines_handle(found.handler) else "cloud_init"
+    declared["deletion"] = runner("deleted") if defines_deleted(found.handler) else None
     enabled = EnabledHandler(handler, found.source, version, **declared, runner=runner(method), routes=routes)
 
     def variant(method: str, suffix: str) -> EnabledHandler:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import time
@@ -11,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from vendorsrv.answer import NOTHING, Answer, HandlerAnswer, modelled, to_bytes
 from vendorsrv.cache.answers import Cache
@@ -21,19 +20,17 @@ from vendorsrv.cloudinit.text import ON_LOOP
 from vendorsrv.concurrency import SingleFlight
 from vendorsrv.declarations import CLOUD_INIT_SUFFIX, OnError
 from vendorsrv.errors import (
-    HandlerError,
     HandlerTimeout,
     NotForThisInstance,
     NotYet,
     PinsUnavailable,
     VendordataError,
 )
-from vendorsrv.handler import defines_cache_key
+from vendorsrv.handlers.cache_keys import CacheKey, CacheKeys
 from vendorsrv.handlers.limiter import Limiter
 from vendorsrv.handlers.registry import EnabledHandler
 from vendorsrv.handlers.vendor_code import state_of
 from vendorsrv.request import VendordataRequest
-from vendorsrv.strictjson import StrictJSONError, encode
 from vendorsrv.telemetry.metrics import HandlerMetrics, Metrics
 
 if TYPE_CHECKING:  # SQLAlchemy is only for handlers that pin
@@ -42,18 +39,7 @@ if TYPE_CHECKING:  # SQLAlchemy is only for handlers that pin
 
 LOG = logging.getLogger(__name__)
 
-
-class CacheKey(NamedTuple):
-    """Where an answer is cached.
-
-    :ivar question: equal for all requests that get the same answer.
-    :ivar entry: the key in the cache.
-    :ivar mark: precedes the answer in its entry; the answer to another question is stale.
-    """
-
-    question: bytes
-    entry: bytes
-    mark: bytes
+CheckDeleted = Callable[[str], Awaitable[None]]
 
 
 class Responder:
@@ -66,6 +52,7 @@ class Responder:
     :param guard: checks what cloud-init gets; by default one that allows no ``#include``.
     :param clock: monotonic seconds, for the circuit breaker.
     :param lookups: of the facts that the handler needs.
+    :param check_deleted: raises InstanceDeleted for the id of an instance that is gone; asked before each run.
     :ivar fallbacks: how often each fallback was the answer.
     """
 
@@ -81,6 +68,7 @@ class Responder:
         metrics: HandlerMetrics | None = None,
         preparation: Responder | None = None,
         lookups: Lookups | None = None,
+        check_deleted: CheckDeleted | None = None,
     ) -> None:
         self.enabled = enabled
         self.name = enabled.name
@@ -90,11 +78,10 @@ class Responder:
         # The fallback has to be looked up within the same deadline.
         self.reserve = cache.timeout if self.uses_stale else 0.0
         self.max_answer_bytes = max_answer_bytes
-        self.identity = hashlib.sha256(f"{enabled.name}\0{enabled.version}".encode()).digest()
-        self.owner = hashlib.sha256(enabled.name.encode()).digest()
+        self.key_of = CacheKeys(enabled).of
         handler = enabled.handler
         self.lookups, self.needs = lookups, enabled.needs
-        self.cache_key = handler.cache_key if defines_cache_key(type(handler)) else None
+        self.check_deleted = check_deleted
         self.model = None if enabled.suffix else handler.answer
         self.limiter = Limiter(enabled.name, enabled.concurrency, enabled.queue, clock)
         self.single_flight: SingleFlight[Answer] = SingleFlight()
@@ -206,12 +193,16 @@ class Responder:
         return Answer(made.body, fresh_for or None)
 
     async def run(self, request: VendordataRequest, deadline: float) -> HandlerAnswer:
+        if self.check_deleted:  # with the instance claimed, if the answer is pinned: what is deleted later waits
+            await self.check_deleted(request.instance_id)
         async with self.limiter.slot(request, deadline - time.monotonic()) as hold_for:
             with self.metrics.runs.measure():
                 request = await self.with_facts(request, deadline)
                 budget = deadline - time.monotonic()
                 try:
-                    value = await self.enabled.runner.run(request, budget=budget, on_start=hold_for)
+                    value = await self.enabled.runner.run(
+                        request, budget=budget, on_start=hold_for, project_id=request.project_id
+                    )
                 except NotForThisInstance:
                     return HandlerAnswer(self.nothing)
                 if not isinstance(value, HandlerAnswer):
@@ -266,27 +257,6 @@ class Responder:
             return None
         fresh_for = min(cached.max_age, self.enabled.cache_limit) - cached.age
         return Answer(cached.body[len(key.mark) :], fresh_for, "cache") if fresh_for > 0 else None
-
-    def key_of(self, request: VendordataRequest) -> CacheKey:
-        """Return the key of a request's answer: its question, or its subject, which finds a stale answer as well."""
-        caller = b""
-        if self.enabled.handler.per_caller and (by := request.caller):
-            caller = hashlib.sha256(repr((by.user_id, by.project_id, sorted(by.roles))).encode()).digest()
-        own = None if self.cache_key is None else self.own_digest(self.cache_key, request)
-        question = self.identity + caller + (own or request.digest)
-        if not self.uses_stale:
-            return CacheKey(question, question, b"")
-        return CacheKey(question, self.owner + caller + (own or request.instance_id.encode()), question)
-
-    def own_digest(self, cache_key: Callable[[VendordataRequest], Any], request: VendordataRequest) -> bytes:
-        try:
-            return hashlib.sha256(encode(cache_key(request))).digest()
-        except VendordataError:
-            raise
-        except StrictJSONError as error:
-            raise HandlerError(f"the cache_key of handler {self.name} {error}") from None
-        except BaseException as error:  # noqa: BLE001 - an author's code, and sys.exit() would end the worker
-            raise self.enabled.runner.failed(error) from None
 
     def state(self) -> dict[str, Any]:
         """Return the handler's state for ``/-/ready``: ``error`` when its own method fails or gives no JSON object."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from vendorsrv.concurrency import GOING_ON, NoThreadFree, ThreadBudget, mark_retrieved, wait_for_end
 from vendorsrv.errors import Busy, HandlerError, HandlerTimeout, NotForThisInstance, NotYet, VendordataError
-from vendorsrv.request import DEADLINE, PROJECT, VendordataRequest
+from vendorsrv.request import DEADLINE, PROJECT
 from vendorsrv.telemetry.tracebacks import raised_at
 
 LOG = logging.getLogger(__name__)
@@ -50,14 +50,16 @@ class Runner:
 
     async def run(
         self,
-        *arguments: VendordataRequest,
+        *arguments: Any,
         budget: float,
+        project_id: str | None = None,
         on_start: Callable[[asyncio.Task[Any]], None] = lambda _: None,
     ) -> Any:
         """Call the method.
 
-        :param arguments: the request, unless the method is one that takes none.
+        :param arguments: of the method, such as the request.
         :param budget: seconds left of the whole request.
+        :param project_id: that of the instance for which it is called.
         :param on_start: is given the task of the call: a coroutine that swallows its cancellation goes on after this
             has returned. A thread that goes on counts by itself.
         :returns: what the method returned.
@@ -71,8 +73,7 @@ class Runner:
         # A task of its own: a handler that swallows its cancellation must not keep Nova waiting.
         context = copy_context()
         context.run(DEADLINE.set, time.monotonic() + deadline)
-        if arguments:
-            context.run(PROJECT.set, arguments[0].project_id)
+        context.run(PROJECT.set, project_id)
         task = asyncio.create_task(self.call(*arguments), name=self.task_name, context=context)
         task.add_done_callback(mark_retrieved)
         if (tasks := GOING_ON.get()) is not None:

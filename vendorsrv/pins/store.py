@@ -118,6 +118,10 @@ class PinStore:
         """Delete the rows of some instances and handlers that still meet the conditions."""
         await self.write(delete(PINS).where(tuple_(*KEY).in_(keys), *conditions))
 
+    async def forget_instance(self, instance_id: str) -> None:
+        """Delete all rows of an instance, claims included: a run that goes on will pin nothing."""
+        await self.write(delete(PINS).where(PINS.c.instance_id == instance_id))
+
     async def page(
         self,
         limit: int,

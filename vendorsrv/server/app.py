@@ -27,6 +27,7 @@ from vendorsrv.handlers.periodic import Periodic, states_of, supervised
 from vendorsrv.handlers.registry import EnabledHandler, Registry
 from vendorsrv.handlers.responder import Responder
 from vendorsrv.handlers.roles import roles_of
+from vendorsrv.lifecycle.options import read_options
 from vendorsrv.peers.addresses import Networks
 from vendorsrv.peers.connections import OPTION, Connections, limit_connections
 from vendorsrv.proxy.handler import Proxy
@@ -43,6 +44,7 @@ from vendorsrv.telemetry.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from vendorsrv.facts.lookups import Lookups
+    from vendorsrv.lifecycle.memory import Memory
     from vendorsrv.pins.pin import Pins
     from vendorsrv.pins.service import PinService
 
@@ -77,7 +79,7 @@ class Application(FastAPI):
         self.connections = self.new_connections(settings)
         self.authenticator = Authenticator(settings, metrics=self.metrics)
         handlers = self.registry.handlers.values()
-        self.pin_service = self.open_pins(settings) if any(each.pin for each in handlers) else None
+        self.pin_service, self.memory = self.open_database(settings)
         self.cache = self.open_cache(settings, clock)
         self.lookups = self.open_lookups(clock)
         self.guard = Guard(settings.include_hosts)
@@ -120,6 +122,14 @@ class Application(FastAPI):
     def open_cache(self, settings: Settings, clock: Callable[[], float]) -> Cache:
         return build_cache(settings.conf, settings.cache_max_bytes, clock, self.metrics, settings.encryption_keys)
 
+    def open_database(self, settings: Settings) -> tuple[PinService | None, Memory | None]:
+        if not any(each.pin or each.deletion for each in self.registry.handlers.values()):
+            return None, None
+        from vendorsrv.lifecycle.memory import Memory
+
+        pins, options = self.open_pins(settings), read_options(settings.conf)
+        return pins, Memory(pins.store.database, options.remember_for, listens=bool(options.transport_url))
+
     def open_pins(self, settings: Settings) -> PinService:
         # SQLAlchemy takes half as long to import as all the rest: only who pins shall wait for it.
         from vendorsrv.pins.service import PinService
@@ -149,6 +159,7 @@ class Application(FastAPI):
             metrics=metrics,
             preparation=preparation,
             lookups=self.lookups,
+            check_deleted=self.memory.check_for(enabled) if self.memory else None,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, cast
 
-from vendorsrv.errors import ServiceUnavailable
+from vendorsrv.errors import ConfigError, ServiceUnavailable
 from vendorsrv.telemetry.families import FAMILIES
 from vendorsrv.telemetry.metrics import BUCKETS, SUM
 from vendorsrv.telemetry.shared_counts import Counts, Key, add
@@ -52,6 +52,28 @@ def expose(counts: Counts, accept: str) -> tuple[bytes, str]:
 
     encode, content_type = choose_encoder(accept)
     return encode(cast("Collector", CountsCollector(counts))), content_type
+
+
+def serve_metrics(counts: Counts, host: str, port: int) -> Callable[[], None]:
+    """Serve the metrics of a process that is no server, from a thread of their own; return what ends that.
+
+    :raises ConfigError: the address is taken, or is none of this machine.
+    """
+    from prometheus_client import CollectorRegistry, start_http_server
+
+    registry = CollectorRegistry()
+    registry.register(cast("Collector", CountsCollector(counts)))
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on metrics_host {host} port {port}: {error.strerror}") from None
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return close
 
 
 class Exposition:

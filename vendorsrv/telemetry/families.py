@@ -56,6 +56,18 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "vendorsrv_pins_purged_total": Family(
         "counter", "Pins deleted because they were older than purge_after, or had expired."
     ),
+    "vendorsrv_deletions_total": Family(
+        "counter", "Calls of handlers' deleted for instances that are gone, by outcome.", ("handler", "outcome")
+    ),
+    "vendorsrv_notifications_total": Family(
+        "counter", "Nova's notifications that the listener read, by transport and outcome.", ("transport", "outcome")
+    ),
+    "vendorsrv_notifications_lag_seconds": Family(
+        "gauge", "How old the last notification was when the listener read it.", ("transport",)
+    ),
+    "vendorsrv_deletions_forgotten_total": Family(
+        "counter", "Instances that are not known to be gone any more, after remember_for."
+    ),
     "vendorsrv_cache_failures_total": Family(
         "counter", "Failures of the shared cache, each of which bypasses it for 5 seconds."
     ),

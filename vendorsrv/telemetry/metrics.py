@@ -55,6 +55,10 @@ class Gauge(Counter):
 
     __slots__ = ()
 
+    def set(self, number: float) -> None:
+        """Set the number; always from the same thread, or under a lock."""
+        self.counts.values[self.index] = number
+
     def dec(self) -> None:
         """Subtract 1 from the number; always from the same thread."""
         self.inc(-1.0)

@@ -28,7 +28,7 @@ from vendorsrv.nova.client import HEADERS
 from vendorsrv.server.app import Application
 from vendorsrv.settings import Settings
 from vendorsrv.testing.answers import LOOPBACK, Answer, request
-from vendorsrv.testing.bodies import Members, nova_body
+from vendorsrv.testing.bodies import USUAL, Members, nova_body
 from vendorsrv.testing.cloud import FakeCloud
 from vendorsrv.testing.keystone import FakeKeystone
 from vendorsrv.testing.switches import StoreSwitch, SwitchedCache
@@ -160,6 +160,18 @@ class Server:
         for job in self.app.periodic:
             self.portal.call(job.call)
         return states_of(self.app.periodic)
+
+    def delete(self, instance_id: str = USUAL["instance-id"], project_id: str | None = None) -> dict[str, str]:
+        """Let an instance be gone, as when Nova says so: call each handler's ``deleted``, and forget the instance.
+
+        What failed before is tried again at once. From now on a request for the instance is 410.
+
+        :returns: by handler how its call ended: ``ok``, ``failed``, or ``later`` while it runs for the instance. A
+            handler whose call was ``ok`` before is not among them.
+        """
+        from vendorsrv.testing.deletions import delete
+
+        return self.portal.call(delete, self.app, instance_id, project_id)
 
     def path(self, path: str | None) -> str:
         """Return the path for a handler's name."""

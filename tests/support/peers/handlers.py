@@ -9,7 +9,7 @@ import threading
 from typing import Any, NoReturn
 
 from vendorsrv import Handler, VendordataRequest
-from vendorsrv.errors import HandlerError, ServiceUnavailable, UpstreamError
+from vendorsrv.errors import HandlerError, InstanceDeleted, ServiceUnavailable, UpstreamError
 
 
 class Received(Handler):
@@ -73,8 +73,11 @@ class Refusing(Handler):
 
     async def handle(self, request: VendordataRequest) -> NoReturn:
         """Raise the error that the item ``error`` of the metadata names."""
+        error = request.metadata["error"]
+        if error == "deleted":
+            raise InstanceDeleted("the instance is deleted")
         errors = {"handler": HandlerError, "upstream": UpstreamError, "unavailable": ServiceUnavailable}
-        raise errors[request.metadata["error"]]("the address pool is empty")
+        raise errors[error]("the address pool is empty")
 
 
 class Slow(Handler):

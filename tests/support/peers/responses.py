@@ -75,6 +75,9 @@ REFUSALS: Final = {
         ["RequestEntityTooLarge"],
         change={"user_data": "QUFB" * 16383},
     ),
+    "the instance was deleted a short time ago": Failure(
+        "410 instance_deleted", "the instance is deleted", ["Gone"], "/refusing", fails_with("deleted")
+    ),
     "a handler raises": Failure("500 handler_failed", "handler broken failed", ["InternalServerError"], "/broken"),
     "a handler answers NaN, or too much": bad_answer("a[1] is not a finite number", '{"a": [1, NaN]}'),
     "what a handler asks gives no usable answer": Failure(
