@@ -18,7 +18,7 @@ test | valgrind | command -v valgrind | counts the instructions of a request
 test | haproxy | command -v haproxy | stands before two hosts, as in a cloud
 test | pgbouncer | command -v pgbouncer | stands between the pins and PostgreSQL, as in a cloud
 test | iproute2 | command -v ip | makes those hosts: network namespaces
-cloud | rabbitmq-server | command -v rabbitmqctl | carries what Nova's services say to each other
+test | rabbitmq-server | command -v rabbitmqctl | carries Nova's notifications, and what its services say to each other
 "
 
 missing=

@@ -16,6 +16,7 @@ from vendorsrv.check.connections import find_in_connections
 from vendorsrv.check.facts import find_fact_problems
 from vendorsrv.check.files import find_in_files
 from vendorsrv.check.findings import Declared, Finding, IniFile
+from vendorsrv.check.lifecycle import find_in_lifecycle, options_of_lifecycle
 from vendorsrv.check.pins import find_contradictory_overrides, find_in_pins, will_pin
 from vendorsrv.check.policy import find_in_policy
 from vendorsrv.check.sample import library_sections
@@ -135,6 +136,7 @@ class Check:
         yield from self.find_in_admin()
         yield from find_in_files(self.ini, self.settings)
         yield from find_in_pins(self.ini, self.settings, self.pinning)
+        yield from find_in_lifecycle(self.ini, self.conf, self.handlers, self.nova.ini if self.nova else None)
         account = read(self.conf, AUTHTOKEN, sections[AUTHTOKEN])[0]
         yield from find_in_connections(self.ini, self.settings, AUTHTOKEN, account)
         tls = list(find_in_tls(self.ini, self.settings))
@@ -159,7 +161,7 @@ class Check:
     def declared(self) -> Declared:
         """Return the options of every known section."""
         sections: dict[str, Sequence[cfg.Opt]] = {**library_sections(), **SECTIONS, **declared(self.conf)}
-        sections |= options_of_facts(self.conf)
+        sections |= {**options_of_facts(self.conf), **options_of_lifecycle(self.ini.sections)}
         for each in self.handlers:
             sections[each.handler.section] = [*each.handler.options, *COMMON_OPTIONS]
         for each in self.handlers:

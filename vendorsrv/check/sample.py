@@ -14,6 +14,8 @@ from vendorsrv.auth.options import declared
 from vendorsrv.declarations import COMMON_OPTIONS
 from vendorsrv.facts.options import declared as options_of_facts
 from vendorsrv.handler import Handler
+from vendorsrv.lifecycle.options import GROUP as LIFECYCLE
+from vendorsrv.lifecycle.options import OPTIONS
 from vendorsrv.proxy.options import PROXY_OPTIONS
 from vendorsrv.settings import GROUP, SECTIONS
 
@@ -60,7 +62,7 @@ def render_sample(handlers: Mapping[str, type[Handler]]) -> Iterator[str]:
         if name == SERVICE_ACCOUNT:
             yield "# The account that looks up facts; only for handlers and policy rules that need some."
         yield from section(name, led_by(OF_FACTS, options), OF_FACTS, needed=False)
-    others = {name: options for name, options in SECTIONS.items() if name != GROUP}
+    others = {name: options for name, options in SECTIONS.items() if name != GROUP} | {LIFECYCLE: OPTIONS}
     for name, each in {**others, **library_sections()}.items():
         yield from section(name, each, {})
 
@@ -121,5 +123,5 @@ def shown(option: cfg.Opt) -> str:
 def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     """Return the options for ``oslo-config-generator --namespace vendorsrv``."""
     handlers = {"handler:name": COMMON_OPTIONS, "proxy:name": [*PROXY_OPTIONS, *COMMON_OPTIONS]}
-    accounts = {**declared(cfg.ConfigOpts()), **options_of_facts(cfg.ConfigOpts())}
+    accounts = {**declared(cfg.ConfigOpts()), **options_of_facts(cfg.ConfigOpts()), LIFECYCLE: OPTIONS}
     return [*SECTIONS.items(), *accounts.items(), *handlers.items()]

@@ -29,6 +29,12 @@ from vendorsrv.telemetry.logs import quiet
 T = TypeVar("T")
 
 HEADINGS: Final = {"instance_id": "instance", "handler": "handler", "pinned_at": "pinned at", "stored": "stored"}
+OF_DELETED: Final = {
+    "instance_id": "instance",
+    "project_id": "project",
+    "deleted_at": "deleted at",
+    "forgotten_at": "forgotten at",
+}
 SECONDS: Final = {"": 86_400.0, "d": 86_400.0, "h": 3_600.0}
 
 of_handler = click.option("--handler", metavar="NAME", help="Only pins of this handler.")
@@ -68,17 +74,26 @@ def pins() -> None:
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="Pins a page, roughly.")
 @click.option("--after", metavar="INSTANCE", default="", help="Continue after this instance.")
 @of_handler
+@click.option("--deleted", is_flag=True, help="List the instances that are known to be deleted instead.")
 @as_json
-def list_pins(config_file: Sequence[str], limit: int, after: str, handler: str | None, as_json: bool) -> None:
+def list_pins(
+    config_file: Sequence[str], limit: int, after: str, handler: str | None, *, deleted: bool, as_json: bool
+) -> None:
     """List the pins by instance, without their answers."""
-    rows, more = work(config_file, lambda admin: admin.page(limit, after, handler))
-    listed = [describe(row) for row in rows]
+    if deleted:
+        from vendorsrv.cli.lifecycle import deleted_page
+
+        listed, more = deleted_page(Settings.from_file(config_file), limit, after)
+    else:
+        rows, more = work(config_file, lambda admin: admin.page(limit, after, handler))
+        listed = [describe(row) for row in rows]
+    headings = OF_DELETED if deleted else HEADINGS
     if as_json:
         click.echo(json.dumps(listed, indent=2))
     else:
-        show_table(tuple(HEADINGS.values()), [tuple(each[name] for name in HEADINGS) for each in listed], Console())
+        show_table(tuple(headings.values()), [tuple(each[name] for name in headings) for each in listed], Console())
     if more:
-        click.echo(f"More pins follow: --after {rows[-1].instance_id}", err=True)
+        click.echo(f"More {'instances' if deleted else 'pins'} follow: --after {listed[-1]['instance_id']}", err=True)
 
 
 @pins.command("show")

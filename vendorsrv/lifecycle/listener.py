@@ -61,7 +61,7 @@ class Source:
         try:
             transport = messaging.get_notification_transport(conf, url=url)
         except (messaging.InvalidTransportURL, messaging.DriverLoadFailure, ValueError):  # their text has the URL
-            raise ConfigError(f"[{GROUP}] transport_url: number {self.number + 1} is no URL like rabbit://…") from None
+            raise wrong_url(self.number) from None
         targets = [messaging.Target(topic=each, exchange=self.options.exchange) for each in self.options.topics]
         self.again = messaging.NotificationResult.REQUEUE
         return NotificationServer(transport, targets, self, executor="threading", pool=self.options.pool)
@@ -133,8 +133,25 @@ class CountUnreadable(logging.Filter):
         return False
 
 
+def wrong_url(number: int) -> ConfigError:
+    return ConfigError(
+        f"[{GROUP}] transport_url, number {number + 1}: not a URL such as rabbit://user:password@host:5672/"
+    )
+
+
 def import_messaging(conf: cfg.ConfigOpts) -> Any:
     """Import oslo.messaging, and register its options of RabbitMQ with our defaults.
+
+    :raises ConfigError: it is not installed.
+    """
+    messaging, options = load_messaging()
+    conf.register_opts(options, group=MESSAGING)
+    conf.set_default("rabbit_qos_prefetch_count", PREFETCH, group=MESSAGING)
+    return messaging
+
+
+def load_messaging() -> tuple[Any, Sequence[cfg.Opt]]:
+    """Import oslo.messaging; return it, and its options of RabbitMQ.
 
     :raises ConfigError: it is not installed.
     """
@@ -144,11 +161,7 @@ def import_messaging(conf: cfg.ConfigOpts) -> Any:
             from oslo_messaging.opts import list_opts
     except ModuleNotFoundError as error:
         raise ConfigError(f"[{GROUP}] {error.name} is not installed: pip install 'vendorsrv[listen]'") from None
-    for group, options in list_opts():
-        if group == MESSAGING:
-            conf.register_opts(options, group=group)
-    conf.set_default("rabbit_qos_prefetch_count", PREFETCH, group=MESSAGING)
-    return oslo_messaging
+    return oslo_messaging, next(options for group, options in list_opts() if group == MESSAGING)
 
 
 def seconds_since(timestamp: str) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, case, delete, func, insert, or_, select, update
 
 from vendorsrv.database.engine import Database
-from vendorsrv.lifecycle.table import DELETIONS, INSTANCE, KEY, LONGEST_ERROR, Entry
+from vendorsrv.lifecycle.table import DELETIONS, INSTANCE, KEY, LONGEST_ERROR, Entry, Left
 from vendorsrv.pins.store import translate_errors
 from vendorsrv.pins.table import Condition, Now, storable
 
@@ -98,6 +98,39 @@ class Outbox:
         old = and_(others, DELETIONS.c.due_at <= Now(), DELETIONS.c.added_at < Now() - older_than)
         found = await translate_errors(self.database.fetch_all(select(*columns).where(old).limit(BATCH)))
         return [Entry(*each) for each in found]
+
+    async def remembered(self, limit: int, after: str) -> list[tuple[str, str | None, float, float | None]]:
+        """List instances that are known to be gone, in the order of their ids, a page at a time.
+
+        :param after: the last one of the page before; empty for the first page.
+        :returns: of each the id, the project, when it was added and when all was done, in seconds since the epoch.
+        """
+        columns = (DELETIONS.c.instance_id, DELETIONS.c.project_id, DELETIONS.c.added_at, DELETIONS.c.ended_at)
+        page = and_(DELETIONS.c.handler == INSTANCE, DELETIONS.c.instance_id > after)
+        statement = select(*columns).where(page).order_by(DELETIONS.c.instance_id).limit(limit)
+        return [tuple(each) for each in await translate_errors(self.database.fetch_all(statement))]
+
+    async def left(self) -> list[Left]:
+        """Count what is left to do, and what was given up, by handler."""
+        is_given_up = and_(DELETIONS.c.ended_at.is_not(None), DELETIONS.c.last_error.is_not(None))
+        statement = (
+            select(
+                DELETIONS.c.handler,
+                func.sum(case((IS_OPEN, 1), else_=0)),
+                func.sum(case((and_(IS_OPEN, DELETIONS.c.last_error.is_not(None)), 1), else_=0)),
+                func.sum(case((is_given_up, 1), else_=0)),
+                func.max(case((IS_OPEN, Now() - DELETIONS.c.added_at))),
+                func.max(DELETIONS.c.last_error),
+            )
+            .where(or_(IS_OPEN, is_given_up))
+            .group_by(DELETIONS.c.handler)
+            .order_by(DELETIONS.c.handler)
+        )
+        found = await translate_errors(self.database.fetch_all(statement))
+        return [
+            Left(name, int(waiting), int(failing), int(given_up), oldest, error)
+            for name, waiting, failing, given_up, oldest, error in found
+        ]
 
     async def purge(self, remember_for: float) -> int:
         """Delete the rows of a batch of instances that have ended so many seconds ago.

@@ -57,3 +57,22 @@ class Entry:
     def key(self) -> tuple[str, str]:
         """The key of its row."""
         return self.instance_id, self.handler
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a handler, or vendorsrv itself, has left to do.
+
+    :ivar waiting: for how many instances, those that fail included.
+    :ivar failing: for how many the last try failed.
+    :ivar given_up: for how many it was given up, of those that are remembered.
+    :ivar oldest: seconds for which the oldest waits; None if none does.
+    :ivar error: the last one of one of them.
+    """
+
+    handler: str
+    waiting: int
+    failing: int
+    given_up: int
+    oldest: float | None
+    error: str | None
