@@ -78,7 +78,10 @@ class Responder:
         # The fallback has to be looked up within the same deadline.
         self.reserve = cache.timeout if self.uses_stale else 0.0
         self.max_answer_bytes = max_answer_bytes
-        self.key_of = CacheKeys(enabled).of
+        keys = CacheKeys(enabled)
+        self.key_of = keys.of
+        # What is cached may have been made for another instance.
+        self.verifies_first = keys.has_own and enabled.verify
         handler = enabled.handler
         self.lookups, self.needs = lookups, enabled.needs
         self.check_deleted = check_deleted
@@ -117,7 +120,7 @@ class Responder:
             try:
                 if self.pins:
                     return await self.pinned(self.pins, request, deadline)
-                if self.cache_key and self.enabled.verify:  # what is cached may have been made for another instance
+                if self.verifies_first:
                     request = await self.with_facts(request, deadline - self.reserve)
                 key = self.key_of(request)
                 return await self.cached_or_run(request, key, deadline - self.reserve)
