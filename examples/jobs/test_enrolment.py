@@ -24,6 +24,7 @@ class FreeIPA:
     def __init__(self) -> None:
         self.hosts: dict[str, str] = {}
         self.issued = 0
+        self.refusal: dict[str, object] | None = None
 
     def __call__(self, received: Received) -> Reply:
         """Answer one request."""
@@ -37,7 +38,7 @@ class FreeIPA:
             return Reply(status=401)
         asked = json.loads(received.body)
         (host,), options = asked["params"]
-        assert options["random"]
+        assert (asked["method"] == "host_del") != options.get("random", False)
         return Reply(
             json.dumps({"id": asked["id"], "principal": "vendorsrv", **self.run(asked["method"], host)}).encode()
         )
@@ -48,6 +49,10 @@ class FreeIPA:
             return {"result": None, "error": {"code": 4002, "name": "DuplicateEntry", "message": "already exists"}}
         if method == "host_mod" and not self.hosts[host]:
             return {"result": None, "error": {"code": 3009, "name": "ValidationError", "message": "enrolled host"}}
+        if method == "host_del":
+            gone = self.hosts.pop(host, None)
+            missing = {"code": 4001, "name": "NotFound", "message": f"{host}: host not found"}
+            return {"result": None, "error": missing if gone is None else self.refusal}
         self.issued += 1
         self.hosts[host] = f"otp-{self.issued}"
         return {
@@ -118,3 +123,24 @@ def test_a_wrong_account_is_an_error(freeipa: FreeIPA) -> None:
     with FakeUpstream(reply=freeipa) as ipa, serve(Enrolment, options=options_for(ipa, "eve"), facts={}) as server:
         assert 502 == server.ask(metadata=ASKED_FOR).status
     assert 0 == freeipa.issued
+
+
+def test_a_host_goes_with_its_instance(server: Server, freeipa: FreeIPA) -> None:
+    """The host of a deleted instance is removed, also when its password was never stored, and is no error when gone."""
+    server.ask(metadata=ASKED_FOR)
+    assert {"enrolment": "ok"} == server.delete()
+    lost, unknown = "0f0f4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d", "1f0f4a34-9e1f-4f0e-9f38-2f5d6a0b1c2d"
+    freeipa.hosts[f"{lost}.example.org"] = "lost"
+    assert {"enrolment": "ok"} == server.delete(lost)
+    assert {"enrolment": "ok"} == server.delete(unknown)
+    assert {} == freeipa.hosts
+    assert 410 == server.ask(metadata=ASKED_FOR).status
+
+
+def test_a_directory_that_refuses_to_remove_a_host_is_asked_again(server: Server, freeipa: FreeIPA) -> None:
+    """A refusal is a failure, which is tried again."""
+    server.ask(metadata=ASKED_FOR)
+    freeipa.refusal = {"code": 2100, "name": "ACIError", "message": "Insufficient access"}
+    assert {"enrolment": "failed"} == server.delete()
+    freeipa.refusal = None
+    assert {"enrolment": "ok"} == server.delete()

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from oslo_config import cfg
 
 from vendorsrv.errors import ConfigError
-from vendorsrv.handler import Handler, defines_prepare
+from vendorsrv.handler import Handler, defines_deleted, defines_prepare
 from vendorsrv.suggest import did_you_mean
 
 #: The account that looks up facts.
@@ -29,6 +29,13 @@ auth_url = https://keystone.example.org:5000/v3
 username = vendorsrv-facts
 password = CHANGE-ME
 user_domain_name = Default
+"""
+
+#: Where Nova says that instances are gone.
+LIFECYCLE: Final = """
+# The RabbitMQ from which "vendorsrv listen" learns that instances are gone.
+[lifecycle]
+transport_url = rabbit://vendorsrv:CHANGE-ME@rabbit.example.org:5672/
 """
 
 
@@ -72,6 +79,8 @@ class Job(NamedTuple):
         """Yield the further sections of the configuration that the handler needs."""
         if self.handler.needs or self.handler.verify:
             yield f"\n{SERVICE_ACCOUNT}"
+        if defines_deleted(self.handler):
+            yield f"\n{LIFECYCLE}"
         if self.handler.pin or self.handler.pin_for or defines_prepare(self.handler):
             key = base64.urlsafe_b64encode(os.urandom(32)).decode()  # a Fernet key
             yield "\n\n# With this key, which is new, pinned answers are encrypted. All hosts need the same.\n"
