@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,7 +131,8 @@ def test_the_queue_is_counted_and_removed(rabbit: Broker, config: Path) -> None:
         in_use = "vendorsrv: [lifecycle] transport_url, number 1: a listener reads the queue; stop it first\n"
         assert (1, "", in_use) == run(*command, "--yes")
     wait_until(lambda: rabbit.waiting() == 1)
-    assert (0, "transport 0: removed, with 1 messages\n") == run(*command, answer="y\n")[:2]
+    status, out, _ = run(*command, answer="y\n")  # older versions of click write the answer too
+    assert (0, True) == (status, out.endswith("transport 0: removed, with 1 messages\n"))
     assert rabbit.waiting() is None
 
 
@@ -157,6 +160,24 @@ def test_a_url_that_is_none_is_refused(command: tuple[str, ...], config: Path) -
     reason = "not a URL such as rabbit://user:password@host:5672/"
     status, _, err = run(*command, "--config-file", config)  # the log may have lines of oslo.service's import
     assert (1, f"vendorsrv: [lifecycle] transport_url, number 1: {reason}\n") == (status, err)
+
+
+def test_a_taken_port_ends_the_listener(config: Path) -> None:
+    """A listener whose port for metrics is taken does not start."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = re.sub(r"metrics_port = \d+", f"metrics_port = {port}", config.read_text())
+        config.write_text(text.replace("[lifecycle]", "[lifecycle]\ntransport_url = rabbit://127.0.0.1:1/"))
+        reason = f"vendorsrv: cannot listen on metrics_host 127.0.0.1 port {port}: Address already in use\n"
+        status, _, err = run("listen", "--config-file", config)
+        assert (1, reason) == (status, err)
+
+
+def test_a_wrong_option_ends_the_listener(config: Path) -> None:
+    """A listener whose options are wrong does not start; each is named."""
+    config.write_text(config.read_text().replace("[lifecycle]", "[lifecycle]\nremember_for = 1\nconcurrency = 0"))
+    status, _, err = run("listen", "--config-file", config)
+    assert (1, ["remember_for", "concurrency"]) == (status, re.findall(r"\[lifecycle\] (\w+): ", err))
 
 
 def test_a_listener_needs_a_transport(config: Path) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.handlers.enrolment import INSTANCE, Enrolment
+from tests.support.outboxes import age as older
+from tests.support.pin_stores import age
 from vendorsrv import Handler, NotForThisInstance, NotYet, ServiceUnavailable, VendordataRequest
 from vendorsrv.handlers.clients import is_on_loop
 from vendorsrv.request import PROJECT
@@ -249,3 +253,54 @@ def test_handlers_that_keep_nothing_are_410_where_nova_is_listened_to(listens: b
         server.pins.behaviour = "unavailable"
         assert 200 == server.ask("stateless", hostname="b").status
         assert 503 == server.ask("enrolment", hostname="b").status
+
+
+def test_one_that_does_not_pin_needs_the_database_too() -> None:
+    """A handler that has `deleted` and does not pin is 503 while it is not known whether its instance is gone."""
+
+    class Creating(Handler):
+        """Creates something at each request."""
+
+        async def handle(self, request: VendordataRequest) -> int:
+            """Return a number."""
+            return 1
+
+        async def deleted(self, instance_id: str, prepared: Any) -> None:
+            """Remove it."""
+
+    with serve(Creating) as server:
+        assert 200 == server.ask().status
+        server.pins.behaviour = "unavailable"
+        assert 503 == server.ask(hostname="b").status
+
+
+def test_a_claim_that_has_expired_is_not_waited_for() -> None:
+    """`deleted` does not wait for the run of a worker that died, nor for one that began when the instance was gone."""
+    with serve(Leaving) as server:
+        store = server.app.pin_service.store  # type: ignore[union-attr]
+        for instance, seconds in ((INSTANCE, 3600.0), (OTHER, -3600.0)):
+            server.portal.call(store.claim, instance, "leaving", "dead", None)
+            server.portal.call(partial(age, store, instance, "leaving", claimed_at=time.time() - seconds))
+            assert {"leaving": "ok"} == server.delete(instance)
+
+
+def test_a_claim_of_a_request_that_came_later_is_not_waited_for() -> None:
+    """`deleted` does not wait for requests that came some seconds after the instance was gone: these get 410."""
+
+    class Failing(Leaving):
+        """Fails once."""
+
+        name = "failing"
+
+        async def deleted(self, instance_id: str, prepared: Any) -> None:
+            """Fail first."""
+            self.removed.append((instance_id, prepared))
+            if len(self.removed) == 1:
+                raise ServiceUnavailable
+
+    with serve(Failing) as server:
+        assert {"failing": "failed"} == server.delete()
+        store = server.app.pin_service.store  # type: ignore[union-attr]
+        server.portal.call(older, store.database, 60.0)
+        server.portal.call(store.claim, INSTANCE, "failing", "later", None)
+        assert {"failing": "ok"} == server.delete()

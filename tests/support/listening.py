@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -67,8 +68,8 @@ class Listener:
 @contextmanager
 def listening(config: Path, name: str = "listen") -> Iterator[Listener]:
     """Listen with a configuration of :func:`write_listener`; the process is ended in any case."""
-    port = int(config.read_text().rpartition("metrics_port = ")[2].split()[0])
-    listener = Listener(config, name, port)
+    port = re.search(r"metrics_port = (\d+)", config.read_text())
+    listener = Listener(config, name, int(port[1]) if port else 0)
     try:
         yield listener
     finally:
