@@ -49,6 +49,15 @@ def test_every_worker_gets_a_stored_answer_with_its_age(cache_at: Caches, store:
     assert CachedAnswer(ANSWER, 30.0, 60.0) == run(cache_at(store, wall=wall).get(KEY))
 
 
+def test_a_forgotten_answer_is_a_miss(cache_at: Caches, store: OwnStore, caplog: pytest.LogCaptureFixture) -> None:
+    """An answer that one cache forgets is gone for the others; to forget what is not there is no failure."""
+    run(cache_at(store).set(KEY, ANSWER, 60.0))
+    for _ in range(2):
+        run(cache_at(store).forget(KEY))
+        assert None is run(cache_at(store).get(KEY))
+    assert [] == caplog.messages
+
+
 def test_an_unknown_key_is_a_miss(cache_at: Caches, store: OwnStore, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is logged for it."""
     assert None is run(cache_at(store).get(b"\x03" * 32))

@@ -15,7 +15,7 @@ import pytest
 from tests.support.handlers.enrolment import INSTANCE, Enrolment
 from tests.support.outboxes import age as older
 from tests.support.pin_stores import age
-from vendorsrv import Handler, NotForThisInstance, NotYet, ServiceUnavailable, VendordataRequest
+from vendorsrv import Handler, NotForThisInstance, NotYet, OnError, ServiceUnavailable, VendordataRequest
 from vendorsrv.handlers.clients import is_on_loop
 from vendorsrv.request import PROJECT
 from vendorsrv.testing import serve
@@ -304,3 +304,33 @@ def test_a_claim_of_a_request_that_came_later_is_not_waited_for() -> None:
         server.portal.call(older, store.database, 60.0)
         server.portal.call(store.claim, INSTANCE, "failing", "later", None)
         assert {"failing": "ok"} == server.delete()
+
+
+@pytest.mark.parametrize("behaviour", ["available", "unavailable"])
+def test_the_last_answer_of_an_instance_goes(behaviour: str) -> None:
+    """The answer that `OnError.STALE` keeps for an instance goes with it, unless the cache is down."""
+
+    class Keeping(Handler):
+        """Keeps its last answer."""
+
+        on_error = OnError.STALE
+
+        async def handle(self, request: VendordataRequest) -> int:
+            """Return a number."""
+            return 1
+
+        async def deleted(self, instance_id: str, prepared: Any) -> None:
+            """Remove nothing."""
+
+    class Shared(Keeping):
+        """Keeps answers that are for others too."""
+
+        per_caller = True
+
+    with serve(Keeping, Shared) as server:
+        for path in ("keeping", "shared"):
+            server.ask(path)
+        before = len(server.app.cache.cache.answers)  # type: ignore[attr-defined]
+        server.cache.behaviour = behaviour
+        server.delete()
+        assert (1 if behaviour == "available" else 0) == before - len(server.app.cache.cache.answers)  # type: ignore[attr-defined]

@@ -16,10 +16,12 @@ from tests.support.outboxes import LONG, age, rows_of, with_outbox
 from tests.support.pin_stores import KINDS, database_url, make_table, new_instance
 from tests.support.serving import write_config
 from vendorsrv import ServiceUnavailable, Settings
+from vendorsrv.cache.answers import MemoryCache
 from vendorsrv.handlers.registry import Registry
 from vendorsrv.lifecycle.outbox import IDLE, Outbox
 from vendorsrv.lifecycle.processor import Processor, Worker, names_of
 from vendorsrv.lifecycle.table import Entry
+from vendorsrv.lifecycle.work import CachedAnswers
 from vendorsrv.pins.cipher import PinCipher
 from vendorsrv.pins.pin import Pins
 from vendorsrv.pins.store import PinStore
@@ -179,7 +181,8 @@ def processor_of(outbox: Outbox, folder: Path, handlers: str) -> Processor:
     outbox.handlers = names_of(registry.handlers.values())
     pins = Pins(PinStore(outbox.database), PinCipher([]), LONG)
     limits = {"concurrency": 16, "give_up_after": LONG, "remember_for": LONG}
-    return Processor(outbox, pins, registry.handlers.values(), **limits, metrics=Metrics())  # type: ignore[arg-type]
+    cached = CachedAnswers(MemoryCache(0), ())
+    return Processor(outbox, pins, registry.handlers.values(), cached, **limits, metrics=Metrics())  # type: ignore[arg-type]
 
 
 def test_a_processor_does_all_and_tidies_up(file: str, tmp_path: Path) -> None:

@@ -51,6 +51,9 @@ class Cache(Protocol):
     async def set(self, key: bytes, body: bytes, max_age: float) -> None:
         """Store an answer that was made now."""
 
+    async def forget(self, key: bytes) -> None:
+        """Forget an answer, if there is one."""
+
     def close(self) -> None:
         """Free what the cache holds."""
 
@@ -85,6 +88,9 @@ class MemoryCache:
             self.answers[key] = (body, self.clock(), max_age)
         except ValueError:
             LOG.warning("an answer of %d bytes is too large for the cache", len(body))
+
+    async def forget(self, key: bytes) -> None:
+        self.answers.pop(key, None)
 
     def close(self) -> None:
         self.answers.clear()
@@ -136,6 +142,9 @@ class SharedCache:
 
     async def set(self, key: bytes, body: bytes, max_age: float) -> None:
         await self.call(self.store.set, key, self.entries.pack(key, body, self.wall_clock(), max_age))
+
+    async def forget(self, key: bytes) -> None:
+        await self.call(self.store.delete, key)
 
     def close(self) -> None:
         self.store.close()

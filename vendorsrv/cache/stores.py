@@ -26,7 +26,7 @@ class StoreRefused(Exception):
 class SharedStore(Protocol):
     """A store of bytes. Calls block, for some seconds at most.
 
-    ``get`` and ``set`` raise StoreUnavailable and StoreRefused, whose messages hold no key and no value.
+    They raise StoreUnavailable and StoreRefused, whose messages hold no key and no value.
     """
 
     def get(self, name: str) -> bytes | None:
@@ -34,6 +34,9 @@ class SharedStore(Protocol):
 
     def set(self, name: str, value: bytes) -> None:
         """Store a value for ``[cache] backend_expiration_time`` seconds."""
+
+    def delete(self, name: str) -> None:
+        """Delete a value, if there is one."""
 
     def close(self) -> None:
         """Close the connections that are idle."""
@@ -55,6 +58,9 @@ class RedisStore:
 
     def set(self, name: str, value: bytes) -> None:
         self.run(self.backend.writer_client.set, name, value, ex=self.backend.redis_expiration_time)
+
+    def delete(self, name: str) -> None:
+        self.run(self.backend.writer_client.delete, name)
 
     def close(self) -> None:
         for client in (self.backend.reader_client, self.backend.writer_client):
@@ -97,6 +103,9 @@ class MemcachedStore:
 
     def set(self, name: str, value: bytes) -> None:
         self.run("set", name, value, expire=self.expire, noreply=False)
+
+    def delete(self, name: str) -> None:
+        self.run("delete", name, noreply=False)
 
     def close(self) -> None:
         self.is_closed = True

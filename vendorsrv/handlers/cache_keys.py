@@ -50,6 +50,11 @@ class CacheKeys:
             return CacheKey(question, question, b"")
         return CacheKey(question, self.owner + caller + (own or request.instance_id.encode()), question)
 
+    def stale_entry(self, instance_id: str) -> bytes | None:
+        """Return under which key the last answer for an instance is; None where that is not known."""
+        is_known = self.uses_stale and not (self.has_own or self.enabled.handler.per_caller)
+        return self.owner + instance_id.encode() if is_known else None
+
     def own_digest(self, request: VendordataRequest) -> bytes:
         try:
             return hashlib.sha256(encode(self.enabled.handler.cache_key(request))).digest()

@@ -15,7 +15,7 @@ from vendorsrv.errors import NotYet, PinsUnavailable, VendordataError
 from vendorsrv.handlers.registry import EnabledHandler
 from vendorsrv.lifecycle.outbox import Outbox
 from vendorsrv.lifecycle.table import Entry
-from vendorsrv.lifecycle.work import Call, Forget, Work
+from vendorsrv.lifecycle.work import CachedAnswers, Call, Forget, Work
 from vendorsrv.pins.pin import Pins
 from vendorsrv.telemetry.metrics import Metrics
 
@@ -109,6 +109,7 @@ class Processor:
     """Does all that is to be done for instances that are gone.
 
     :param enabled: the handlers of this process; those without ``deleted`` have nothing to do.
+    :param cached: the answers for instances in the cache.
     :param concurrency: instances for which a handler is called at a time.
     :param give_up_after: seconds after which a handler that fails is not called again for an instance.
     :param remember_for: seconds for which an instance is known to be gone when all is done.
@@ -119,6 +120,7 @@ class Processor:
         outbox: Outbox,
         pins: Pins,
         enabled: Iterable[EnabledHandler],
+        cached: CachedAnswers,
         *,
         concurrency: int,
         give_up_after: float,
@@ -128,7 +130,7 @@ class Processor:
         self.outbox, self.give_up_after, self.remember_for = outbox, give_up_after, remember_for
         calls = [Call(each, each.deletion, pins, concurrency) for each in enabled if each.deletion]
         self.workers = [Worker(outbox, each, give_up_after, metrics) for each in calls]
-        self.workers.append(Worker(outbox, Forget(outbox, pins, concurrency), math.inf, metrics))
+        self.workers.append(Worker(outbox, Forget(outbox, pins, cached, concurrency), math.inf, metrics))
         self.tidied = metrics.counter("vendorsrv_deletions_forgotten_total")
 
     async def run(self) -> None:

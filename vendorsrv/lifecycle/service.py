@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from vendorsrv.auth.account import Account, is_set
+from vendorsrv.cache.answers import build_cache
 from vendorsrv.errors import ConfigError
 from vendorsrv.facts.lookups import Lookups
 from vendorsrv.handlers.clients import Clients
@@ -21,6 +22,7 @@ from vendorsrv.lifecycle.listener import DRIVER, CountUnreadable, Source, stop_a
 from vendorsrv.lifecycle.options import GROUP, read_options
 from vendorsrv.lifecycle.outbox import Outbox
 from vendorsrv.lifecycle.processor import Processor, names_of
+from vendorsrv.lifecycle.work import CachedAnswers
 from vendorsrv.pins.pin import Pins
 from vendorsrv.pins.service import PinService
 from vendorsrv.settings import Settings
@@ -42,6 +44,8 @@ class Deletions:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.options = read_options(settings.conf)
         self.registry = Registry(settings)
+        cache = build_cache(settings.conf, 0, metrics=metrics, keys=settings.encryption_keys)
+        cached = CachedAnswers(cache, self.registry.handlers.values())
         # Those that have nothing to do here are not opened.
         self.registry.handlers = {name: each for name, each in self.registry.handlers.items() if each.deletion}
         enabled = self.enabled
@@ -51,7 +55,7 @@ class Deletions:
             prepare_handler(each, metrics, account, self.service.pins)
         self.outbox = Outbox(self.service.store.database, names_of(enabled))
         self.processor = Processor(
-            *(self.outbox, self.service.pins, enabled),
+            *(self.outbox, self.service.pins, enabled, cached),
             concurrency=self.options.concurrency,
             give_up_after=self.options.give_up_after,
             remember_for=self.options.remember_for,

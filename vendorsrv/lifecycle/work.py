@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from vendorsrv.answer import NOTHING
+from vendorsrv.cache.answers import Cache
 from vendorsrv.declarations import PREPARE_SUFFIX
 from vendorsrv.errors import NotForThisInstance
+from vendorsrv.handlers.cache_keys import CacheKeys
 from vendorsrv.handlers.registry import EnabledHandler
 from vendorsrv.handlers.runner import Runner
 from vendorsrv.lifecycle.outbox import IDLE, Outbox
@@ -89,6 +92,19 @@ class Call:
         return None if pinned is None or pinned.body == NOTHING else json.loads(pinned.body)
 
 
+class CachedAnswers:
+    """The answers that handlers with ``OnError.STALE`` keep for each instance, in a cache that hosts share."""
+
+    def __init__(self, cache: Cache, enabled: Iterable[EnabledHandler]) -> None:
+        self.cache = cache
+        self.keys = [CacheKeys(each) for one in enabled for each in (one, one.cloud_init) if each]
+
+    async def forget(self, instance_id: str) -> None:
+        """Forget those of an instance; a cache that is unavailable forgets them by itself, after a day."""
+        for entry in filter(None, (each.stale_entry(instance_id) for each in self.keys)):
+            await self.cache.forget(entry)
+
+
 class Forget:
     """Forgets an instance: its answers, its preparations and the claims of what still runs for it."""
 
@@ -96,8 +112,8 @@ class Forget:
     lease = 30.0
     again = IDLE
 
-    def __init__(self, outbox: Outbox, pins: Pins, concurrency: int) -> None:
-        self.outbox, self.pins = outbox, pins
+    def __init__(self, outbox: Outbox, pins: Pins, cached: CachedAnswers, concurrency: int) -> None:
+        self.outbox, self.pins, self.cached = outbox, pins, cached
         self.at_once = concurrency
 
     async def do(self, entry: Entry) -> bool:
@@ -105,4 +121,5 @@ class Forget:
         if await self.outbox.is_busy(entry.instance_id):
             return False
         await self.pins.store.forget_instance(entry.instance_id)
+        await self.cached.forget(entry.instance_id)
         return True

@@ -8,6 +8,7 @@ from vendorsrv.lifecycle.options import read_options
 from vendorsrv.lifecycle.outbox import IS_OPEN, Outbox
 from vendorsrv.lifecycle.processor import Processor, names_of
 from vendorsrv.lifecycle.table import DELETIONS
+from vendorsrv.lifecycle.work import CachedAnswers
 from vendorsrv.pins.table import Now
 from vendorsrv.server.app import Application
 from vendorsrv.telemetry.metrics import Metrics
@@ -25,7 +26,7 @@ async def delete(app: Application, instance_id: str, project_id: str | None) -> 
     enabled = list(app.registry.handlers.values())
     outbox = Outbox(app.pin_service.store.database, names_of(enabled))
     processor = Processor(
-        *(outbox, app.pin_service.pins, enabled),
+        *(outbox, app.pin_service.pins, enabled, CachedAnswers(app.cache, enabled)),
         concurrency=options.concurrency,
         give_up_after=options.give_up_after,
         remember_for=options.remember_for,

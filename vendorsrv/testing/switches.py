@@ -67,6 +67,11 @@ class SwitchedCache:
         if await self.answers() and self.switch.behaviour != "losing":
             await self.cache.set(key, body, max_age)
 
+    async def forget(self, key: bytes) -> None:
+        """Forget an answer, if there is one."""
+        if await self.answers():
+            await self.cache.forget(key)
+
     def close(self) -> None:
         """Forget all answers."""
         self.cache.close()
