@@ -125,6 +125,7 @@ def test_openapi_has_each_handler(house: House) -> None:
         "404",
         "405",
         "408",
+        "410",
         "413",
         "414",
         "415",

@@ -23,6 +23,7 @@ def test_openapi_has_every_error_status() -> None:
         "404",
         "405",
         "408",
+        "410",
         "413",
         "414",
         "415",
