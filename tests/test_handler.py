@@ -225,7 +225,9 @@ def test_an_option_that_is_a_keyword_needs_a_dest() -> None:
 
 
 def test_the_base_class_implements_no_answer() -> None:
-    """Calling Handler's own handle, cloud_init, prepare or cache_key raises NotImplementedError."""
+    """Calling Handler's own handle, cloud_init, prepare, cache_key or deleted raises NotImplementedError."""
     for method in (Handler().handle, Handler().cloud_init, Handler().prepare, Handler().cache_key):
         with pytest.raises(NotImplementedError):
             method(VendordataRequest(instance_id=""))
+    with pytest.raises(NotImplementedError):
+        Handler().deleted("", None)
