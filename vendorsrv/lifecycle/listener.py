@@ -22,6 +22,7 @@ LOG = logging.getLogger(__name__)
 
 MALFORMED: Final = RareLine(LOG, "a message that is no notification of Nova is skipped: %s")
 #: Messages that RabbitMQ sends before the first of them is acknowledged: by default oslo.messaging would take them all.
+#: More than the 16 that it may leave unacknowledged after a reconnect, because it has seen them (``_MsgIdCache``).
 PREFETCH: Final = 100
 #: Seconds until a message that could not be noted is given back to the queue.
 REQUEUE_AFTER: Final = 1.0
